@@ -1,0 +1,1 @@
+"""Numbers computed volume by volume."""

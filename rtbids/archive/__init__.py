@@ -1,0 +1,1 @@
+"""A BIDS data set that grows volume by volume."""

@@ -1,0 +1,81 @@
+"""BIDS entities and the names made of them.
+
+Entities go by their long names (``subject``, ``acquisition``); the short keys (``sub``, ``acq``) stand only in file names.
+Order and keys are those of the BIDS specification 1.10, appendix "Entity table".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from rtbids.errors import UsageFault
+
+KEYS = {
+    "subject": "sub",
+    "session": "ses",
+    "task": "task",
+    "acquisition": "acq",
+    "ceagent": "ce",
+    "tracer": "trc",
+    "reconstruction": "rec",
+    "direction": "dir",
+    "run": "run",
+    "modality": "mod",
+    "echo": "echo",
+    "flip": "flip",
+    "inversion": "inv",
+    "part": "part",
+    "space": "space",
+    "description": "desc",
+}
+_LONG = {short: long for long, short in KEYS.items()}
+_LABEL = re.compile(r"[A-Za-z0-9]+\Z")
+
+
+def label(entity: str, value: str) -> str:
+    """Return `value` as a label of `entity`: a prefix such as ``sub-`` is stripped, anything but letters and digits refused."""
+    text = value.removeprefix(KEYS[entity] + "-")
+    if not _LABEL.match(text):
+        raise UsageFault(f"{entity}: a BIDS label has only letters and digits, found {value!r}")
+    return text
+
+
+def clean_label(text: str) -> str:
+    """Return the letters and digits of a free text, e.g. of a protocol name; empty where there are none."""
+    return re.sub(r"[^A-Za-z0-9]", "", text)
+
+
+def stem(entities: Mapping[str, str]) -> str:
+    """Return the entities as BIDS writes them: ``sub-01_task-nf_run-01``."""
+    return "_".join(f"{short}-{entities[long]}" for long, short in KEYS.items() if entities.get(long))
+
+
+def folder(entities: Mapping[str, str], datatype: str = "func") -> PurePosixPath:
+    """Return the folder of a file within its data set: ``sub-01/ses-1/func``."""
+    parts = [f"{KEYS[entity]}-{entities[entity]}" for entity in ("subject", "session") if entities.get(entity)]
+    return PurePosixPath(*parts, datatype)
+
+
+def path(entities: Mapping[str, str], suffix: str, extension: str, datatype: str = "func") -> PurePosixPath:
+    """Return where a file stands within its data set."""
+    return folder(entities, datatype) / f"{stem(entities)}_{suffix}{extension}"
+
+
+def parse(name: str) -> tuple[dict[str, str], str, str]:
+    """Split a file name into (entities, suffix, extension); keys that BIDS does not know are left out."""
+    base = name.rsplit("/", 1)[-1]
+    first, dot, extension = base.partition(".")
+    *pairs, suffix = first.split("_")
+    entities = {}
+    for pair in pairs:
+        key, _, value = pair.partition("-")
+        if key in _LONG and value:
+            entities[_LONG[key]] = value
+    return entities, suffix, dot + extension
+
+
+def same_run(wanted: str, found: str) -> bool:
+    """Compare run labels as numbers: ``1`` is ``01``."""
+    return wanted == found or (wanted.isdigit() and found.isdigit() and int(wanted) == int(found))

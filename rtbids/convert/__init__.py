@@ -1,0 +1,1 @@
+"""DICOM to BIDS-I, in process, agreeing with dcm2niix."""

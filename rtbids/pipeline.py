@@ -1,0 +1,142 @@
+"""Stages are functions over iterators; a pipeline is a source plus stages.
+
+A stage is a generator: it takes items at their last byte, keeps its state in local variables and passes on what it does not
+know. `Inbox` is the one place where a thread stands between two stages.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from rtbids.clock import CLOCK
+from rtbids.volume import Item
+
+T = TypeVar("T")
+Source: TypeAlias = Iterable[Item]
+Stage: TypeAlias = Callable[[Iterator[Item]], Iterator[Item]]
+Sink: TypeAlias = Callable[[Iterator[Item]], None]
+
+
+def pipe(source: Iterable[Any], *stages: Callable[[Iterator[Any]], Any]) -> Any:
+    """Return `source` seen through `stages`, or what the last one, a sink, returns."""
+    stream: Any = iter(source)
+    for stage in stages:
+        stream = stage(stream)
+    return stream
+
+
+class Wakeup:
+    """A flag that a ``select`` can wait for, set from a thread or a signal handler."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._set = False
+
+    def fileno(self) -> int:
+        return self._read
+
+    def set(self) -> None:
+        self._set = True
+        try:
+            os.write(self._write, b"!")
+        except BlockingIOError:
+            pass  # full of earlier wake-ups: whoever waits will wake
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def clear(self) -> None:
+        self._set = False
+        try:
+            while os.read(self._read, 4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, `timeout` seconds at the most; say whether it is."""
+        if not self._set:
+            select.select([self], [], [], timeout)
+        return self._set
+
+
+class Inbox(Generic[T]):
+    """Run `source` in a thread and hand out its items here, so that neither side's wait holds up the other's work.
+
+    At most `size` items wait; then the source is held. Iterating gives the items in order, raises what the source raised, and,
+    where `wake` is given, gives ``None`` when the moment that ``wake()`` names (POSIX seconds) has come without an item.
+    A ``select`` may wait for `fileno` and then call `take`.
+    """
+
+    def __init__(self, source: Iterable[T], size: int = 8, wake: Callable[[], float | None] | None = None) -> None:
+        self._source = source
+        self._wake = wake
+        self._items: deque[T] = deque()
+        self._room = threading.Semaphore(size)
+        self._arrived = Wakeup()
+        self._lock = threading.Lock()
+        self._over = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for item in self._source:
+                self._room.acquire()
+                with self._lock:
+                    self._items.append(item)
+                    self._arrived.set()
+        except BaseException as error:
+            self._error = error
+        finally:
+            with self._lock:
+                self._over = True
+                self._arrived.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the inbox from another thread: the next `take` of an empty inbox raises `error`."""
+        with self._lock:
+            self._error = self._error or error
+            self._over = True
+            self._arrived.set()
+
+    def fileno(self) -> int:
+        return self._arrived.fileno()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def take(self) -> T | None:
+        """Return the next item, or None where none has come; raise StopIteration at the end, or what the source raised."""
+        with self._lock:
+            if self._items:
+                item = self._items.popleft()
+                if not self._items and not self._over:
+                    self._arrived.clear()
+                self._room.release()
+                return item
+            if not self._over:
+                self._arrived.clear()
+                return None
+        if self._error is not None:
+            raise self._error
+        raise StopIteration
+
+    def __iter__(self) -> Iterator[T | None]:
+        while True:
+            moment = self._wake() if self._wake else None
+            self._arrived.wait(None if moment is None else max(0.0, moment - CLOCK.now()))
+            try:
+                item = self.take()
+            except StopIteration:
+                return
+            if item is not None or moment is not None:
+                yield item

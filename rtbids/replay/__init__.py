@@ -1,0 +1,1 @@
+"""A past run, or a scanner of our own, as if live."""

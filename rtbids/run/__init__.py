@@ -1,0 +1,1 @@
+"""An experiment on a stream of volumes: analysis, deadlines, feedback, report."""

@@ -1,0 +1,206 @@
+"""The tar stream that joins two commands, written and read member by member.
+
+``tarfile``'s stream mode holds back the tail of each member until the next one comes (a whole TR), cannot tell a clean end from
+a cut, and keeps every header in memory; this codec does none of that. What it writes is plain POSIX tar: ``tar tv`` shows it,
+``tar x`` unpacks it. The two zero blocks at the end are written only on an orderly end and are therefore the mark of one.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, TypeAlias
+
+from rtbids.errors import StreamBroken
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+BLOCK = 512
+END = bytes(2 * BLOCK)
+LARGEST_MEMBER = 4 << 30  # an enhanced multi-frame file of a whole run is the largest thing that flows
+LARGEST_HEADER = 1 << 20
+LONGEST_NAME = 4096
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file on the wire. `modified` is POSIX seconds; `content` is a view of a buffer of its own."""
+
+    name: str
+    content: memoryview
+    modified: float
+
+
+class Writer:
+    """Write members to `file` as they come, holding nothing back.
+
+    Errors of the far side (a reader that left) are raised as StreamBroken, naming `where`.
+    """
+
+    def __init__(self, file: BinaryIO, where: str = "the stream") -> None:
+        self._file = file
+        self._where = where
+        self._descriptor = _descriptor(file)
+
+    def write(self, name: str, *parts: Buffer, modified: float = 0.0) -> None:
+        """Write one member whose content is `parts` one after another."""
+        views = [memoryview(part).cast("B") for part in parts]
+        size = sum(len(view) for view in views)
+        padding = bytes(-size % BLOCK)
+        self._send([memoryview(_header(name, size, modified)), *views, memoryview(padding)])
+
+    def close(self) -> None:
+        """Mark the orderly end. The file itself stays open: it is the caller's."""
+        self._send([memoryview(END)])
+
+    def _send(self, buffers: Sequence[memoryview]) -> None:
+        try:
+            if self._descriptor is None:
+                for buffer in buffers:
+                    self._file.write(buffer)
+                self._file.flush()
+            else:
+                _write_all(self._descriptor, buffers)
+        except BrokenPipeError:
+            raise StreamBroken(f"the reader of {self._where} has gone") from None
+        except OSError as error:
+            raise StreamBroken(f"cannot write {self._where}: {error.strerror or error}") from None
+
+
+def members(file: BinaryIO, where: str = "the stream") -> Iterator[Member]:
+    """Read members until the end mark and then on to end of file; raise StreamBroken for any other end.
+
+    Folders are passed over; links, devices, names that leave their folder, and sizes beyond LARGEST_MEMBER are refused.
+    """
+    reader = _Reader(file, where)
+    overrides: dict[str, str] = {}
+    while (block := reader.block()) is not None:
+        kind, name, size, modified = _parse(block, reader)
+        size = int(overrides.get("size", size))
+        if kind in (b"x", b"g", b"L"):
+            reader.demand(size <= LARGEST_HEADER, f"a header of {size} bytes")
+            extra = bytes(reader.body(size))
+            if kind == b"x":
+                overrides.update(_pax(extra, reader))
+            elif kind == b"L":
+                overrides["path"] = extra.rstrip(b"\0").decode("utf-8", "replace")
+            continue
+        name = overrides.get("path", name)
+        modified = float(overrides.get("mtime", modified))
+        overrides = {}
+        if kind == b"5":
+            continue
+        reader.demand(kind in (b"0", b"\0"), f"member {name!r} of type {kind!r}, which is no file")
+        reader.demand(0 <= size <= LARGEST_MEMBER, f"member {name!r} of {size} bytes")
+        reader.demand(is_confined(name), f"member name {name[:80]!r}")
+        yield Member(name, reader.body(size), modified)
+
+
+def is_confined(name: str) -> bool:
+    """Say whether a member's name stays within the folder that it is unpacked in."""
+    parts = name.split("/")
+    return 0 < len(name) <= LONGEST_NAME and not name.startswith("/") and ".." not in parts and "\0" not in name
+
+
+class _Reader:
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file = file
+        self._where = where
+        self.position = 0
+
+    def block(self) -> memoryview | None:
+        """Return the next header block, or None at the end mark, having read on to end of file."""
+        block = self._exactly(BLOCK, "before its end mark")
+        if block != bytes(BLOCK):
+            return block
+        if self._exactly(BLOCK, "within its end mark") != bytes(BLOCK):
+            raise StreamBroken(f"{self._where}: expected the second block of the end mark at byte {self.position - BLOCK}")
+        while self._file.read(1 << 16):
+            pass
+        return None
+
+    def body(self, size: int) -> memoryview:
+        content = self._exactly(size, "inside a member")
+        self._exactly(-size % BLOCK, "inside a member's padding")
+        return content
+
+    def demand(self, holds: bool, found: str) -> None:
+        if not holds:
+            raise StreamBroken(f"{self._where}: {found} is refused (byte {self.position})")
+
+    def _exactly(self, size: int, place: str) -> memoryview:
+        view = memoryview(bytearray(size))
+        done = 0
+        while done < size:
+            try:
+                count = self._file.readinto(view[done:])  # type: ignore[attr-defined]
+            except OSError as error:
+                raise StreamBroken(f"{self._where}: {error.strerror or error}") from None
+            if not count:
+                raise StreamBroken(f"{self._where} ended {place} (byte {self.position + done})")
+            done += count
+        self.position += size
+        return view
+
+
+def _header(name: str, size: int, modified: float) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = 0o644
+    info.mtime = int(modified)
+    if modified != int(modified):
+        info.pax_headers = {"mtime": f"{modified:.9f}"}
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _parse(block: memoryview, reader: _Reader) -> tuple[bytes, str, int, float]:
+    reader.demand(block[257:262] == b"ustar", "a block that is no tar header")
+    try:
+        info = tarfile.TarInfo.frombuf(block.tobytes(), "utf-8", "surrogateescape")
+    except tarfile.TarError as error:
+        raise StreamBroken(f"a damaged tar header at byte {reader.position - BLOCK}: {error}") from None
+    return info.type, info.name, info.size, float(info.mtime)
+
+
+def _pax(records: bytes, reader: _Reader) -> dict[str, str]:
+    """Parse ``LENGTH KEY=VALUE\\n`` records (POSIX.1-2001, pax interchange format)."""
+    found = {}
+    position = 0
+    while position < len(records):
+        digits, space, _ = records[position:].partition(b" ")
+        reader.demand(bool(space) and digits.isdigit() and int(digits) > len(digits) + 1, "a damaged pax record")
+        record = records[position + len(digits) + 1 : position + int(digits)]
+        key, equals, value = record.rstrip(b"\n").partition(b"=")
+        reader.demand(bool(equals), "a damaged pax record")
+        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
+        position += int(digits)
+    for key, plain in (("size", str.isdigit), ("mtime", _is_number)):
+        reader.demand(key not in found or plain(found[key]), f"a pax {key} of {found.get(key)!r}")
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _descriptor(file: BinaryIO) -> int | None:
+    """Return the file descriptor to write through, None for what has none (a buffer, an SSH channel)."""
+    try:
+        return file.fileno()
+    except (AttributeError, OSError):
+        return None
+
+
+def _write_all(descriptor: int, buffers: Sequence[memoryview]) -> None:
+    pending = [buffer for buffer in buffers if len(buffer)]
+    while pending:
+        written = os.writev(descriptor, pending)
+        while pending and written >= len(pending[0]):
+            written -= len(pending.pop(0))
+        if pending and written:
+            pending[0] = pending[0][written:]

@@ -1,0 +1,128 @@
+"""What flows: one volume with its place in space, in the run and in time (a BIDS-I), and the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtbids import nifti
+from rtbids.errors import BadData
+
+Entities: TypeAlias = Mapping[str, str]
+Metadata: TypeAlias = Mapping[str, Any]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One volume of a run, exactly as the NIfTI file will hold it.
+
+    Attributes
+    ----------
+    data
+        (i, j, k), read-only, as stored: multiply by `slope` and add `inter` for the scanner's values.
+    affine
+        4×4, voxel → scanner mm, RAS+, rounded to float32.
+    entities
+        BIDS entities by their long names: ``{"subject": "01", "task": "nf", "run": "01"}``.
+    metadata
+        The run's sidecar fields (seconds). Volumes of a run share one mapping until a field becomes known later.
+    index
+        Place in the run, from 0; a volume that never came leaves a gap.
+    times
+        POSIX seconds by stage: ``acquired`` where known, ``received`` (last byte), ``converted``, ...
+    events
+        The text of the run's ``events.tsv`` where it is known.
+    """
+
+    data: NDArray[Any]
+    affine: NDArray[np.float64]
+    entities: Entities
+    metadata: Metadata
+    index: int
+    times: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    slope: float = 1.0
+    inter: float = 0.0
+    events: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        i, j, k = self.data.shape
+        return i, j, k
+
+    @property
+    def repetition_time(self) -> float:
+        """Seconds from one volume to the next."""
+        try:
+            return float(self.metadata["RepetitionTime"])
+        except KeyError:
+            raise BadData(f"volume {self.index}: the sidecar has no RepetitionTime (seconds)") from None
+
+    @property
+    def paced(self) -> bool:
+        """Whether volumes come at the scanner's pace; without word on it they do."""
+        return bool(self.metadata.get("Paced", True))
+
+    def scaled(self) -> NDArray[np.float64]:
+        """Return the scanner's values as float64: ``data * slope + inter``."""
+        return self.data * np.float64(self.slope) + self.inter
+
+    def header(self) -> nifti.Header:
+        """Return the header of this volume as a 3-D file."""
+        repetition_time = float(self.metadata.get("RepetitionTime", 0.0))
+        return nifti.Header(self.shape, self.data.dtype, self.affine, self.slope, self.inter, repetition_time)
+
+    def at(self, **times: float) -> Volume:
+        """Return this volume with more stage times."""
+        return replace(self, times={**self.times, **times})
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """A run is over: `count` volumes came, those at `missing` never did."""
+
+    entities: Entities
+    count: int
+    missing: tuple[int, ...] = ()
+
+
+Item: TypeAlias = Volume | RunEnd
+
+
+def volume_of(
+    data: NDArray[Any],
+    affine: NDArray[np.floating],
+    entities: Entities,
+    metadata: Metadata,
+    index: int,
+    *,
+    times: Mapping[str, float] = NOTHING,
+    slope: float = 1.0,
+    inter: float = 0.0,
+    events: str | None = None,
+) -> Volume:
+    """Make a volume: data made read-only and little endian, affine and scale rounded to what a NIfTI file holds."""
+    data = data.astype(data.dtype.newbyteorder("<"), copy=False)
+    data.setflags(write=False)
+    slope, inter = float(np.float32(slope)), float(np.float32(inter))
+    return Volume(data, nifti.as_stored(affine), entities, metadata, index, times, slope, inter, events)
+
+
+def voxels(volume: Volume) -> memoryview:
+    """Return the voxels as bytes in file order (first axis fastest), without a copy where they lie so already."""
+    return memoryview(volume.data.ravel(order="F")).cast("B")
+
+
+def run_key(entities: Entities) -> tuple[tuple[str, str], ...]:
+    """Return a hashable identity of the run that these entities name."""
+    return tuple(sorted(entities.items()))
+
+
+def volumes(items: Iterable[Item]) -> Iterator[Volume]:
+    """Leave out everything but the volumes."""
+    return (item for item in items if isinstance(item, Volume))

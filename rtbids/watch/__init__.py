@@ -1,0 +1,1 @@
+"""Intake: whole DICOM files from a folder, as each becomes complete."""

@@ -1,0 +1,1 @@
+"""Experiments that work as they are, and to start one's own from."""
