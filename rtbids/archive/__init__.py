@@ -1,1 +1,1 @@
-"""A BIDS data set that grows volume by volume."""
+"""A BIDS data set that grows volume by volume and is valid at every instant."""

@@ -1,0 +1,227 @@
+"""The archive: a BIDS data set to which runs are added while they are measured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from rtbids import __version__
+from rtbids.archive import claims, finish
+from rtbids.archive.finish import Finisher, OnProgress
+from rtbids.archive.growing import FillGaps, GrowingRun
+from rtbids.archive.study import DERIVATIVE, Study
+from rtbids.archive.writer import MOST_VOLUMES
+from rtbids.bids import entities as bids_entities
+from rtbids.bids.dataset import same_but_run
+from rtbids.clock import CLOCK, Clock
+from rtbids.errors import BadData, CannotWrite, RtbidsError
+from rtbids.volume import Entities, Item, RunEnd, Volume, run_key
+
+logger = logging.getLogger("rtbids")
+
+
+class Archive:
+    """The BIDS data set at `root`, opened or made; a context manager.
+
+    Parameters
+    ----------
+    root
+        A BIDS data set, an empty folder, or one to be made.
+    version
+        Of rtbids, as written into a new data set.
+    clock
+        Paces the writing to the disk.
+    fill_gaps
+        What stands in the 4-D file for a volume that never came: nothing (None), the volume before it, or zeros.
+    """
+
+    def __init__(self, root: Path, *, version: str = __version__, clock: Clock = CLOCK, fill_gaps: FillGaps = None) -> None:
+        self.root = root
+        self._study = Study(root, version)
+        self._clock = clock
+        self._fill_gaps = fill_gaps
+        self._finisher = Finisher(self._study)
+        self._open: list[GrowingRun] = []
+        self._begun: list[GrowingRun] = []
+        self._given: list[Entities] = []
+        self._to_overwrite: set[str] = set()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.close()
+        except RtbidsError as late:
+            if error is None:
+                raise
+            logger.warning("%s", late)  # what went wrong first is what the user needs to hear
+
+    def recover(self, on_progress: OnProgress | None = None) -> list[str]:
+        """Finish the runs that a killed process left, changing none of their voxels; return their names."""
+        return finish.recover(self._study, on_progress)
+
+    def number(self, entities: Entities) -> str:
+        """Return the next free run label, of two digits, for a run of these entities; none is given out twice."""
+        taken = [*self._runs_there(entities), *(given for given in self._given if same_but_run(given, entities))]
+        numbers = [int(run.get("run", "1")) for run in taken if run.get("run", "1").isdigit()]
+        label = f"{max(numbers, default=0) + 1:02d}"
+        self._given.append({**entities, "run": label})
+        return label
+
+    def place(self, entities: Entities, *, overwrite: bool = False, explicit: bool = False) -> Entities:
+        """Return the entities under which a run that calls itself `entities` is archived: its own, where they are free.
+
+        Raises
+        ------
+        CannotWrite
+            Where the user asked for this run (`explicit`), it is there already, and `overwrite` does not say to replace it.
+        """
+        there = self._same_run(entities)
+        if there is None:
+            return entities
+        name = bids_entities.stem(there)
+        if overwrite:
+            self._to_overwrite.add(name)
+            return there
+        if explicit:
+            raise _exists(name)
+        placed = {**entities, "run": self.number(entities)}
+        logger.warning("%s is in the data set already: this run becomes %s", name, bids_entities.stem(placed))
+        return placed
+
+    def begin(self, volume: Volume, events: str | None = None) -> GrowingRun:
+        """Claim the run of `volume` and put its files in place, this first volume in them.
+
+        Raises
+        ------
+        CannotWrite
+            Where the run exists, another process is writing it, or the disk refuses.
+        BadData
+            Where the volume does not say what BIDS needs: subject, task and RepetitionTime.
+        """
+        _check(volume)
+        with self._study.locked():
+            claim = self._claim(volume.entities)
+            try:
+                run = self._behind_curtain(claim, volume, volume.events if events is None else events)
+            except BaseException:
+                claim.release()
+                raise
+        self._to_overwrite.discard(run.name)
+        self._open.append(run)
+        self._begun.append(run)
+        return run
+
+    def _claim(self, entities: Entities) -> claims.Claim:
+        name = bids_entities.stem(entities)
+        free = name in self._to_overwrite or self._same_run(entities) is None
+        if not free and name not in claims.names(self._study.growing):
+            raise _exists(name)
+        claim = claims.claim(self._study.growing, name)
+        if not free:
+            claim.abandon()
+            raise _exists(name)
+        return claim
+
+    def _behind_curtain(self, claim: claims.Claim, volume: Volume, events: str | None) -> GrowingRun:
+        study = self._study
+        files = f"{bids_entities.folder(volume.entities)}/{claim.name}_*"
+        if claim.name in self._to_overwrite:
+            study.unlist_scan(volume.entities, study.path(volume.entities, "bold", ".nii.gz"))
+        with study.curtain("participants.tsv", files):
+            if claim.name in self._to_overwrite:
+                self._remove(claim)
+            run = GrowingRun(study, claim, volume, fill_gaps=self._fill_gaps, clock=self._clock, finish=self._ended)
+            try:
+                if events is not None:
+                    run.write_events(events)
+                study.list_participants()
+            except BaseException:
+                run.withdraw()
+                raise
+        return run
+
+    def _remove(self, claim: claims.Claim) -> None:
+        """Remove a run that is overwritten, and all that was derived from it."""
+        place = bids_entities.folder(claim.entities)
+        for folder in (self.root / place, self.root / DERIVATIVE / place):
+            for file in folder.glob(f"{claim.name}_*"):
+                file.unlink()
+
+    def _ended(self, run: GrowingRun) -> None:
+        self._open.remove(run)
+        self._finisher.add(run.claim)
+
+    def _same_run(self, entities: Entities) -> Entities | None:
+        """Return the entities, as written there, of the run that `entities` name; None where it is free."""
+        wanted = entities.get("run", "")
+        return next((run for run in self._runs_there(entities) if bids_entities.same_run(wanted, run.get("run", ""))), None)
+
+    def _runs_there(self, entities: Entities) -> Iterator[Mapping[str, str]]:
+        """Give the runs, finished or growing, that differ from `entities` in nothing but the run label."""
+        files = [bids_entities.parse(file.name)[0] for file in self._study.folder(entities).glob("sub-*_bold.*")]
+        growing = [claims.entities_of(name) for name in claims.names(self._study.growing)]
+        return (run for run in [*files, *growing] if same_but_run(run, entities))
+
+    def close(self, on_progress: OnProgress | None = None) -> None:
+        """End what is still open and wait until every run is compressed; `on_progress` hears (bytes done, bytes in all)."""
+        self._finisher.on_progress = on_progress
+        with ExitStack() as last:  # each of these is done, whatever the others raise
+            last.callback(self._study.close)
+            last.callback(self._finisher.close)
+            for run in self._open:
+                last.callback(run.end)
+            for table in (table for run in self._begun for table in run.tables):
+                last.callback(table.close)
+
+
+def _check(volume: Volume) -> None:
+    name = bids_entities.stem(volume.entities)
+    for entity in ("subject", "task"):
+        if not volume.entities.get(entity):
+            raise BadData(f"{name or 'a run'}: a BOLD run in BIDS needs a {entity}, found none")
+    if volume.repetition_time <= 0:
+        raise BadData(f"{name}: expected a RepetitionTime above 0 s, found {volume.repetition_time:g}")
+    if volume.index >= MOST_VOLUMES:
+        raise BadData(f"{name}: NIfTI-1 holds up to {MOST_VOLUMES} volumes, found volume {volume.index}")
+
+
+def _exists(name: str) -> CannotWrite:
+    return CannotWrite(f"{name} is in the data set already", "take another run number, or say --overwrite to replace it")
+
+
+def add(
+    items: Iterable[Item],
+    archive: Archive,
+    *,
+    on_item: Callable[[Item], None] | None = None,
+    overwrite: bool = False,
+    explicit: bool = False,
+) -> dict[str, int]:
+    """Grow the data set from `items`; return how many volumes each run has got.
+
+    Runs may interleave. Whatever `items` or the disk raises, every open run is closed cleanly before it goes on.
+    """
+    runs: dict[tuple[tuple[str, str], ...], GrowingRun] = {}
+    begun: list[GrowingRun] = []
+    with ExitStack() as ends:
+        for item in items:
+            key = run_key(item.entities)
+            if isinstance(item, RunEnd):
+                if key in runs:
+                    runs.pop(key).end(item)
+            elif key in runs:
+                runs[key].append(item)
+            else:
+                placed = archive.place(item.entities, overwrite=overwrite, explicit=explicit)
+                runs[key] = archive.begin(replace(item, entities=placed))
+                ends.callback(runs[key].end)
+                begun.append(runs[key])
+            if on_item is not None:
+                on_item(item)
+    return {run.name: run.count for run in begun}

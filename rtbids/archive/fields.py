@@ -1,0 +1,62 @@
+"""What of a volume's metadata goes into the run's sidecar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rtbids.volume import Entities, Metadata
+
+_INTERNAL = frozenset({"Paced", "MissingVolumes", "FilledVolumes"})
+# Conversion leaves identifiers out already; this holds even for a stream that somebody else made.
+_IDENTIFYING = frozenset(
+    {
+        "AccessionNumber",
+        "AcquisitionDateTime",
+        "DeviceSerialNumber",
+        "InstitutionAddress",
+        "InstitutionName",
+        "IssuerOfPatientID",
+        "MedicalRecordLocator",
+        "NameOfPhysiciansReadingStudy",
+        "OperatorsName",
+        "OtherPatientIDs",
+        "OtherPatientNames",
+        "PatientAddress",
+        "PatientBirthDate",
+        "PatientBirthTime",
+        "PatientComments",
+        "PatientID",
+        "PatientName",
+        "PatientTelephoneNumbers",
+        "PerformingPhysicianName",
+        "PhysiciansOfRecord",
+        "ReferringPhysicianName",
+        "RequestingPhysician",
+        "StationName",
+        "StudyID",
+    }
+)
+_IDENTIFYING_ENDS = ("UID", "Date", "DateTime")
+
+
+def of_run(metadata: Metadata, entities: Entities, missing: Sequence[int], filled: Sequence[int]) -> dict[str, Any]:
+    """Return the sidecar: BIDS fields without what identifies a person, the task's name, and the gaps where there are any.
+
+    `missing` are the indices of volumes that are not in the file, `filled` of those that stand in for volumes that never came.
+    """
+    fields: dict[str, Any] = {key: value for key, value in _without_identifiers(metadata).items() if key not in _INTERNAL}
+    fields.setdefault("TaskName", entities.get("task", ""))
+    if missing:
+        fields["MissingVolumes"] = list(missing)
+    if filled:
+        fields["FilledVolumes"] = list(filled)
+    return fields
+
+
+def _without_identifiers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_identifiers(value) if isinstance(value, Mapping) else value
+        for key, value in fields.items()
+        if key not in _IDENTIFYING and not key.endswith(_IDENTIFYING_ENDS)
+    }

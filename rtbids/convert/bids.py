@@ -1,0 +1,154 @@
+"""BOLD runs of a BIDS data set as the items that flow, exactly as stored and one volume at a time."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from rtbids import nifti
+from rtbids.bids import dataset, sidecar
+from rtbids.bids import entities as bids_entities
+from rtbids.bids.dataset import Run
+from rtbids.clock import CLOCK, Clock
+from rtbids.errors import BadData, InputMissing, NotBids, NothingMatched
+from rtbids.volume import Item, RunEnd, volume_of
+
+logger = logging.getLogger("rtbids")
+_SAME_SECONDS = 1e-3  # the validator's own tolerance between header and sidecar
+_NOT_READABLE = (EOFError, OSError, zlib.error)
+
+
+def runs_of(source: Path, filters: Mapping[str, str] | None = None) -> list[Run]:
+    """Return the BOLD runs of a data set's folder, or the one whose file `source` is, that `filters` (entity → label) match.
+
+    Raises
+    ------
+    InputMissing, NotBids, NothingMatched
+        Where `source` is not there, is not (in) a BIDS data set, or no run matches.
+    """
+    if not source.exists():
+        raise InputMissing(f"{source}: no such file or folder")
+    if source.is_dir() and not dataset.is_dataset(source):
+        raise NotBids(f"{source}: expected a BIDS data set, found no {dataset.DESCRIPTION}", "name the data set's top folder")
+    found = dataset.runs(source, filters) if source.is_dir() else _run_of(source, filters or {})
+    if not found:
+        asked = " ".join(f"{entity} {label}" for entity, label in (filters or {}).items())
+        raise NothingMatched(f"{source}: no BOLD run" + (f" with {asked}" if asked else ""))
+    return found
+
+
+def _run_of(file: Path, filters: Mapping[str, str]) -> list[Run]:
+    entities, suffix, extension = bids_entities.parse(file.name)
+    if suffix != "bold" or extension not in (".nii", ".nii.gz") or "subject" not in entities:
+        raise NotBids(f"{file}: expected a BOLD run such as sub-01_task-rest_bold.nii.gz")
+    root = dataset.root_of(file)
+    return [run for run in dataset.runs(root, filters) if run.file.resolve() == file.resolve()]
+
+
+def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
+    """Give the volumes of `run` in order, with the metadata and events that apply to it, then its end.
+
+    One volume is held at a time, whatever the length of the run. Indices in the sidecar's ``MissingVolumes`` are left out.
+
+    Raises
+    ------
+    BadData
+        Where the sidecar has no RepetitionTime, or the file cannot be read; names the file and, where it is one, the volume.
+    """
+    metadata = sidecar.inherited(run.root, run.file, "bold")
+    missing = _missing(metadata.pop("MissingVolumes", []), run.file)
+    metadata.setdefault("TaskName", run.entities.get("task", ""))
+    repetition_time = _repetition_time(metadata, run.file)
+    events = _events(run)
+    with _opened(run.file) as file:
+        header = _header(file, run.file)
+        _compare(header.repetition_time, repetition_time, run.file)
+        count = header.shape[3] if len(header.shape) > 3 else 1
+        for place, index in zip(range(count), _indices(missing), strict=False):
+            content = _exactly(file, header.volume_bytes, f"{run.file}, volume {place} of {count}")
+            yield volume_of(
+                np.frombuffer(content, header.dtype).reshape(header.shape[:3], order="F"),
+                header.affine,
+                run.entities,
+                metadata,
+                index,
+                times={"received": clock.now()},
+                slope=header.slope,
+                inter=header.inter,
+                events=events,
+            )
+        _exactly(file, 0, f"{run.file}, after volume {count - 1}")
+    yield RunEnd(run.entities, count, tuple(sorted(missing)))
+
+
+def _missing(found: Any, file: Path) -> frozenset[int]:
+    if not isinstance(found, list) or not all(isinstance(index, int) and index >= 0 for index in found):
+        raise BadData(f"{file}: expected MissingVolumes to be a list of indices, found {found!r:.60}")
+    return frozenset(found)
+
+
+def _repetition_time(metadata: Mapping[str, Any], file: Path) -> float:
+    found = metadata.get("RepetitionTime")
+    if not isinstance(found, (int, float)) or found <= 0:
+        name = file.name.removesuffix(".gz").removesuffix(".nii") + ".json"
+        raise BadData(
+            f"{file.parent / name}: expected a RepetitionTime (seconds), found {'none' if found is None else found!r}"
+        )
+    return float(found)
+
+
+def _compare(header: float, said: float, file: Path) -> None:
+    if header > 0 and abs(header - said) > _SAME_SECONDS:
+        logger.warning(
+            "%s: the header's RepetitionTime is %g s, the sidecar's %g s; the sidecar's is used", file.name, header, said
+        )
+
+
+def _events(run: Run) -> str | None:
+    tables = sidecar.companions(run.root, run.file, "events", ".tsv")
+    if not tables:
+        return None
+    try:
+        return tables[-1].read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise BadData(f"{tables[-1]}: expected UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def _indices(missing: frozenset[int]) -> Iterator[int]:
+    index = 0
+    while True:
+        if index not in missing:
+            yield index
+        index += 1
+
+
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return cast(BinaryIO, gzip.open(file, "rb")) if file.suffix == ".gz" else file.open("rb")
+    except OSError as error:
+        raise InputMissing(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def _header(file: BinaryIO, path: Path) -> nifti.Header:
+    first = _exactly(file, 348, f"{path}, header")
+    header = nifti.unpack(first, str(path))
+    if header.offset > len(first):  # extensions, and the four bytes that announce them
+        _exactly(file, header.offset - len(first), f"{path}, header")
+    return header
+
+
+def _exactly(file: BinaryIO, size: int, where: str) -> bytes:
+    """Read `size` bytes; with a `size` of 0 look for more, so that a gzip file's checksum is compared at its end."""
+    try:
+        content = file.read(size) if size else file.read(1)[:0]
+    except _NOT_READABLE as error:
+        raise BadData(f"{where}: cannot be read ({error})") from error
+    if len(content) < size:
+        raise BadData(f"{where}: ended after {len(content)} of {size} bytes")
+    return content
