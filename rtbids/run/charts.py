@@ -1,0 +1,237 @@
+"""Charts along the volumes of a run, as inline SVG that needs neither a script nor a fixed width.
+
+Horizontal places are percentages and vertical ones pixels, so that text and symbols keep their size from a telephone to a
+wide screen; only curves and columns lie in a nested SVG that stretches. Colours come from the page's style sheet by class.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+TOP = 20  # pixels above the plot, for the names of blocks
+RAIL = 16  # pixels below it, for volumes without a value
+LABELS = 32  # pixels for the two lines of the time axis
+_FINE = 1000  # units that a curve's height is divided into
+_DOTS = 250  # with more volumes than this, dots would cover the curve
+_WIDE = 900  # pixels that a plot has on a wide screen, at least
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The range that an axis shows."""
+
+    low: float
+    high: float
+
+    def fraction(self, value: float) -> float:
+        """Return where `value` lies: 0 at the low end, 1 at the high end."""
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def ticks(self, about: int = 4) -> list[float]:
+        return ticks(self.low, self.high, about)
+
+
+def scale(values: Iterable[float], margin: float = 0.08) -> Scale:
+    """Return a range that holds every finite value with some `margin`; 0 to 1 where there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return Scale(0.0, 1.0)
+    low, high = min(finite), max(finite)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        reach = abs(low) / 2 or 1.0
+        return Scale(low - reach, high + reach)
+    room = (high - low) * margin
+    return Scale(low - room, high + room)
+
+
+def ticks(low: float, high: float, about: int = 4) -> list[float]:
+    """Return round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
+    rough = (high - low) / max(about, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def number(value: float) -> str:
+    """Return four significant digits without a superfluous zero, a true minus sign, and ``n/a`` for NaN."""
+    if not math.isfinite(value):
+        return "n/a"
+    return f"{value:.4g}".replace("-", "−")
+
+
+def clock(seconds: float) -> str:
+    """Return minutes and seconds as ``m:ss``."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The place of one chart: `count` volumes along it, `scale` upwards, `height` pixels."""
+
+    count: int
+    scale: Scale
+    height: int = 200
+
+    def x(self, volume: float) -> str:
+        """Return the middle of a volume's column; onsets, which lie at its left edge, are half a volume earlier."""
+        return f"{100 * (volume + 0.5) / max(self.count, 1):.2f}%"
+
+    def y(self, value: float) -> float:
+        return round(TOP + self.height * (1 - self.scale.fraction(value)), 1)
+
+    @property
+    def rail(self) -> float:
+        """Where volumes without a value are marked."""
+        return TOP + self.height + RAIL / 2 + 1
+
+    def curve(self, values: Floats, style: str) -> str:
+        """Draw a line through `values` (by volume), broken where they are NaN; a lone value becomes a dot."""
+        path, drawing = [], False
+        for volume, value in enumerate(values):
+            if math.isfinite(value):
+                path.append(f"{'L' if drawing else 'M'}{volume + 0.5:g} {self._fine(value)}{'' if drawing else 'h0'}")
+            drawing = math.isfinite(value)
+        return self._stretched(f'<path class="line {style}" d="{"".join(path)}"/>') if path else ""
+
+    def columns(self, low: Floats, high: Floats, style: str) -> str:
+        """Fill from `low` to `high` in the column of each volume where both are known."""
+        path = [
+            f"M{volume} {self._fine(bottom)}V{self._fine(top)}h1V{self._fine(bottom)}z"
+            for volume, (bottom, top) in enumerate(zip(low, high, strict=True))
+            if math.isfinite(bottom) and math.isfinite(top) and top > bottom
+        ]
+        return self._stretched(f'<path class="{style}" d="{"".join(path)}"/>') if path else ""
+
+    def symbols(self, points: Iterable[tuple[int, float]], symbol: str, style: str = "") -> str:
+        """Put a symbol (an id of `SYMBOLS`) at each (volume, value); NaN goes to the rail under the plot."""
+        marks = (
+            f'<use href="#{symbol}" x="{self.x(volume)}" y="{self.y(value) if math.isfinite(value) else self.rail}"/>'
+            for volume, value in points
+        )
+        drawn = "".join(marks)
+        return f'<g class="{style}">{drawn}</g>' if drawn else ""
+
+    def dots(self, values: Floats, style: str) -> str:
+        """Put a dot on every finite value, where the run is short enough to tell them apart."""
+        if self.count > _DOTS:
+            return ""
+        return self.symbols(((v, x) for v, x in enumerate(values.tolist()) if math.isfinite(x)), "ok", style)
+
+    def block(self, start: float, stop: float, style: str, name: str) -> str:
+        """Shade from `start` to `stop` (in volumes, onsets) with a named bar on top."""
+        left, right = max(0.0, start / max(self.count, 1)), min(1.0, stop / max(self.count, 1))
+        if right <= left:
+            return ""
+        place = f'x="{100 * left:.2f}%" width="{100 * (right - left):.2f}%"'
+        text = ""
+        if (right - left) * _WIDE > 7 * len(name) + 6:
+            text = f'<text class="block" x="{50 * (left + right):.2f}%" y="11">{escape(name)}</text>'
+        return (
+            f'<rect class="shade {style}" {place} y="{TOP}" height="{self.height}"/>'
+            f'<rect class="bar {style}" {place} y="{TOP - 5}" height="5"/>{text}'
+        )
+
+    def rule(self, value: float, style: str, name: str = "") -> str:
+        """Draw a horizontal line, named at its right end."""
+        y = self.y(value)
+        text = f'<text class="rule-name" x="100%" y="{y - 4}">{escape(name)}</text>' if name else ""
+        return f'<line class="{style}" x1="0" x2="100%" y1="{y}" y2="{y}"/>{text}'
+
+    def hints(self, texts: Mapping[int, str]) -> str:
+        """Let the pointer ask each volume's column for its text."""
+        width = f"{100 / max(self.count, 1):.3f}%"
+        rects = (
+            f'<rect x="{100 * volume / max(self.count, 1):.3f}%" y="{TOP}" width="{width}" height="{self.height + RAIL}">'
+            f"<title>{escape(text)}</title></rect>"
+            for volume, text in texts.items()
+        )
+        return f'<g class="hints">{"".join(rects)}</g>'
+
+    def drawn(self, key: str, title: str, desc: str, layers: Sequence[str], *, unit: str, repetition_time: float) -> str:
+        """Put the layers between the axes; `key` is unique in the page, `title` and `desc` are for those who listen."""
+        total = TOP + self.height + RAIL + LABELS
+        marks = self.scale.ticks()
+        grid = "".join(self.rule(mark, "grid") for mark in marks)
+        names = "".join(f'<text x="52" y="{self.y(mark) + 4}">{number(mark)}</text>' for mark in marks)
+        seconds = "min:s" if math.isfinite(repetition_time) else ""
+        return (
+            f'<div class="chart"><svg class="scale" width="58" height="{total}" aria-hidden="true">'
+            f'<text x="52" y="10">{escape(unit)}</text>{names}'
+            f'<text x="40" y="{total - 18}">volume</text><text x="40" y="{total - 4}">{seconds}</text></svg>'
+            f'<svg class="field" width="100%" height="{total}" role="img" aria-labelledby="{key}-t {key}-d">'
+            f'<title id="{key}-t">{escape(title)}</title><desc id="{key}-d">{escape(desc)}</desc>'
+            f"{grid}{''.join(layers)}{self._time_axis(total, repetition_time)}</svg></div>"
+        )
+
+    def _time_axis(self, total: int, repetition_time: float) -> str:
+        marks = [mark for mark in ticks(0, max(self.count - 1, 1), 7) if mark == int(mark) and mark < max(self.count, 1)]
+        out = [f'<line class="axis" x1="0" x2="100%" y1="{TOP + self.height}" y2="{TOP + self.height}"/>']
+        for mark in marks:
+            out.append(f'<text class="tick" x="{self.x(mark)}" y="{total - 18}">{mark:.0f}</text>')
+            if math.isfinite(repetition_time):
+                out.append(f'<text class="tick" x="{self.x(mark)}" y="{total - 4}">{clock(mark * repetition_time)}</text>')
+        return "".join(out)
+
+    def _fine(self, value: float) -> str:
+        return f"{_FINE * (1 - self.scale.fraction(value)):.0f}"
+
+    def _stretched(self, content: str) -> str:
+        return (
+            f'<svg class="stretched" x="0" y="{TOP}" width="100%" height="{self.height}" '
+            f'viewBox="0 0 {max(self.count, 1)} {_FINE}" preserveAspectRatio="none">{content}</svg>'
+        )
+
+
+_SHAPES = {
+    "ok": '<circle r="2.2"/>',
+    "alternate": '<path d="M0-5.5L5.5 0L0 5.5L-5.5 0z"/>',
+    "late": '<circle r="4"/>',
+    "missing": '<path d="M-4-4L4 4M-4 4L4-4"/>',
+    "beyond": '<path d="M0-5L5 4H-5z"/>',
+}
+_PATTERNS = (
+    ("b1", 'd="M0 0h6v6h-6z"'),
+    ("b2", 'd="M0 0h3v6h-3z"'),
+    ("b3", 'd="M0 6L6 0v3L3 6zM0 0h3L0 3z"'),
+    ("b4", 'd="M0 0h6v2h-6z"'),
+)
+SYMBOLS = (
+    '<svg class="symbols" width="0" height="0" aria-hidden="true"><defs>'
+    + "".join(f'<g id="{name}" class="{name}">{shape}</g>' for name, shape in _SHAPES.items())
+    + "".join(
+        f'<pattern id="fill-{name}" width="6" height="6" patternUnits="userSpaceOnUse"><path class="{name}" {shape}/></pattern>'
+        for name, shape in _PATTERNS
+    )
+    + "</defs></svg>"
+)
+
+
+def legend(entries: Iterable[tuple[str, str]]) -> str:
+    """Return a list of (drawing, name) under a chart; the drawing is markup of `symbol_sample` and its like."""
+    items = "".join(f"<li>{drawing}<span>{escape(name)}</span></li>" for drawing, name in entries)
+    return f'<ul class="legend">{items}</ul>' if items else ""
+
+
+def symbol_sample(symbol: str) -> str:
+    return _sample(16, f'<use href="#{symbol}" x="8" y="7"/>')
+
+
+def line_sample(style: str) -> str:
+    return _sample(26, f'<path class="line {style}" d="M1 7H25"/>')
+
+
+def fill_sample(style: str) -> str:
+    return _sample(16, f'<rect class="{style}" y="2" width="16" height="10"/>')
+
+
+def _sample(width: int, drawing: str) -> str:
+    return f'<svg class="sample" width="{width}" height="14" aria-hidden="true">{drawing}</svg>'
