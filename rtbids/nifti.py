@@ -60,6 +60,8 @@ def pack(header: Header) -> bytes:
     dims = (len(header.shape), *header.shape, *(1,) * (7 - len(header.shape)))
     affine = header.affine
     zooms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    if not (np.isfinite(affine).all() and zooms.all()):
+        raise BadData(f"expected voxels of some size, found {zooms.tolist()} mm")
     quaternion, qfac = _quaternion(affine[:3, :3], zooms)
     out = bytearray(HEADER)
     struct.pack_into("<i", out, 0, 348)
@@ -91,12 +93,17 @@ def unpack(content: bytes | bytearray | memoryview, where: str = "NIfTI") -> Hea
         raise BadData(f"{where}: NIfTI data type {code} is not supported")
     if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1 or any(size > 1 for size in dims[5 : dims[0] + 1]):
         raise BadData(f"{where}: expected 3 or 4 dimensions, found {dims[1 : max(dims[0], 0) + 1]}")
+    if not np.isfinite(offset):
+        raise BadData(f"{where}: expected the voxels after the header, found them at byte {offset}")
+    affine = _affine(content, order, pixdim)
+    if not np.isfinite(affine).all():
+        raise BadData(f"{where}: the affine is not made of numbers")
     shape = (*dims[1 : min(dims[0], 4) + 1], *(1,) * (3 - dims[0]))
     scaled = np.isfinite(slope) and slope != 0
     return Header(
         shape=shape,
         dtype=np.dtype(order + TYPE_CODES[code]),
-        affine=_affine(content, order, pixdim),
+        affine=affine,
         slope=float(slope) if scaled else 1.0,
         inter=float(inter) if scaled and np.isfinite(inter) else 0.0,
         repetition_time=_seconds(float(pixdim[4]), content[123]),
@@ -138,9 +145,7 @@ def _affine(content: bytes | bytearray | memoryview, order: str, pixdim: tuple[f
     return as_stored(affine)
 
 
-def _quaternion(
-    matrix: NDArray[np.float64], zooms: NDArray[np.float64]
-) -> tuple[tuple[float, float, float], float]:
+def _quaternion(matrix: NDArray[np.float64], zooms: NDArray[np.float64]) -> tuple[tuple[float, float, float], float]:
     """Return (b, c, d) and qfac of the rotation nearest to `matrix` without its zooms (``nifti1_io.c``'s rule)."""
     u, _, vt = np.linalg.svd(matrix / zooms)
     rotation = u @ vt
