@@ -20,14 +20,14 @@ class SystemClock:
     """The machine's clock as it was when the process began, carried on by the monotonic one.
 
     A step of the wall clock in the middle of a run (NTP, summer time, an operator) therefore neither moves a
-    deadline nor makes a latency negative.
+    deadline nor makes a latency negative. Processes of one run share `offset` (seconds) and with it one clock.
     """
 
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+    def __init__(self, offset: float | None = None) -> None:
+        self.offset = time.time() - time.monotonic() if offset is None else offset
 
     def now(self) -> float:
-        return time.monotonic() + self._offset
+        return time.monotonic() + self.offset
 
     def wait_until(self, moment: float) -> None:
         remaining = moment - self.now()

@@ -11,10 +11,11 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from rtbids.clock import CLOCK
-from rtbids.volume import Item
+from rtbids.volume import Entities, Item, RunEnd, Volume, run_key
 
 T = TypeVar("T")
 Source: TypeAlias = Iterable[Item]
@@ -28,6 +29,36 @@ def pipe(source: Iterable[Any], *stages: Callable[[Iterator[Any]], Any]) -> Any:
     for stage in stages:
         stream = stage(stream)
     return stream
+
+
+def first_volumes(items: Iterable[Item], most: int | None) -> Iterator[Item]:
+    """Pass on `most` volumes (None: all), then end the runs that are open, and the stream."""
+    indices: dict[tuple[tuple[str, str], ...], tuple[Entities, list[int]]] = {}
+    count = 0
+    for item in items:
+        key = run_key(item.entities)
+        yield item
+        if isinstance(item, RunEnd):
+            indices.pop(key, None)
+            continue
+        indices.setdefault(key, (item.entities, []))[1].append(item.index)
+        count += 1
+        if count == most:
+            break
+    else:
+        return
+    for entities, seen in indices.values():
+        missing = sorted(set(range(seen[-1] + 1)) - set(seen))
+        yield RunEnd(entities, len(seen), tuple(missing))
+
+
+def with_events(items: Iterable[Item], text: str, *, override: bool) -> Iterator[Item]:
+    """Give every volume the events in `text`, the text of an ``events.tsv``; `override` replaces those it brings."""
+    for item in items:
+        if isinstance(item, Volume) and (override or item.events is None):
+            yield replace(item, events=text)
+        else:
+            yield item
 
 
 class Wakeup:
@@ -140,3 +171,20 @@ class Inbox(Generic[T]):
                 return
             if item is not None or moment is not None:
                 yield item
+
+    def until(self, stop: Wakeup, grace: float = 1.0) -> Iterator[T]:
+        """Give the items; once `stop` is set, those that come within `grace` seconds, for a source that is blocked elsewhere."""
+        give_up: float | None = None
+        while True:
+            if give_up is None and stop.is_set():
+                give_up = CLOCK.now() + grace
+            sources: list[Any] = [self._arrived] if give_up is not None else [self._arrived, stop]
+            select.select(sources, [], [], None if give_up is None else max(0.0, give_up - CLOCK.now()))
+            try:
+                item = self.take()
+            except StopIteration:
+                return
+            if item is not None:
+                yield item
+            elif give_up is not None and CLOCK.now() >= give_up:
+                return

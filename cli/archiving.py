@@ -1,0 +1,39 @@
+"""Into a data set from the command line: numbering, unfinished runs, and what was done, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rtbids.archive.dataset import Archive, add
+from rtbids.cli import console, sources
+from rtbids.pipeline import Inbox, first_volumes
+from rtbids.volume import Item
+
+
+@contextmanager
+def opened(bids_dir: Path) -> Iterator[Archive]:
+    """Open a data set and finish what a killed run left; on leaving, wait until every run is compressed."""
+    with Archive(bids_dir) as archive:
+        for name in archive.recover():
+            console.say(f"finished {name}, which an earlier rtbids left when it was killed")
+        yield archive
+
+
+def convert(request: sources.Request, bids_dir: Path, volumes: int | None) -> None:
+    """Grow a data set from a source until the source ends, and say what there is."""
+    with opened(bids_dir) as archive:
+        request = replace(request, number=sources.numbering(request.entities.get("run"), archive.number))
+        inbox: Inbox[Item] = Inbox(first_volumes(sources.items(request), volumes))
+        explicit = "run" in request.entities
+        summary(add(inbox.until(request.stop), archive, explicit=explicit), bids_dir)
+
+
+def summary(counts: Mapping[str, int], bids_dir: Path) -> None:
+    """Say what was added."""
+    for name, count in counts.items():
+        console.say(f"{name}: {count} volumes in {bids_dir}")
+    if not counts:
+        console.say("no functional volume came")

@@ -1,0 +1,151 @@
+"""What people are told, on standard error: warnings, a log without identifiers, and the live line of a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from rtbids.errors import cannot_write
+from rtbids.run.progress import Progress
+
+STEP = 10.0  # seconds between plain lines where there is no terminal
+_BARS = "▁▂▃▄▅▆▇█"
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+logger = logging.getLogger("rtbids")
+_quiet = False
+
+
+class _ToPeople(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "yellow" if record.levelno >= logging.WARNING else "dim"
+        word = "warning: " if record.levelno >= logging.WARNING else ""
+        stderr.print(Text(f"{word}{record.getMessage()}", style=style))
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"time": record.created, "level": record.levelname.lower(), "message": record.getMessage()}
+        return json.dumps(fields, ensure_ascii=False)
+
+
+class Kept(logging.Handler):
+    """Keeps the warnings of a command, for its report."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.messages) < 1000:
+            self.messages.append(record.getMessage())
+
+
+def set_up(*, verbose: bool, quiet: bool, log_file: str | None, log_json: bool) -> None:
+    """Send what is logged to standard error and, where asked, to a file, as text or as JSON lines."""
+    global _quiet  # noqa: PLW0603  one process, one console
+    _quiet = quiet
+    logger.handlers.clear()
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    people: logging.Handler = _ToPeople()
+    if log_json and not log_file:
+        people = logging.StreamHandler()
+        people.setFormatter(_JsonLines())
+    people.setLevel(logging.ERROR if quiet else logging.DEBUG)
+    logger.addHandler(people)
+    if log_file:
+        logger.addHandler(_file(log_file, log_json))
+
+
+def keep_warnings() -> Kept:
+    """Keep the warnings from here on."""
+    kept = Kept()
+    logger.addHandler(kept)
+    return kept
+
+
+def say(message: str) -> None:
+    """Tell the person at the terminal, unless he asked for quiet."""
+    if not _quiet:
+        stderr.print(Text(message))
+
+
+def watching(source: str) -> Callable[[str], None]:
+    """Return what says how a folder is watched."""
+    return lambda mode: say(f"watching {source}: {mode}")
+
+
+@contextmanager
+def live(progress: Progress) -> Iterator[None]:
+    """Show a run while it goes on: one line that changes in a terminal, now and then a plain line elsewhere."""
+    if _quiet:
+        yield
+        return
+    over = threading.Event()
+    show = _show_live if stderr.is_terminal else _show_plain
+    thread = threading.Thread(target=show, args=(progress, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _show_live(progress: Progress, over: threading.Event) -> None:
+    with Live(console=stderr, auto_refresh=False, transient=True) as view:
+        while not over.wait(0.2):
+            view.update(Text(line(progress), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def _show_plain(progress: Progress, over: threading.Event) -> None:
+    shown = 0
+    last = time.monotonic()
+    while not over.wait(0.5):
+        if progress.volumes > shown and time.monotonic() - last >= STEP:
+            shown, last = progress.volumes, time.monotonic()
+            stderr.print(Text(line(progress, bars=False)))
+
+
+def line(progress: Progress, *, bars: bool = True) -> str:
+    """Return the state of a run in one line of some 80 characters."""
+    if not progress.runs:
+        return "waiting for the first volume"
+    parts = [progress.run, f"{progress.volumes} volumes"]
+    if bars:
+        parts.append(sparkline(list(progress.values)[-16:]))
+    if isinstance(progress.value, int | float):
+        parts.append(f"{progress.value:.4g}")
+    if progress.latency is not None:
+        parts.append(f"{1000 * progress.latency:.0f} ms")
+    for count, word in ((progress.alternates, "alternates"), (progress.missing, "missing"), (progress.late, "late")):
+        if count:
+            parts.append(f"{count} {word}")
+    return "  ".join(part for part in parts if part)
+
+
+def sparkline(values: list[float | None]) -> str:
+    """Return the values as bars between their least and their greatest; a dot where there is none."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return ""
+    low, span = min(present), (max(present) - min(present)) or 1.0
+    return "".join("·" if v is None else _BARS[int((v - low) / span * (len(_BARS) - 1))] for v in values)
+
+
+def _file(path: str, as_json: bool) -> logging.Handler:
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(_JsonLines() if as_json else plain)
+    return handler

@@ -1,0 +1,63 @@
+"""``rtbids convert``: DICOM → BIDS-I or a BIDS data set; BIDS-I → BIDS; BIDS → BIDS-I."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from rtbids.cli import options
+
+
+@click.command(name="convert", short_help="Turn DICOM into BIDS, volume by volume.")
+@click.argument("source", default="-")
+@click.option("--to", "destination", metavar="DEST", help="Write BIDS-I to -, a named pipe or a .tar file.")
+@click.option("-o", "--bids-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write a BIDS data set.")
+@click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
+@options.entity_options
+@options.keep
+@options.live_options
+@options.open_timeout
+@options.common_options
+def command(
+    source: str,
+    destination: str | None,
+    bids_dir: Path | None,
+    volumes: int | None,
+    entities: Mapping[str, str],
+    keep: Literal["original", "corrected", "both"],
+    pattern: str,
+    existing: bool,
+    wait: bool,
+    idle_timeout: float | None,
+    poll: bool | None,
+    series: str | None,
+    open_timeout: float,
+) -> None:
+    """Turn SOURCE into BIDS: BIDS-I as a stream (one NIfTI a volume), or a data set with -o.
+
+    SOURCE is a DICOM folder or file, a tar stream of DICOM files or of BIDS-I (a named pipe, a .tar file, - for standard input),
+    a BIDS data set or one of its runs.
+
+    \b
+    Examples:
+      rtbids convert /data/export --no-wait -o study --subject 07
+      rtbids watch /data/export | rtbids convert --to volumes.tar
+    """
+    from rtbids.cli import archiving, console, sources, streams
+    from rtbids.cli.stopping import stopping
+    from rtbids.errors import UsageFault
+    from rtbids.pipeline import first_volumes
+
+    if destination and bids_dir:
+        raise UsageFault("--to and -o exclude each other", "rtbids run --bids-dir keeps and passes on")
+    live = sources.Live(pattern, existing, wait, idle_timeout, poll, options.series_numbers(series))
+    with stopping() as stop:
+        request = sources.Request(source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source))
+        if bids_dir is None:
+            items = first_volumes(sources.items(request), volumes)
+            streams.send_items(items, destination or "-", stop, open_timeout)
+        else:
+            archiving.convert(request, bids_dir, volumes)

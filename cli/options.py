@@ -1,0 +1,112 @@
+"""Options that commands share: entities, verbosity, time-outs; and what they are when read."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from rtbids.bids import entities as bids_entities
+from rtbids.errors import UsageFault
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def entity_options(function: F) -> F:
+    """Add ``--subject … --run``; the command receives them as `entities`, a mapping of what was given."""
+    names = ("subject", "session", "task", "acquisition")
+
+    @click.option("--subject", "--participant-label", metavar="LABEL", help="Subject, 01 where nothing says otherwise.")
+    @click.option("--session", metavar="LABEL", help="Session.")
+    @click.option("--task", metavar="LABEL", help="Task; by default the protocol's name.")
+    @click.option("--acquisition", metavar="LABEL", help="Acquisition.")
+    @click.option("--run", "run_label", metavar="N[,N...]", help="Run; by default the next free number.")
+    @functools.wraps(function)
+    def command(*args: Any, run_label: str | None, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in names}
+        given["run"] = run_label
+        return function(*args, entities=labels(given), **options)
+
+    return command  # type: ignore[return-value]
+
+
+def labels(given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the labels that were given, prefixes stripped; a list of runs stays one text, separated by commas."""
+    found = {}
+    for name, value in given.items():
+        if value is not None:
+            parts = value.split(",") if name == "run" else [value]
+            found[name] = ",".join(bids_entities.label(name, part.strip()) for part in parts)
+    return found
+
+
+def common_options(function: F) -> F:
+    """Add ``-v -q --log-file --log-json`` and set up what is said accordingly."""
+
+    @click.option("-v", "--verbose", is_flag=True, help="Say more.")
+    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+    @click.option("--log-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write a log to FILE too.")
+    @click.option("--log-json", is_flag=True, help="Log as JSON lines.")
+    @functools.wraps(function)
+    def command(*args: Any, verbose: bool, quiet: bool, log_file: str | None, log_json: bool, **options: Any) -> Any:
+        from rtbids.cli import console
+
+        console.set_up(verbose=verbose, quiet=quiet, log_file=log_file, log_json=log_json)
+        return function(*args, **options)
+
+    return command  # type: ignore[return-value]
+
+
+def live_options(function: F) -> F:
+    """Add what a live source understands."""
+    for option in (
+        click.option("--pattern", default="*", show_default=True, help="File names to take."),
+        click.option("--existing/--new-only", default=True, help="Take the files already there first, or leave them."),
+        click.option("--wait/--no-wait", default=True, help="Wait for files to come, or end when what is there is done."),
+        click.option("--idle-timeout", type=float, metavar="S", help="End after S seconds without a file."),
+        click.option("--poll/--events", default=None, help="How to watch the folder; found out by itself by default."),
+        click.option("--series", metavar="N[,N...]", help="Take these series only, functional or not."),
+    ):
+        function = option(function)
+    return function
+
+
+open_timeout = click.option(
+    "--open-timeout", type=float, default=10.0, show_default=True, metavar="S", help="Wait S seconds for a pipe's other side."
+)
+keep = click.option(
+    "--keep",
+    type=click.Choice(["original", "corrected", "both"]),
+    default="original",
+    show_default=True,
+    help="Which volumes to take where the scanner sends motion-corrected ones as well.",
+)
+
+
+class SpeedType(click.ParamType):
+    """A factor, or ``max``, which is None: as fast as they are taken."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if value is None or value == "max" or isinstance(value, float):
+            return None if value == "max" else value
+        try:
+            speed = float(value)
+        except ValueError:
+            self.fail(f"expected a number or max, found {value!r}", param, ctx)
+        if not 0 < speed < float("inf"):
+            self.fail(f"expected a number above 0, found {value!r}", param, ctx)
+        return speed
+
+
+def series_numbers(text: str | None) -> frozenset[int] | None:
+    """Read ``5,7,9``."""
+    if text is None:
+        return None
+    try:
+        return frozenset(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageFault(f"--series: expected numbers such as 5,7,9, found {text!r}") from None

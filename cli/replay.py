@@ -1,0 +1,45 @@
+"""``rtbids replay``: a past run as if live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from rtbids.cli import options
+
+
+@click.command(name="replay", short_help="Play a past run as if it were live.")
+@click.argument("source")
+@click.option("--to", "destination", default="-", metavar="DEST", help="Where to: -, a named pipe or a .tar file.")
+@click.option(
+    "--speed", type=options.SpeedType(), default=1.0, metavar="N|max", help="1 is the scanner's pace, max as fast as it is read."
+)
+@click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
+@options.entity_options
+@options.open_timeout
+@options.common_options
+def command(
+    source: str,
+    destination: str,
+    speed: float | None,
+    volumes: int | None,
+    entities: Mapping[str, str],
+    open_timeout: float,
+) -> None:
+    """Play the runs of a BIDS data set, or one run's file, as a stream of volumes at the scanner's pace.
+
+    \b
+    Example:
+      rtbids replay study --subject 01 --run 1 --speed 10 | rtbids run roi_feedback -
+    """
+    from rtbids.cli import sources, streams
+    from rtbids.cli.stopping import stopping
+    from rtbids.errors import UsageFault
+    from rtbids.pipeline import first_volumes
+
+    if sources.kind(source) != "bids":
+        raise UsageFault(f"{source}: expected a BIDS data set or one of its runs", "a DICOM folder: rtbids convert SOURCE")
+    with stopping() as stop:
+        request = sources.Request(source, entities, speed=speed, stop=stop)
+        streams.send_items(first_volumes(sources.items(request), volumes), destination, stop, open_timeout)

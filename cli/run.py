@@ -1,0 +1,115 @@
+"""``rtbids run``: an experiment on a stream of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from rtbids.cli import options
+
+
+class AlternateType(click.ParamType):
+    """``last``, ``none`` or a number."""
+
+    name = "alternate"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        if value in ("last", "none"):
+            return value
+        try:
+            return float(str(value))
+        except ValueError:
+            self.fail(f"expected last, none or a number, found {value!r}", param, ctx)
+
+
+@click.command(name="run", short_help="Run an experiment on a stream of volumes and send feedback.")
+@click.argument("experiment")
+@click.argument("source", default="-")
+@click.option("--bids-dir", type=click.Path(path_type=Path), metavar="DIR", help="Grow this BIDS data set.")
+@click.option(
+    "--feedback",
+    "destinations",
+    multiple=True,
+    metavar="DEST",
+    help="Where feedback goes: -, a file (.tsv gives TSV, anything else JSON lines) or a named pipe. Repeatable.",
+)
+@click.option("--deadline", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds after a volume's last byte; one TR.")
+@click.option("--alternate", type=AlternateType(), metavar="last|none|NUMBER", help="What goes out when an answer is not there.")
+@click.option("--backlog", type=click.Choice(["skip", "all"]), help="Which volumes a script that was slow is asked about.")
+@click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="An events.tsv, in place of the run's own.")
+@click.option("--speed", type=options.SpeedType(), default=1.0, metavar="N|max", help="Of a data set that is replayed; 1.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, or e.g. rois.NAME. Repeatable.")
+@click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
+@click.option("--fill-gaps", type=click.Choice(["previous", "zero"]), help="What stands for a missing volume; nothing.")
+@click.option("--overwrite", is_flag=True, help="Let --run N replace a run that is there.")
+@click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
+@options.entity_options
+@options.keep
+@options.live_options
+@options.open_timeout
+@options.common_options
+def command(
+    experiment: str,
+    source: str,
+    bids_dir: Path | None,
+    destinations: tuple[str, ...],
+    deadline: float | None,
+    alternate: Literal["last", "none"] | float | None,
+    backlog: Literal["skip", "all"] | None,
+    events: Path | None,
+    speed: float | None,
+    assignments: tuple[str, ...],
+    in_process: bool,
+    fill_gaps: Literal["previous", "zero"] | None,
+    overwrite: bool,
+    volumes: int | None,
+    entities: Mapping[str, str],
+    keep: Literal["original", "corrected", "both"],
+    pattern: str,
+    existing: bool,
+    wait: bool,
+    idle_timeout: float | None,
+    poll: bool | None,
+    series: str | None,
+    open_timeout: float,
+) -> None:
+    """Run EXPERIMENT on the volumes of SOURCE and send feedback for each, on time.
+
+    EXPERIMENT is a folder with an experiment.py, a script, or the name of a sample. SOURCE is the scanner's DICOM folder, a BIDS data
+    set or one of its runs (replayed at the scanner's pace), or a stream: a named pipe, a .tar file, - for standard input.
+
+    Feedback goes to every --feedback; without one, and without --bids-dir, to standard output. With --bids-dir the volumes, the
+    feedback, the latencies and a report are kept in a BIDS data set that is valid at every moment.
+
+    \b
+    Example:
+      rtbids run roi_feedback /data/export --set rois.target=mask.nii \\
+          --events events.tsv --bids-dir study --feedback feedback.jsonl
+    """
+    from rtbids.cli import running, sources
+
+    request = sources.Request(
+        source,
+        entities,
+        sources.Live(pattern, existing, wait, idle_timeout, poll, options.series_numbers(series)),
+        keep,
+        speed,
+        open_timeout=open_timeout,
+    )
+    overrides = {"deadline": deadline, "alternate": alternate, "backlog": backlog}
+    order = running.Order(
+        experiment,
+        assignments,
+        {key: value for key, value in overrides.items() if value is not None},
+        bids_dir=bids_dir,
+        destinations=destinations or (() if bids_dir else ("-",)),
+        events=events,
+        in_process=in_process,
+        fill_gaps=fill_gaps,
+        overwrite=overwrite,
+        volumes=volumes,
+    )
+    running.run(order, request)

@@ -1,0 +1,215 @@
+"""What SOURCE on a command line means, made into items: a DICOM folder, a data set or a run to replay, a stream."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rtbids.bids import dataset
+from rtbids.clock import CLOCK
+from rtbids.errors import BadData, InputMissing, UsageFault
+from rtbids.pipeline import Inbox, Wakeup
+from rtbids.stream import bidsi, endpoints, fifo, wire
+from rtbids.volume import Entities, Item, Volume
+from rtbids.volume import volumes as volumes_of
+
+if TYPE_CHECKING:
+    from rtbids.convert.dicom import Instance
+
+Kind = Literal["dicom", "bids", "stream"]
+logger = logging.getLogger("rtbids")
+
+
+@dataclass(frozen=True)
+class Live:
+    """How a live source is taken; see the options of the same names."""
+
+    pattern: str = "*"
+    existing: bool = True
+    wait: bool = True
+    idle_timeout: float | None = None
+    poll: bool | None = None
+    series: frozenset[int] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A source and how it is to be taken.
+
+    Attributes
+    ----------
+    speed
+        Of a replay: 1 for the scanner's pace, None for as fast as volumes are taken.
+    number
+        Gives a new functional series its run label; see `rtbids.convert.series.Assembler`.
+    faults
+        Collects what is said of files that could not be used.
+    """
+
+    source: str
+    entities: Entities = field(default_factory=dict)
+    live: Live = field(default_factory=Live)
+    keep: Literal["original", "corrected", "both"] = "original"
+    speed: float | None = 1.0
+    number: Callable[[Entities], str] | None = None
+    stop: Wakeup = field(default_factory=Wakeup)
+    open_timeout: float = fifo.OPEN_TIMEOUT
+    faults: list[str] = field(default_factory=list)
+    on_mode: Callable[[str], None] = lambda mode: None
+
+
+def volumes(source: str | Path, *, speed: float | None = None, wait: bool = False) -> Iterator[Volume]:
+    """Return the volumes of a DICOM folder, a BIDS data set or run, or a stream, for notebooks.
+
+    Parameters
+    ----------
+    source
+        What SOURCE is on the command line.
+    speed
+        1 replays a data set at the scanner's pace, None as fast as the loop takes it.
+    wait
+        Go on waiting for new files in a DICOM folder, as at the scanner.
+
+    Examples
+    --------
+    >>> import rtbids
+    >>> for volume in rtbids.volumes("study/sub-01/func/sub-01_task-nf_run-01_bold.nii.gz"):
+    ...     print(volume.index, volume.data.mean())
+    """
+    request = Request(str(source), live=Live(wait=wait), speed=speed)
+    return volumes_of(items(request))
+
+
+def kind(source: str) -> Kind:
+    """Say what SOURCE is; raise InputMissing where it is nothing."""
+    if source == endpoints.STANDARD:
+        return "stream"
+    if scheme := endpoints.scheme(source):
+        raise UsageFault(f"{source}: expected a folder, a run, a named pipe, a .tar file or -, found {scheme}://")
+    path = Path(source)
+    if not path.exists():
+        raise InputMissing(f"{source}: no such file or folder")
+    if fifo.is_fifo(path) or path.suffix == ".tar":
+        return "stream"
+    if path.name.endswith((".nii", ".nii.gz")) or dataset.is_dataset(path):
+        return "bids"
+    return "dicom"
+
+
+def items(request: Request) -> Iterator[Item]:
+    """Return the volumes and ends of runs that a request asks for."""
+    match kind(request.source):
+        case "bids":
+            return _replayed(request)
+        case "stream":
+            return _streamed(request)
+        case "dicom":
+            return _converted(instances(request), request)
+
+
+def instances(request: Request) -> Iterator[Instance]:
+    """Return the whole DICOM files of a folder, those of the wanted series."""
+    from rtbids.watch import directory
+
+    live = request.live
+    found = directory.instances(
+        Path(request.source),
+        pattern=live.pattern,
+        existing=live.existing,
+        wait=live.wait,
+        idle_timeout=live.idle_timeout,
+        poll=live.poll,
+        stop=request.stop,
+        on_mode=request.on_mode,
+        faults=request.faults,
+    )
+    if live.series is None:
+        return found
+    wanted = live.series
+    return (instance for instance in found if _number(instance) in wanted)
+
+
+def _number(instance: Instance) -> int | None:
+    number = instance.dataset.get("SeriesNumber")
+    return None if number is None else int(number)
+
+
+def _converted(found: Iterable[Instance], request: Request) -> Iterator[Item]:
+    from rtbids.convert import series
+
+    assembler = series.Assembler(
+        {entity: label for entity, label in request.entities.items() if entity != "run"},
+        request.number or numbering(request.entities.get("run"), series.counter()),
+        keep=request.keep,
+        series=request.live.series,
+    )
+    inbox: Inbox[Instance] = Inbox(found, wake=lambda: assembler.wake)
+    return series.volumes(inbox, assembler)
+
+
+def numbering(runs: str | None, free: Callable[[Entities], str]) -> Callable[[Entities], str]:
+    """Return how new series are numbered: by the labels of ``--run 1,2,3`` in turn, or by `free`."""
+    if runs is None:
+        return free
+    given = iter(runs.split(","))
+
+    def number(entities: Entities) -> str:
+        label = next(given, None)
+        if label is None:
+            raise UsageFault(f"--run {runs} names fewer runs than there are functional series", "pick series by --series")
+        return label.zfill(2) if label.isdigit() else label
+
+    return number
+
+
+def _replayed(request: Request) -> Iterator[Item]:
+    from rtbids.replay import dataset as replay
+
+    if (runs := request.entities.get("run")) and "," in runs:
+        raise UsageFault(f"--run {runs}: one run at a time can be picked from a data set")
+    filters: Mapping[str, str] = request.entities
+    return replay.items(Path(request.source), filters, request.speed, CLOCK, request.stop)
+
+
+def _streamed(request: Request) -> Iterator[Item]:
+    """Read a stream of either sort: BIDS-I, which begins with the data set's description, or DICOM files."""
+    name = "standard input" if request.source == endpoints.STANDARD else request.source
+    file = endpoints.open_source(request.source, request.open_timeout)
+    members = wire.members(file, name)
+    first = next(members, None)
+    if first is None:
+        raise BadData(f"{name}: the stream is empty")
+    whole = itertools.chain([first], members)
+    if first.name.endswith(".json"):
+        return _renamed(bidsi.decode(whole, name), request.entities)
+    return _converted(_read(whole, request.faults), request)
+
+
+def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instance]:
+    from rtbids.convert import dicom
+
+    for member in members:
+        try:
+            yield dicom.read(member.content, member.name, member.modified or CLOCK.now())
+        except BadData as error:
+            faults.append(str(error))
+            logger.warning("%s", error)
+
+
+def _renamed(source: Iterable[Item], entities: Entities) -> Iterator[Item]:
+    """Let what the user says of subject, session and so on override what the stream says."""
+    from dataclasses import replace
+
+    if not entities:
+        yield from source
+        return
+    known: dict[tuple[tuple[str, str], ...], Entities] = {}
+    for item in source:
+        key = tuple(sorted(item.entities.items()))
+        if key not in known:
+            known[key] = {**item.entities, **entities}
+        yield replace(item, entities=known[key])

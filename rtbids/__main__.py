@@ -1,0 +1,5 @@
+"""``python -m rtbids`` is ``rtbids``."""
+
+from rtbids.cli.main import main
+
+main()

@@ -1,0 +1,68 @@
+"""Region masks: NIfTI files on the grid of the volumes they select from."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtbids import nifti
+from rtbids.errors import BadData, InputMissing
+
+GRID_TOLERANCE = 0.05  # of the smallest voxel side: masks drawn elsewhere carry affines rounded to a few decimals
+
+
+def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return the mask (i, j, k), true where the file is not zero, and its affine."""
+    content = _content(path)
+    header = nifti.unpack(content, str(path))
+    shape = header.shape[:3]
+    if any(size > 1 for size in header.shape[3:]):
+        raise BadData(f"{path}: a mask has three dimensions, found {header.shape}")
+    if len(content) < header.offset + header.volume_bytes:
+        raise BadData(f"{path}: expected {header.volume_bytes} bytes of voxels, found {len(content) - header.offset}")
+    flat = np.frombuffer(content, header.dtype, count=int(np.prod(shape)), offset=header.offset)
+    mask = flat.reshape(shape, order="F") != 0
+    if not mask.any():
+        raise BadData(f"{path}: the mask is empty")
+    return mask, header.affine
+
+
+def check_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> None:
+    """Raise BadData, naming both grids, where the mask at `path` is not on the volumes' grid.
+
+    The grids are one where no corner of the box of voxels is farther than GRID_TOLERANCE of a voxel from its twin.
+    """
+    mask, own = read(path)
+    if mask.shape == shape:
+        corners = np.array(np.meshgrid(*[(0, size - 1) for size in shape], [1.0], indexing="ij")).reshape(4, -1)
+        distance = np.sqrt((((own - affine) @ corners)[:3] ** 2).sum(axis=0)).max()
+        zooms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        if distance <= GRID_TOLERANCE * zooms.min():
+            return
+    raise BadData(
+        f"{path}: the mask's grid is {grid(mask.shape, own)}, the volumes' is {grid(shape, affine)}",
+        "give a mask drawn on these volumes, or resample it to their grid first",
+    )
+
+
+def grid(shape: tuple[int, ...], affine: NDArray[Any]) -> str:
+    """Return a grid in words: ``64×64×27 voxels of 3×3×4 mm with its first voxel at (-96, -96, -54) mm``."""
+    zooms = np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0))
+    sides = "×".join(f"{zoom:.3g}" for zoom in zooms)
+    origin = ", ".join(f"{value:.1f}" for value in np.asarray(affine)[:3, 3])
+    return f"{'×'.join(map(str, shape))} voxels of {sides} mm with its first voxel at ({origin}) mm"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise InputMissing(f"{path}: the mask cannot be read ({error.strerror})") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadData(f"{path}: the mask cannot be unpacked ({error})") from None

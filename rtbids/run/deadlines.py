@@ -1,0 +1,161 @@
+"""The promise that feedback keeps: one line for every volume, in order, at its due time at the latest.
+
+A pure machine: what happened and when go in, the lines to send come out. Nothing here waits, and nothing reads a clock.
+
+======================  ==========================================================================
+what happens            what leaves
+======================  ==========================================================================
+answered before due     ``ok``, and an alternate for every earlier volume that was passed over
+failed                  ``alternate``, reason ``error``, at once
+due, no answer yet      ``alternate``, reason ``deadline``
+the volume never came   ``alternate``, reason ``missing``, when it is known and its turn has come
+answered after due      one more line, ``late``
+======================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Value: TypeAlias = float | int | Mapping[str, object] | None
+Policy: TypeAlias = Literal["last", "none"] | float
+Reason: TypeAlias = Literal["deadline", "error", "missing", "link"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of feedback; times in POSIX seconds, `received` and `due` None where there is none."""
+
+    volume: int
+    value: Value
+    status: Literal["ok", "alternate", "late"]
+    reason: Reason | None
+    received: float | None
+    due: float | None
+    sent: float
+
+
+@dataclass
+class _Waiting:
+    received: float | None
+    due: float | None
+    reason: Reason | None = None  # set once it is settled that an alternate goes out
+
+
+class Deadlines:
+    """Decide what leaves when, for one experiment and one run.
+
+    Parameters
+    ----------
+    policy
+        What an alternate is: the ``last`` value sent, ``none`` (null) or a number. `hand_over` replaces it.
+    """
+
+    def __init__(self, policy: Policy = "last") -> None:
+        self._policy = policy
+        self._last: Value = None
+        self._handed: tuple[Value] | None = None
+        self._waiting: dict[int, _Waiting] = {}
+        self._missed: dict[int, _Waiting] = {}
+
+    @property
+    def outstanding(self) -> tuple[int, ...]:
+        """The volumes that have no line yet, in order."""
+        return tuple(self._waiting)
+
+    @property
+    def next_due(self) -> float | None:
+        """When `tick` must be called next."""
+        return min((w.due for w in self._waiting.values() if w.due is not None and w.reason is None), default=None)
+
+    def arrived(self, index: int, received: float, deadline: float | None) -> None:
+        """Note that a volume is here: its line is due `deadline` seconds after `received`; None waits for the answer."""
+        due = None if deadline is None else received + deadline
+        self._waiting[index] = _Waiting(received, due)
+
+    def is_overdue(self, index: int) -> bool:
+        """Say whether the line of a volume has left without the script."""
+        return index not in self._waiting
+
+    def missing(self, index: int, now: float) -> list[Line]:
+        """Note that a volume will never come."""
+        self._waiting[index] = _Waiting(None, None, "missing")
+        return self._drain(now)
+
+    def hand_over(self, value: Value) -> None:
+        """Take the alternate that the script has set, in place of the policy's."""
+        self._handed = (value,)
+
+    def answered(self, index: int, value: Value, now: float, came: float | None = None) -> list[Line]:
+        """Take the script's answer, which came at `came` (by default now) and may leave now."""
+        waiting = self._waiting.get(index)
+        if waiting is None:
+            return self._late(index, value, now)
+        if waiting.due is not None and (now if came is None else came) > waiting.due:
+            lines = self.tick(now)
+        else:
+            lines = self._pass_over(index, now)
+        if waiting.reason is not None:
+            return lines + self._late(index, value, now)
+        del self._waiting[index]
+        self._last = value
+        lines.append(Line(index, value, "ok", None, waiting.received, waiting.due, now))
+        return lines + self._drain(now)
+
+    def failed(self, index: int, now: float) -> list[Line]:
+        """Note that the script raised, or ended, on this volume."""
+        self._missed.pop(index, None)
+        waiting = self._waiting.get(index)
+        lines = self._pass_over(index, now)
+        if waiting is not None:
+            waiting.reason = waiting.reason or "error"
+        return lines + self._drain(now)
+
+    def tick(self, now: float) -> list[Line]:
+        """Let the time be `now`."""
+        for waiting in self._waiting.values():
+            if waiting.reason is None and waiting.due is not None and waiting.due <= now:
+                waiting.reason = "deadline"
+        return self._drain(now)
+
+    def close(self, now: float, reason: Reason = "deadline") -> list[Line]:
+        """Send alternates for all that is outstanding: nobody will answer any more."""
+        for waiting in self._waiting.values():
+            waiting.reason = waiting.reason or reason
+        return self._drain(now)
+
+    def _pass_over(self, index: int, now: float) -> list[Line]:
+        """Settle the volumes before `index`: the script took a later one, so they will have no answer."""
+        for earlier, waiting in self._waiting.items():
+            if earlier < index:
+                waiting.reason = waiting.reason or "deadline"
+        return self._drain(now)
+
+    def _drain(self, now: float) -> list[Line]:
+        """Send the settled alternates that stand at the head of the queue."""
+        lines = []
+        while self._waiting:
+            index = min(self._waiting)
+            waiting = self._waiting[index]
+            if waiting.reason is None:
+                break
+            del self._waiting[index]
+            if waiting.reason == "deadline":
+                self._missed[index] = waiting
+            lines.append(Line(index, self._alternate(), "alternate", waiting.reason, waiting.received, waiting.due, now))
+        return lines
+
+    def _late(self, index: int, value: Value, now: float) -> list[Line]:
+        missed = self._missed.pop(index, None)
+        if missed is None:
+            return []
+        return [Line(index, value, "late", None, missed.received, missed.due, now)]
+
+    def _alternate(self) -> Value:
+        if self._handed is not None:
+            self._last = self._handed[0]
+        elif self._policy != "last":
+            self._last = None if self._policy == "none" else float(self._policy)
+        return self._last

@@ -1,0 +1,212 @@
+"""The researcher's script: loaded, given volumes, asked for feedback. And `Run`, what the script sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from rtbids import config
+from rtbids.analysis import masks
+from rtbids.analysis.roi import Roi
+from rtbids.bids import entities as bids_entities
+from rtbids.bids import events as bids_events
+from rtbids.bids.events import Events
+from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
+from rtbids.run.deadlines import Value
+from rtbids.volume import Volume, run_key
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Feedback that has left: `status` is ``ok``, ``alternate`` or ``late``."""
+
+    volume: int
+    value: Value
+    status: str
+
+
+@dataclass
+class Run:
+    """What a script may ask about the run that it is in.
+
+    Attributes
+    ----------
+    settings
+        The script's ``Settings``, filled from the config; a plain dict where the script has no such class.
+    entities
+        ``{"subject": "01", "task": "nf", "run": "01"}``.
+    repetition_time
+        Seconds.
+    events
+        The run's events.
+    feedback
+        What has left so far, in order.
+    """
+
+    settings: Any
+    entities: Mapping[str, str]
+    repetition_time: float
+    events: Events
+    feedback: list[Sent] = field(default_factory=list)
+    _rois: dict[str, Roi] = field(default_factory=dict)
+    _hand_over: Callable[[Value], None] = field(default=lambda value: None)
+
+    def roi(self, name: str) -> Roi:
+        """Return the region that ``rois:`` in the config names so."""
+        if name not in self._rois:
+            known = ", ".join(self._rois) or "none"
+            raise UsageFault(f"no region {name!r}; the config's rois: {known}")
+        return self._rois[name]
+
+    def set_alternate(self, value: Value) -> None:
+        """Set what goes out from now on when an answer is not there in time."""
+        self._hand_over(checked(value))
+
+
+class Experiment:
+    """A loaded script and the runs that it is in.
+
+    Parameters
+    ----------
+    script, settings, rois
+        As the recipe has them.
+    hand_over
+        Called with (run key, value) when the script sets an alternate.
+    """
+
+    def __init__(
+        self,
+        script: Path,
+        settings: Mapping[str, object],
+        rois: Mapping[str, Path],
+        hand_over: Callable[[Mapping[str, str], Value], None],
+    ) -> None:
+        self._script = script
+        self._module = load(script)
+        self._settings = _settings(self._module, settings, script)
+        self._rois = rois
+        self._hand_over = hand_over
+        self._runs: dict[tuple[tuple[str, str], ...], Run] = {}
+
+    def begin(self, first: Volume) -> None:
+        """Begin a run, whose geometry, sidecar and events `first` carries: masks are read and ``start(run)`` is called."""
+        entities = dict(first.entities)
+        name = bids_entities.stem(entities)
+        events = bids_events.read(first.events, f"the events of {name}") if first.events else Events()
+        regions = {}
+        for roi, path in self._rois.items():
+            masks.check_grid(path, first.shape, first.affine)
+            regions[roi] = Roi(masks.read(path)[0], events, first.repetition_time)
+        run = Run(
+            self._settings,
+            entities,
+            first.repetition_time,
+            events,
+            _rois=regions,
+            _hand_over=lambda value: self._hand_over(entities, value),
+        )
+        self._runs[run_key(entities)] = run
+        self._call("start", run)
+
+    def analyse(self, volume: Volume) -> None:
+        """Bring the analysis up to `volume`. Every volume comes here, also those whose feedback is not asked for."""
+        for roi in self._runs[run_key(volume.entities)]._rois.values():
+            roi.add(volume)
+
+    def feedback(self, volume: Volume) -> Value:
+        """Ask the script; raise ExperimentFault, in one line with file and line number, where it raises."""
+        return checked(self._call("feedback", volume, self._runs[run_key(volume.entities)]))
+
+    def sent(self, entities: Mapping[str, str], sent: Sent) -> None:
+        """Tell the script what has left."""
+        if (run := self._runs.get(run_key(entities))) is not None:
+            run.feedback.append(sent)
+
+    def end(self, entities: Mapping[str, str]) -> None:
+        """End a run: ``end(run)`` is called."""
+        self._call("end", self._runs.pop(run_key(entities)))
+
+    def _call(self, function: str, *arguments: object) -> Any:
+        if not hasattr(self._module, function):
+            return None
+        try:
+            return getattr(self._module, function)(*arguments)
+        except Exception as error:
+            raise ExperimentFault(f"{function}() {_where(error, self._script)}") from error
+
+
+def load(script: Path) -> ModuleType:
+    """Import a script by path, its folder first on the path as when Python runs it."""
+    if str(script.parent) not in sys.path:
+        sys.path.insert(0, str(script.parent))
+    spec = importlib.util.spec_from_file_location("experiment", script)
+    if spec is None or spec.loader is None:
+        raise ExperimentFault(f"{script}: not a Python script")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["experiment"] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ExperimentFault(f"{Path(error.filename or script).name}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise ExperimentFault(f"the script cannot be loaded: it {_where(error, script)}") from error
+    if not callable(getattr(module, "feedback", None)):
+        raise ExperimentFault(f"{script}: expected a function feedback(volume, run), found none")
+    return module
+
+
+def checked(value: object) -> Value:
+    """Return what a script gave as plain JSON: a number, an object of numbers, texts and the like, or None.
+
+    What is neither, and NaN and infinities, which JSON does not have, are ExperimentFaults.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    plain = _plain(value)
+    if isinstance(plain, int | float) or plain is None:
+        return plain
+    raise ExperimentFault(f"feedback is a number, a dict or None, found {type(value).__name__}")
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ExperimentFault(f"feedback is a finite number, found {value}")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(entry) for entry in value]
+    raise ExperimentFault(f"feedback is a number, a dict or None, found {type(value).__name__}")
+
+
+def _settings(module: ModuleType, settings: Mapping[str, object], script: Path) -> object:
+    declared = getattr(module, "Settings", None)
+    if dataclasses.is_dataclass(declared) and isinstance(declared, type):
+        return config.read(declared, settings, f"{script.parent.name}, settings")
+    if settings:
+        raise UsageFault(
+            f"{script}: the config has settings ({', '.join(settings)}) but the script has no dataclass Settings",
+            "declare them: @dataclass(frozen=True) class Settings",
+        )
+    return {}
+
+
+def _where(error: BaseException, script: Path) -> str:
+    """Return ``raised ValueError: … (experiment.py, line 12)``, the line being the script's own."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == script]
+    place = f" ({script.name}, line {frames[-1].lineno})" if frames else ""
+    said = str(error) if isinstance(error, RtbidsError) else f"{type(error).__name__}: {error}"
+    return f"raised {said}{place}".replace("\n", " ")

@@ -1,0 +1,119 @@
+"""What EXPERIMENT on the command line names: a script, the config beside it, and what ``--set`` changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import rtbids.sample_experiments
+from rtbids import config
+from rtbids.errors import InputMissing, UsageFault
+
+SCRIPT = "experiment.py"
+CONFIGS = ("config.yaml", "config.yml", "config.toml")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The keys of ``config.yaml``.
+
+    Attributes
+    ----------
+    rois
+        Region name → mask (NIfTI on the volumes' grid), relative to the experiment's folder.
+    events
+        An ``events.tsv``, relative to the experiment's folder; a replayed run brings its own.
+    deadline
+        Seconds after a volume's last byte; without it one TR.
+    alternate
+        What goes out when an answer is not there in time: ``last``, ``none`` (null) or a number.
+    backlog
+        What a script that was slow is given next: ``skip`` to the newest volume, or ``all`` of them.
+    settings
+        The script's own, typed by its dataclass ``Settings``.
+    """
+
+    rois: dict[str, Path] = field(default_factory=dict)
+    events: Path | None = None
+    deadline: float | None = None
+    alternate: Literal["last", "none"] | float = "last"
+    backlog: Literal["skip", "all"] = "skip"
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment, found and configured but not yet run. Paths are absolute."""
+
+    name: str
+    script: Path
+    config: Config
+    config_file: Path | None
+
+    def sha256(self) -> str:
+        """Return the script's identity, for provenance."""
+        return hashlib.sha256(self.script.read_bytes()).hexdigest()
+
+
+def samples() -> list[str]:
+    """Return the names of the installed samples."""
+    return sorted(place.parent.name for place in _samples_folder().glob(f"*/{SCRIPT}"))
+
+
+def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
+    """Find `experiment` (a folder, a script, or a sample's name) and read the config beside it.
+
+    `assignments` are ``key=value``: a key of ``settings``, or a dotted one such as ``rois.target=mask.nii`` whose path is
+    relative to the working directory.
+    """
+    script = _find(experiment)
+    config_file = next((script.parent / name for name in CONFIGS if (script.parent / name).is_file()), None)
+    fields: Mapping[str, object] = config.load(config_file) if config_file else {}
+    where = str(config_file or script)
+    for assignment in assignments:
+        fields = _assign(fields, assignment)
+    settings = config.read(Config, fields, where)
+    return Recipe(_name(script), script, _absolute(settings, script.parent), config_file)
+
+
+def _find(experiment: str) -> Path:
+    path = Path(experiment)
+    candidates = [path] if path.suffix == ".py" else [path / SCRIPT, _samples_folder() / experiment / SCRIPT]
+    for candidate in candidates:
+        if candidate.is_file() and (path.suffix == ".py" or len(path.parts) > 0):
+            return candidate.resolve()
+    if path.is_dir():
+        raise InputMissing(f"{experiment}: the folder has no {SCRIPT}", "name the script itself, or start from a sample")
+    raise InputMissing(
+        f"{experiment}: no such experiment",
+        f"give a folder with an {SCRIPT}, a script, or a sample: {', '.join(samples())}",
+    )
+
+
+def _samples_folder() -> Path:
+    return Path(next(iter(rtbids.sample_experiments.__path__)))
+
+
+def _name(script: Path) -> str:
+    return script.parent.name if script.name == SCRIPT else script.stem
+
+
+def _assign(fields: Mapping[str, object], assignment: str) -> Mapping[str, object]:
+    key, equals, value = assignment.partition("=")
+    if not equals or not key:
+        raise UsageFault(f"--set takes key=value, found {assignment!r}", "for example --set baseline=rest")
+    top = key.split(".", 1)[0]
+    if top in ("rois", "events"):
+        value = str(Path(value).resolve())
+    elif top not in Config.__dataclass_fields__:
+        key = f"settings.{key}"
+    return config.assign(fields, f"{key}={value}")
+
+
+def _absolute(settings: Config, folder: Path) -> Config:
+    rois = {name: (folder / path).resolve() for name, path in settings.rois.items()}
+    events = (folder / settings.events).resolve() if settings.events else None
+    return Config(rois, events, settings.deadline, settings.alternate, settings.backlog, settings.settings)

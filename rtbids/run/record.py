@@ -1,0 +1,106 @@
+"""The record of one run: its volumes in the archive, its feedback and latencies in derivative tables."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rtbids.run import feedback
+from rtbids.run.deadlines import Line
+from rtbids.volume import RunEnd, Volume
+
+STAGES = ("acquired", "received", "converted", "analysed", "answered", "sent")
+_SECONDS = {"Units": "s"}
+FEEDBACK_SIDECAR: Mapping[str, Any] = {
+    "Description": "One line for every volume with status ok or alternate, and one more for a late answer",
+    "experiment": {"Description": "Name of the experiment"},
+    "run": {"Description": "The run, by its BIDS entities"},
+    "volume": {"Description": "Index of the volume, from 0"},
+    "value": {"Description": "What was sent: a number, an object as JSON, or n/a"},
+    "status": {
+        "Description": "How the value came about",
+        "Levels": {
+            "ok": "the script's answer, in time",
+            "alternate": "sent in place of an answer",
+            "late": "the script's answer, after its due time",
+        },
+    },
+    "reason": {
+        "Description": "Why an alternate was sent",
+        "Levels": {
+            "deadline": "no answer in time",
+            "error": "the script failed",
+            "missing": "the volume never came",
+            "link": "the connection was down",
+        },
+    },
+    "received": {"Description": "Last byte of the volume, POSIX time", **_SECONDS},
+    "due": {"Description": "When the feedback had to leave, POSIX time", **_SECONDS},
+    "sent": {"Description": "When the feedback left, POSIX time", **_SECONDS},
+}
+LATENCY_SIDECAR: Mapping[str, Any] = {
+    "Description": "When each volume passed each stage, POSIX time; n/a where it did not or nobody knows",
+    "volume": {"Description": "Index of the volume, from 0"},
+    "acquired": {"Description": "Acquired by the scanner, on this machine's clock", **_SECONDS},
+    "received": {"Description": "Last byte came in", **_SECONDS},
+    "converted": {"Description": "Became a volume with its affine and sidecar", **_SECONDS},
+    "analysed": {"Description": "Went through the analysis", **_SECONDS},
+    "answered": {"Description": "The script returned its feedback", **_SECONDS},
+    "sent": {"Description": "The feedback left", **_SECONDS},
+}
+
+
+class Table(Protocol):
+    def row(self, values: Any) -> None: ...
+    def close(self) -> None: ...
+
+
+class GrowingRun(Protocol):
+    """What the archive gives for a run; see `rtbids.archive`."""
+
+    def append(self, volume: Volume) -> None: ...
+    def end(self, end: RunEnd | None) -> None: ...
+    def table(self, description: str, columns: Any, sidecar: Mapping[str, Any]) -> Table: ...
+
+
+class Record:
+    """Written to by the recorder's thread only, but for `written`."""
+
+    def __init__(self, experiment: str, run: str, growing: GrowingRun) -> None:
+        self._experiment = experiment
+        self._run = run
+        self._growing = growing
+        self._feedback = growing.table("feedback", feedback.COLUMNS, FEEDBACK_SIDECAR)
+        self._latency = growing.table("latency", ("volume", *STAGES), LATENCY_SIDECAR)
+        self._lock = threading.Lock()
+        self._written = -1
+
+    @property
+    def written(self) -> int:
+        """The index of the last volume that is safe in the archive, -1 before the first."""
+        with self._lock:
+            return self._written
+
+    def first(self, volume: Volume) -> None:
+        """Note that `volume`, which began the run, is in the archive."""
+        self._note(volume)
+
+    def append(self, volume: Volume) -> None:
+        self._growing.append(volume)
+        self._note(volume)
+
+    def sent(self, line: Line, times: Mapping[str, float]) -> None:
+        """Add the rows of a line that has left."""
+        self._feedback.row(list(feedback.fields(self._experiment, self._run, line).values()))
+        if line.status != "late":
+            self._latency.row([line.volume, *(times.get(stage) for stage in STAGES)])
+
+    def end(self, end: RunEnd | None) -> None:
+        self._feedback.close()
+        self._latency.close()
+        self._growing.end(end)
+
+    def _note(self, volume: Volume) -> None:
+        with self._lock:
+            self._written = volume.index

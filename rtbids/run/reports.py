@@ -1,0 +1,80 @@
+"""Reports written beside a run that goes on: in a thread, one after another, at low priority."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rtbids.bids import entities as bids_entities
+from rtbids.errors import RtbidsError
+from rtbids.run import report
+from rtbids.run.recipe import Recipe
+from rtbids.volume import Entities
+
+logger = logging.getLogger("rtbids")
+
+
+class Reports:
+    """Write the report of each run of the data set `study` that ends; `written` lists them."""
+
+    def __init__(self, study: Path, recipe: Recipe, warnings: Sequence[str], faults: Sequence[str]) -> None:
+        self.written: list[Path] = []
+        self._study = study
+        self._recipe = recipe
+        self._warnings = warnings
+        self._faults = faults
+        self._ended: queue.SimpleQueue[Entities | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="reports", daemon=True)
+        self._thread.start()
+
+    def write(self, entities: Entities) -> None:
+        """Write the report of a run that has ended, as soon as its turn comes."""
+        self._ended.put(entities)
+
+    def close(self) -> None:
+        """Wait until all are written."""
+        self._ended.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        while (entities := self._ended.get()) is not None:
+            path = destination(self._study, entities)
+            try:
+                report.write(
+                    self._study,
+                    entities,
+                    path,
+                    warnings=tuple(self._warnings),
+                    faults=tuple(self._faults),
+                    experiment=provenance(self._recipe),
+                )
+                self.written.append(path)
+            except (RtbidsError, OSError) as error:
+                logger.warning("the report of %s could not be written: %s", bids_entities.stem(entities), error)
+
+
+def destination(study: Path, entities: Entities) -> Path:
+    """Return where the report of a run stands."""
+    return study / "derivatives" / "rtbids" / f"{bids_entities.stem(entities)}_report.html"
+
+
+def provenance(recipe: Recipe) -> Mapping[str, object]:
+    """Return what a report says of the experiment."""
+    config = recipe.config
+    return {
+        "name": recipe.name,
+        "script": recipe.script.name,
+        "sha256": recipe.sha256(),
+        "settings": dict(config.settings),
+        "rois": {name: str(path) for name, path in config.rois.items()},
+        "alternate": config.alternate,
+        "backlog": config.backlog,
+        "deadline": config.deadline,
+    }

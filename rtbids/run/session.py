@@ -1,0 +1,377 @@
+"""A run as it happens: volumes in, feedback out on time, everything recorded.
+
+One loop waits for whichever comes first: a volume, an answer, something written, a due time, a signal. What may take long is done
+elsewhere: intake and conversion in a thread (`Inbox`), the script in its own process (`Host`), writing in a thread (`Recorder`).
+
+An ``ok`` line leaves only once its volume is safe in the archive, so that a feedback that was given never lacks its data; an alternate
+waits for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rtbids.analysis import masks
+from rtbids.bids import entities as bids_entities
+from rtbids.clock import Clock
+from rtbids.pipeline import Inbox, Wakeup
+from rtbids.run import feedback
+from rtbids.run.deadlines import Deadlines, Line
+from rtbids.run.experiment import Sent
+from rtbids.run.feedback import Destination
+from rtbids.run.host import Alternate, Answer, Ended, Gone, Host, Past, Reply
+from rtbids.run.progress import Progress
+from rtbids.run.recipe import Recipe
+from rtbids.run.record import Record
+from rtbids.run.recorder import Recorder
+from rtbids.volume import Entities, Item, RunEnd, Volume, run_key
+
+PATIENCE = 10  # deadlines that a script may be silent before it is started again
+SILENCE = 600.0  # seconds, where the source waits and nobody said how long a volume may take
+MOST_WAITING = 32  # volumes that wait for the script or the disk before the source is held
+GRACE = 1.0  # seconds that a source may take to end after a signal
+LAST_WORDS = 5.0  # seconds that `end(run)` may take when the command ends
+MOST_RESTARTS = 3  # in a row without an answer
+logger = logging.getLogger("rtbids")
+
+
+class Archive(Protocol):
+    """What a session needs of `rtbids.archive`."""
+
+    def begin(self, volume: Volume, events: str | None) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the promise is kept: `deadline` in seconds after a volume's last byte, None for one TR."""
+
+    deadline: float | None = None
+    in_process: bool = False
+
+
+@dataclass
+class _RunState:
+    name: str
+    entities: Entities
+    deadlines: Deadlines
+    record: Record | None
+    growing: Any
+    deadline: float | None
+    seen: list[int] = field(default_factory=list)
+    times: dict[int, dict[str, float]] = field(default_factory=dict)
+    held: list[tuple[Answer, float]] = field(default_factory=list)
+    end: RunEnd | None = None
+    ending: bool = False
+    ended: bool = False
+
+
+class Session:
+    """One `rtbids run`: an experiment, its destinations, and the runs that the source brings."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        make_host: Callable[[Callable[[Entities, int], bool]], Host],
+        archive: Archive | None,
+        destinations: Sequence[Destination],
+        *,
+        plan: Plan,
+        clock: Clock,
+        stop: Wakeup,
+        progress: Progress,
+        on_end: Callable[[Entities], None] = lambda entities: None,
+    ) -> None:
+        self._recipe = recipe
+        self._archive = archive
+        self._destinations = destinations
+        self._plan = plan
+        self._clock = clock
+        self._stop = stop
+        self._progress = progress
+        self._on_end = on_end
+        self._runs: dict[tuple[tuple[str, str], ...], _RunState] = {}
+        self._recorder = Recorder()
+        self._restarts = 0
+        self._stopped_at: float | None = None
+        self._host: Host | None = make_host(self._is_overdue)
+
+    def run(self, inbox: Inbox[Item]) -> None:
+        """Take the inbox to its end, and close everything whatever happens."""
+        try:
+            self._loop(inbox)
+        except BaseException:
+            self._end_all()
+            self._settle(self._clock.now() + 1.0)
+            raise
+        finally:
+            self._close()
+        if self._recorder.error is not None:
+            raise self._recorder.error
+
+    def _loop(self, inbox: Inbox[Item]) -> None:
+        over = False
+        while not over:
+            self._wait([inbox] if self._has_room() else [])
+            over = self._take(inbox) or self._recorder.error is not None or self._is_out_of_time()
+        self._end_all()
+        self._settle(None)
+
+    def _is_out_of_time(self) -> bool:
+        """Say whether a signal has asked for the end and the source, which may be blocked in a read, has had its time."""
+        if not self._stop.is_set():
+            return False
+        now = self._clock.now()
+        self._stopped_at = self._stopped_at or now
+        return now >= self._stopped_at + GRACE
+
+    def _settle(self, until: float | None) -> None:
+        """Wait until every run has its lines and its end, `until` at the latest."""
+        while self._runs:
+            self._wait([])
+            if until is not None and self._clock.now() >= until:
+                break
+
+    def _wait(self, also: list[Inbox[Item]]) -> None:
+        """Wait for the next thing to happen, and let it."""
+        sources: list[Any] = [self._recorder.done, *also]
+        if self._host is not None:
+            sources.append(self._host)
+        if not self._stop.is_set():
+            sources.append(self._stop)
+        moment = self._next_moment()
+        timeout = None if moment is None else max(0.0, moment - self._clock.now())
+        ready = select.select(sources, [], [], timeout)[0]
+        if self._recorder.done in ready:
+            self._recorder.done.clear()
+        if self._host is not None and self._host in ready:
+            for reply in self._host.replies():
+                self._hear(reply)
+        now = self._clock.now()
+        for state in list(self._runs.values()):
+            self._release(state, now)
+            self._send(state, state.deadlines.tick(now))
+            self._advance(state)
+        self._wake_the_silent(now)
+
+    def _take(self, inbox: Inbox[Item]) -> bool:
+        """Take what has come, as far as there is room; say whether the source is over."""
+        while self._has_room():
+            try:
+                item = inbox.take()
+            except StopIteration:
+                return True
+            if item is None:
+                return False
+            if isinstance(item, Volume):
+                self._volume(item)
+            else:
+                self._run_end(item)
+        return False
+
+    def _has_room(self) -> bool:
+        """Hold the source where the script or the disk is far behind, or where it does not come at the scanner's pace."""
+        backlog = self._host.backlog if self._host is not None else 0
+        if backlog >= MOST_WAITING or self._recorder.backlog >= MOST_WAITING:
+            return False
+        return all(state.deadline is not None or not state.deadlines.outstanding for state in self._runs.values())
+
+    def _volume(self, volume: Volume) -> None:
+        key = run_key(volume.entities)
+        state = self._runs.get(key)
+        if state is not None and volume.index <= state.seen[-1]:
+            logger.warning("%s: volume %d came after volume %d and is left out", state.name, volume.index, state.seen[-1])
+            return
+        begins = state is None
+        if state is None:
+            state = self._runs[key] = self._begin(volume)
+        state.deadline = self._deadline(volume)
+        now = self._clock.now()
+        received = volume.times.get("received", now)
+        for index in range(state.seen[-1] + 1 if state.seen else 0, volume.index):
+            self._send(state, state.deadlines.missing(index, now))
+            self._progress.missing += 1
+        state.seen.append(volume.index)
+        state.times[volume.index] = dict(volume.times)
+        state.deadlines.arrived(volume.index, received, state.deadline)
+        self._progress.volumes += 1
+        if self._host is not None:
+            self._host.offer(volume)  # first: the script works while the volume is written
+        else:
+            self._send(state, state.deadlines.failed(volume.index, now))
+        if state.record is not None and not begins:
+            record = state.record
+            self._recorder.do(lambda: record.append(volume))
+
+    def _begin(self, volume: Volume) -> _RunState:
+        for path in self._recipe.config.rois.values():
+            masks.check_grid(path, volume.shape, volume.affine)  # before anything of this run is written
+        name = bids_entities.stem(volume.entities)
+        growing = record = None
+        if self._archive is not None:
+            growing = self._archive.begin(volume, volume.events)
+            record = Record(self._recipe.name, name, growing)
+            record.first(volume)
+        self._progress.begin(name)
+        deadlines = Deadlines(self._recipe.config.alternate)
+        return _RunState(name, volume.entities, deadlines, record, growing, self._deadline(volume))
+
+    def _deadline(self, volume: Volume) -> float | None:
+        """Return the deadline of a volume: none where the source waits for us, or where somebody sits at a breakpoint."""
+        if self._plan.in_process or not volume.paced:
+            return None
+        return self._plan.deadline if self._plan.deadline is not None else volume.repetition_time
+
+    def _is_overdue(self, entities: Entities, index: int) -> bool:
+        state = self._runs.get(run_key(entities))
+        return state is None or state.deadlines.is_overdue(index)
+
+    def _hear(self, reply: Reply) -> None:
+        if isinstance(reply, Gone):
+            self._restart(reply.why)
+            return
+        state = self._runs.get(run_key(reply.entities))
+        if state is None:
+            return
+        match reply:
+            case Alternate():
+                state.deadlines.hand_over(reply.value)
+            case Ended():
+                if reply.error:
+                    logger.warning("%s: %s", self._recipe.name, reply.error)
+                self._finish(state)
+            case Answer():
+                self._answer(state, reply)
+
+    def _answer(self, state: _RunState, answer: Answer) -> None:
+        now = self._clock.now()
+        times = state.times.get(answer.volume, {})
+        for stage, moment in (("analysed", answer.analysed), ("answered", answer.answered)):
+            if moment is not None:
+                times[stage] = moment
+        if answer.error is not None:
+            logger.warning("%s, volume %d: %s", self._recipe.name, answer.volume, answer.error)
+            self._send(state, state.deadlines.failed(answer.volume, now))
+            return
+        self._restarts = 0
+        state.held.append((answer, now))
+
+    def _release(self, state: _RunState, now: float) -> None:
+        """Send the answers whose volumes are safe; at its due time an answer waits no longer."""
+        written = state.record.written if state.record is not None and self._recorder.error is None else None
+        due = state.deadlines.next_due
+        for answer, came in list(state.held):
+            if written is None or answer.volume <= written or (due is not None and due <= now):
+                state.held.remove((answer, came))
+                self._send(state, state.deadlines.answered(answer.volume, answer.value, now, came))
+
+    def _send(self, state: _RunState, lines: list[Line]) -> None:
+        for line in lines:
+            row = feedback.fields(self._recipe.name, state.name, line)
+            for destination in self._destinations:
+                destination.send(row)
+            self._progress.sent(line)
+            if self._host is not None:
+                self._host.sent(state.entities, Sent(line.volume, line.value, line.status))
+            self._keep(state, line)
+
+    def _keep(self, state: _RunState, line: Line) -> None:
+        times = state.times.get(line.volume, {}) if line.status == "late" else state.times.pop(line.volume, {})
+        if state.record is not None:
+            record, row = state.record, {**times, "sent": line.sent}
+            self._recorder.do(lambda: record.sent(line, row))
+
+    def _run_end(self, end: RunEnd) -> None:
+        state = self._runs.get(run_key(end.entities))
+        if state is not None:
+            now = self._clock.now()
+            for index in [index for index in end.missing if index > state.seen[-1]]:
+                self._send(state, state.deadlines.missing(index, now))
+                self._progress.missing += 1
+            state.end = end
+            state.ending = True
+            self._advance(state)
+
+    def _end_all(self) -> None:
+        for state in self._runs.values():
+            state.ending = True
+        for state in list(self._runs.values()):
+            self._advance(state)
+
+    def _advance(self, state: _RunState) -> None:
+        """Let a run that is ending call ``end(run)`` once every volume has its line."""
+        if state.ending and not state.ended and not state.deadlines.outstanding:
+            state.ended = True
+            if self._host is None:
+                self._finish(state)
+            else:
+                self._host.end(state.entities)
+
+    def _finish(self, state: _RunState) -> None:
+        self._runs.pop(run_key(state.entities), None)
+        if state.record is not None:
+            record, end = state.record, state.end
+            self._recorder.do(lambda: record.end(end))
+            self._recorder.do(lambda: self._on_end(state.entities))
+
+    def _next_moment(self) -> float | None:
+        moments = [state.deadlines.next_due for state in self._runs.values()]
+        if self._stopped_at is not None:
+            moments.append(self._stopped_at + GRACE)
+        if self._host is not None and self._host.silent_since is not None:
+            moments.append(self._host.silent_since + self._patience())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _patience(self) -> float:
+        """Return how long the script may be silent, in seconds."""
+        if any(state.ended for state in self._runs.values()):
+            return LAST_WORDS
+        deadlines = [state.deadline for state in self._runs.values() if state.deadline is not None]
+        return PATIENCE * max(deadlines) if deadlines else SILENCE
+
+    def _wake_the_silent(self, now: float) -> None:
+        host = self._host
+        if host is None or host.silent_since is None or now < host.silent_since + self._patience():
+            return
+        self._restart(f"it was silent for {self._patience():.0f} s")
+
+    def _restart(self, why: str) -> None:
+        """Start the experiment again with the analysis of what it had seen, or give it up after several times in vain."""
+        host = self._host
+        assert host is not None
+        self._restarts += 1
+        if self._restarts > MOST_RESTARTS or all(state.ended for state in self._runs.values()):
+            logger.warning("%s: %s; its feedback is alternates from here on", self._recipe.name, why)
+            self._host = None
+            host.close()
+            for state in list(self._runs.values()):
+                self._send(state, state.deadlines.close(self._clock.now(), "error"))
+                if state.ended:
+                    self._finish(state)
+            return
+        logger.warning("%s: %s; it is started again", self._recipe.name, why)
+        for reply in host.restart(self._past()):
+            self._hear(reply)
+
+    def _past(self) -> list[Past]:
+        past = []
+        for state in self._runs.values():
+            if state.growing is None:
+                continue
+            written = [index for index in state.seen if index not in state.deadlines.outstanding]
+            past += [Past(lambda g=state.growing, i=index: g.volume(i)) for index in written]  # type: ignore[misc]
+        return past
+
+    def _close(self) -> None:
+        now = self._clock.now()
+        for state in list(self._runs.values()):
+            self._send(state, state.deadlines.close(now))
+            self._finish(state)
+        self._recorder.close()
+        if self._host is not None:
+            self._host.close()
+        for destination in self._destinations:
+            destination.close()

@@ -1,0 +1,126 @@
+"""The experiment's own process: ``python -m rtbids.run.worker DESCRIPTOR``, started by `rtbids.run.host`.
+
+A hang or a crash in here stops nothing but the answers. What the script prints goes to standard error: standard output is data.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtbids.clock import SystemClock
+from rtbids.errors import RtbidsError
+from rtbids.run.channel import Channel, Message, mapped
+from rtbids.run.experiment import Experiment, Sent
+from rtbids.volume import Volume, run_key, volume_of
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """Answer the messages of a channel until it closes."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._clock = SystemClock()
+        self._metadata: dict[tuple[tuple[str, str], ...], tuple[Mapping[str, Any], str | None]] = {}
+        self._experiment: Experiment | None = None
+
+    def serve(self) -> None:
+        while (message := self._channel.receive()) is not None:
+            try:
+                self._take(message)
+            except RtbidsError as error:
+                fault = {"say": "fault", "code": error.exit_code, "error": str(error), "hint": error.hint}
+                self._channel.send({**fault, "during": message["do"]})
+
+    def _take(self, message: Message) -> None:
+        match message["do"]:
+            case "load":
+                self._load(message)
+            case "volume":
+                self._volume(message)
+            case "sent":
+                sent = Sent(message["volume"], message["value"], message["status"])
+                self._loaded.sent(message["entities"], sent)
+            case "end":
+                self._metadata.pop(run_key(message["entities"]), None)
+                self._loaded.end(message["entities"])
+                self._channel.send({"say": "ended", "entities": message["entities"]})
+
+    @property
+    def _loaded(self) -> Experiment:
+        assert self._experiment is not None, "the first message loads the script"
+        return self._experiment
+
+    def _load(self, message: Message) -> None:
+        self._clock = SystemClock(message["offset"])
+        rois = {name: Path(path) for name, path in message["rois"].items()}
+        self._experiment = Experiment(Path(message["script"]), message["settings"], rois, self._hand_over)
+        self._channel.send({"say": "ready"})
+
+    def _hand_over(self, entities: Mapping[str, str], value: Any) -> None:
+        self._channel.send({"say": "alternate", "entities": entities, "value": value})
+
+    def _volume(self, message: Message) -> None:
+        known = run_key(message["entities"]) in self._metadata
+        volume = self._received(message)
+        if not known:
+            self._loaded.begin(volume)
+        answer = {"entities": message["entities"], "volume": volume.index}
+        try:
+            self._loaded.analyse(volume)
+            answer["analysed"] = self._clock.now()
+            if not message["ask"]:
+                return
+            answer |= {"say": "answer", "value": self._loaded.feedback(volume), "answered": self._clock.now()}
+        except RtbidsError as error:
+            answer |= {"say": "failed", "error": str(error)}
+        self._channel.send(answer)
+
+    def _received(self, message: Message) -> Volume:
+        key = run_key(message["entities"])
+        if "metadata" in message:
+            self._metadata[key] = message["metadata"], message["events"]
+        metadata, events = self._metadata[key]
+        return volume_of(
+            mapped(self._channel.descriptor(), message["dtype"], tuple(message["shape"])),
+            np.array(message["affine"]).reshape(4, 4),
+            message["entities"],
+            metadata,
+            message["index"],
+            times=message["times"],
+            slope=message["slope"],
+            inter=message["inter"],
+            events=events,
+        )
+
+
+def main(descriptor: int) -> None:
+    """Serve the channel at `descriptor`."""
+    _live_and_die_with_the_run()
+    os.dup2(2, 1)
+    Worker(Channel(socket.socket(fileno=descriptor))).serve()
+
+
+def _live_and_die_with_the_run() -> None:
+    """Leave Ctrl-C to the run, end when it is killed, and let a script keep every volume it was given."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A mapped volume holds a descriptor for as long as the script keeps it.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
