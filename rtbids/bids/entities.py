@@ -78,4 +78,4 @@ def parse(name: str) -> tuple[dict[str, str], str, str]:
 
 def same_run(wanted: str, found: str) -> bool:
     """Compare run labels as numbers: ``1`` is ``01``."""
-    return wanted == found or (wanted.isdigit() and found.isdigit() and int(wanted) == int(found))
+    return wanted == found or (wanted.isdecimal() and found.isdecimal() and int(wanted) == int(found))

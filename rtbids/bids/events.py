@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,11 +59,13 @@ def read(text: str, where: str) -> Events:
     table = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), delimiter="\t")
     missing = {"onset", "duration"} - set(table.fieldnames or ())
     if missing:
-        raise BadData(f"{where}: expected tab-separated columns onset and duration, found no {' and no '.join(sorted(missing))}")
+        raise BadData(
+            f"{where}: expected tab-separated columns onset and duration, found no {' and no '.join(sorted(missing))}"
+        )
     rows = []
     for row in table:
         try:
-            onset, duration = float(row["onset"]), _duration(row["duration"])
+            onset, duration = _seconds(row["onset"]), 0.0 if row["duration"] == "n/a" else _seconds(row["duration"])
         except (TypeError, ValueError):
             raise BadData(
                 f"{where}, line {table.line_num}: onset and duration are seconds, "
@@ -73,5 +76,8 @@ def read(text: str, where: str) -> Events:
     return Events(tuple(sorted(rows, key=lambda event: event.onset)))
 
 
-def _duration(text: str) -> float:
-    return 0.0 if text == "n/a" else float(text)
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not math.isfinite(seconds):
+        raise ValueError("not a moment")
+    return seconds

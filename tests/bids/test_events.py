@@ -1,0 +1,91 @@
+"""The events of a run: which volumes lie in which condition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtbids.bids import events
+from rtbids.bids.events import Event
+from rtbids.errors import BadData
+
+TABLE = "onset\tduration\ttrial_type\n20\t10\tregulate\n0\t10\tbaseline\n10.0\t10\tregulate\n"
+
+
+def test_rows_come_in_order_of_onset() -> None:
+    assert events.read(TABLE, "events.tsv").rows == (
+        Event(0.0, 10.0, "baseline"),
+        Event(10.0, 10.0, "regulate"),
+        Event(20.0, 10.0, "regulate"),
+    )
+
+
+def test_conditions_come_in_order_of_first_appearance() -> None:
+    assert events.read(TABLE, "events.tsv").conditions == ("baseline", "regulate")
+
+
+def test_an_event_covers_its_onset_and_not_its_end() -> None:
+    read = events.read(TABLE, "events.tsv")
+    times = np.array([-1.0, 0.0, 9.9, 10.0, 29.9, 30.0])
+    assert read.covers("baseline", times).tolist() == [False, True, True, False, False, False]
+    assert read.covers("regulate", times).tolist() == [False, False, False, True, True, False]
+
+
+def test_every_volume_of_a_block_is_counted_though_its_time_is_a_binary_multiple() -> None:
+    repetition_time = 1.97
+    text = "onset\tduration\ttrial_type\n" + "".join(f"{n * 10 * 1.97:.2f}\t19.70\tc{n}\n" for n in range(50))
+    read = events.read(text, "events.tsv")
+    times = np.arange(500) * repetition_time
+    assert [int(read.covers(f"c{n}", times).sum()) for n in range(50)] == [10] * 50
+
+
+def test_rest_is_what_no_event_covers() -> None:
+    read = events.read(TABLE, "events.tsv")
+    assert read.covers("rest", np.array([-1.0, 5.0, 15.0, 30.0])).tolist() == [True, False, False, True]
+
+
+def test_rest_is_its_own_events_where_the_table_names_it() -> None:
+    read = events.read("onset\tduration\ttrial_type\n0\t10\trest\n", "events.tsv")
+    assert read.covers("rest", np.array([5.0, 15.0])).tolist() == [True, False]
+
+
+def test_a_condition_that_is_nowhere_covers_nothing() -> None:
+    assert not events.read(TABLE, "events.tsv").covers("stop", np.arange(30.0)).any()
+
+
+def test_the_shape_of_the_times_is_kept() -> None:
+    assert events.read(TABLE, "events.tsv").covers("rest", np.zeros((3, 2))).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["onset\tduration\n1\tn/a\n", "\ufeffonset\tduration\r\n1\t0\r\n", "duration\tonset\ttrial_type\n0\t1\tn/a\n"]
+)
+def test_tables_of_the_fields_programs_are_read(text: str) -> None:
+    assert events.read(text, "events.tsv").rows == (Event(1.0, 0.0, ""),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"events.tsv: expected tab-separated columns onset and duration, found no duration and no onset"),
+        ("onset,duration\n1,2\n", r"events.tsv: expected tab-separated columns"),
+        ("onset\ttrial_type\n1\ta\n", r"events.tsv: .* found no duration$"),
+        ("onset\tduration\n1\t2\nsoon\t2\n", r"events.tsv, line 3: onset and duration are seconds, found 'soon' and '2'"),
+        ("onset\tduration\n1\n", r"events.tsv, line 2: onset and duration are seconds, found '1' and None"),
+        ("onset\tduration\nn/a\t1\n", r"events.tsv, line 2: "),
+        ("onset\tduration\nnan\t1\n", r"events.tsv, line 2: "),
+        ("onset\tduration\n1\tinf\n", r"events.tsv, line 2: "),
+    ],
+)
+def test_a_malformed_table_is_named_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(BadData, match=message):
+        events.read(text, "events.tsv")
+
+
+def test_the_events_of_a_real_run_are_read(real_data: Path) -> None:
+    (file,) = (real_data / "bids_oneback").rglob("*_events.tsv")
+    read = events.read(file.read_text(), file.name)
+    assert len(read.rows) == len(file.read_text().splitlines()) - 1
+    assert read.conditions
