@@ -55,7 +55,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Return round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
     rough = (high - low) / max(about, 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.7)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
@@ -133,7 +133,7 @@ class Plot:
             return ""
         place = f'x="{100 * left:.2f}%" width="{100 * (right - left):.2f}%"'
         text = ""
-        if (right - left) * _WIDE > 7 * len(name) + 6:
+        if (right - left) * _WIDE > 6.3 * len(name) + 4:
             text = f'<text class="block" x="{50 * (left + right):.2f}%" y="11">{escape(name)}</text>'
         return (
             f'<rect class="shade {style}" {place} y="{TOP}" height="{self.height}"/>'
@@ -161,12 +161,12 @@ class Plot:
         total = TOP + self.height + RAIL + LABELS
         marks = self.scale.ticks()
         grid = "".join(self.rule(mark, "grid") for mark in marks)
-        names = "".join(f'<text x="52" y="{self.y(mark) + 4}">{number(mark)}</text>' for mark in marks)
+        names = "".join(f'<text x="58" y="{self.y(mark) + 4}">{number(mark)}</text>' for mark in marks)
         seconds = "min:s" if math.isfinite(repetition_time) else ""
         return (
-            f'<div class="chart"><svg class="scale" width="58" height="{total}" aria-hidden="true">'
-            f'<text x="52" y="10">{escape(unit)}</text>{names}'
-            f'<text x="40" y="{total - 18}">volume</text><text x="40" y="{total - 4}">{seconds}</text></svg>'
+            f'<div class="chart"><svg class="scale" width="64" height="{total}" aria-hidden="true">'
+            f'<text x="58" y="10">{escape(unit)}</text>{names}'
+            f'<text x="44" y="{total - 18}">volume</text><text x="44" y="{total - 4}">{seconds}</text></svg>'
             f'<svg class="field" width="100%" height="{total}" role="img" aria-labelledby="{key}-t {key}-d">'
             f'<title id="{key}-t">{escape(title)}</title><desc id="{key}-d">{escape(desc)}</desc>'
             f"{grid}{''.join(layers)}{self._time_axis(total, repetition_time)}</svg></div>"

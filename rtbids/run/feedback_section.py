@@ -94,7 +94,7 @@ def _chart(findings: Findings, name: str, answers: Sequence[Answer], group: Sequ
     ]
     title = f"Feedback of {name} by volume" + (f": {group[0].name}" if len(group) == 1 else "")
     chart = plot.drawn(key, title, _desc(findings, group), layers, unit="value", repetition_time=findings.repetition_time)
-    caption = "Blocks are shaded by condition; × marks volumes that never came. Point at the curve for its values."
+    caption = "Point at the curve for the values of a volume."
     return figure(chart + charts.legend(_legend(findings, answers, group, truth)), caption)
 
 

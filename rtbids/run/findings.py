@@ -21,8 +21,9 @@ from rtbids.bids import events as bids_events
 from rtbids.bids import sidecar
 from rtbids.bids.events import Events
 from rtbids.errors import RtbidsError
-from rtbids.run.measures import STAGES, Floats
+from rtbids.run.measures import Floats
 from rtbids.run.pictures import Mean, Slice, mask_of, mean_volume, slices
+from rtbids.run.record import STAGES
 
 DERIVATIVE = Path("derivatives", "rtbids")
 Value: TypeAlias = float | Mapping[str, Any] | None
@@ -163,12 +164,19 @@ def _table(entities: Mapping[str, str], description: str) -> Path:
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of a table with ``n/a`` as the empty text; none where there is no table."""
+    """Yield the rows of a table with ``n/a`` as the empty text; none where there is no table.
+
+    A row that a kill cut short, be it in its last number, is an empty one.
+    """
     if not file.is_file():
         return
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
-        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
-            yield {name: "" if text in (None, "n/a") else str(text) for name, text in row.items() if name is not None}
+    text = file.read_text(encoding="utf-8", errors="replace")
+    lines = text.split("\n")
+    for row in csv.DictReader(lines[:-1], delimiter="\t", quoting=csv.QUOTE_NONE):
+        whole = None not in row and None not in row.values()
+        yield {name: "" if cell == "n/a" else cell for name, cell in row.items()} if whole else {}
+    if lines[-1]:
+        yield {}
 
 
 def _answers(file: Path, troubles: list[str]) -> Iterator[Answer]:
@@ -196,7 +204,7 @@ def _times(file: Path, troubles: list[str]) -> dict[str, Floats]:
     broken = 0
     for row in _rows(file):
         try:
-            found[_index(row["volume"])] = [_number(row.get(name)) for name in STAGES]
+            found[_index(row["volume"])] = [_number(row[name]) for name in STAGES]
         except (KeyError, ValueError):
             broken += 1
     if broken:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.bids.events import REST, Events
+from rtbids.run.record import STAGES
 
-STAGES = ("acquired", "received", "converted", "analysed", "answered", "sent")
 WAITED = "no answer: waited for the deadline"
 Floats = NDArray[np.float64]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -65,13 +66,14 @@ def write(
     """
     found = findings.read(study, entities, warnings=warnings, faults=faults, experiment=experiment, truth=truth)
     page = render(found)
-    whole = destination.with_name(f".{destination.name}.{os.getpid()}")
+    whole = destination.with_name(f".{os.getpid()}.{destination.name}")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         whole.write_text(page, encoding="utf-8")
         os.replace(whole, destination)
     except OSError as error:
-        whole.unlink(missing_ok=True)
+        with suppress(OSError):
+            whole.unlink()
         raise cannot_write(destination, error) from None
 
 
@@ -128,10 +130,8 @@ def _verdict(found: Findings) -> str:
 
 def _facts(found: Findings) -> Iterator[tuple[str, str, str]]:
     counts, figures = tally(found.answers), _latency(found)
-    missing = (
-        f"{len(found.missing)} missing: {ranges(found.missing)}" if len(found.missing) < 6 else f"{len(found.missing)} missing"
-    )
-    yield "Volumes received", str(found.count), missing if found.missing else "none missing"
+    yield "Volumes received", str(found.count), ""
+    yield "Missing volumes", str(len(found.missing)), _which(found.missing)
     yield "Repetition time (TR)", f"{number(found.repetition_time)} s" if math.isfinite(found.repetition_time) else "n/a", ""
     yield "Duration", long_time(found.length * found.repetition_time), _pace(found)
     yield "Feedback ok", percent(counts.ok, counts.given), f"{counts.ok} of {counts.given}"
@@ -144,6 +144,10 @@ def _facts(found: Findings) -> Iterator[tuple[str, str, str]]:
     yield "Median latency", seconds(figures.median), "received → sent"
     yield "99th percentile", seconds(figures.p99), "received → sent"
     yield "Worst latency", seconds(figures.worst), _slowest(found)
+
+
+def _which(missing: Sequence[int]) -> str:
+    return ranges(missing) if len(missing) <= 6 else f"first {missing[0]}, last {missing[-1]}"
 
 
 def _because(reasons: Mapping[str, int]) -> str:
@@ -160,12 +164,12 @@ def _slowest(found: Findings) -> str:
 
 
 def _pace(found: Findings) -> str:
-    """Say how long the run took here, where that was not the scanner's own pace."""
+    """Say within what time the volumes came: a replay may be faster than the scanner."""
     received = found.times["received"][np.isfinite(found.times["received"])]
     if received.size < 2:
         return ""
     took = float(np.ptp(received))
-    return f"volumes × TR; received within {long_time(took)}"
+    return f"received within {long_time(took)}"
 
 
 def _brain(found: Findings) -> str:
@@ -227,8 +231,10 @@ def _described(entries: Mapping[str, object], above: str = "") -> Iterator[tuple
         label = f"{above}{name}"
         if isinstance(value, Mapping):
             yield from _described({str(key): part for key, part in value.items()}, f"{label} · ")
+        elif name == "file" or isinstance(value, Path):
+            yield _TITLES.get(label, label), Path(str(value)).name
         else:
-            yield _TITLES.get(label, label), value.name if isinstance(value, Path) else without_folders(str(value))
+            yield _TITLES.get(label, label), without_folders(str(value))
 
 
 _TITLES = {"file": "Experiment file", "sha256": "Its SHA-256", "name": "Experiment"}

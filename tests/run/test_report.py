@@ -1,0 +1,467 @@
+"""The report of a run, read back as a browser would: its figures, its marks, and what it must not hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from rtbids.errors import CannotWrite
+from rtbids.run import report
+from rtbids.run.findings import Findings
+
+ENTITIES = {"subject": "01", "task": "nf", "run": "01"}
+STEM = "sub-01_task-nf_run-01"
+START = 1_700_000_000.0
+TR = 2.0
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;"
+
+
+@dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str]
+    above: tuple[str, ...]
+    text: str = ""
+    own: str = ""  # without that of the elements in it
+
+    @property
+    def classes(self) -> list[str]:
+        return self.attributes.get("class", "").split()
+
+
+class Page(HTMLParser):
+    """The elements of a page in order; an end tag that closes nothing, or another element, is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self._open: list[Element] = []
+        self.feed(text)
+        self.close()
+        assert not self._open, f"not closed: {[element.tag for element in self._open]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, {name: value or "" for name, value in attrs}, tuple(e.tag for e in self._open))
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open.pop().tag == tag
+
+    def handle_data(self, text: str) -> None:
+        for element in self._open:
+            element.text += text
+        if self._open:
+            self._open[-1].own += text
+
+    def all(self, tag: str, style: str = "") -> list[Element]:
+        return [e for e in self.elements if e.tag == tag and (not style or style in e.classes)]
+
+    @property
+    def text(self) -> str:
+        return next(e.text for e in self.elements if e.tag == "body")
+
+    def facts(self) -> dict[str, str]:
+        """The key facts; what stands small under a figure is left out."""
+        return {dt.text: dd.own for dt, dd in zip(self.all("dt"), self.all("dd"), strict=True)}
+
+    def marks(self, symbol: str, chart: str) -> int:
+        """How often a symbol stands in the chart whose key this is."""
+        here = 0
+        inside = False
+        for element in self.elements:
+            if element.tag == "svg" and "field" in element.classes:
+                inside = element.attributes["aria-labelledby"].startswith(f"{chart}-t")
+            if inside and element.tag == "use" and "field" not in element.classes and element.above.count("ul") == 0:
+                here += element.attributes["href"] == f"#{symbol}"
+        return here
+
+
+@dataclass
+class Study:
+    """A study on disk with one run; `answers` and `times` are what its tables say."""
+
+    root: Path
+    answers: list[tuple[object, ...]] = field(default_factory=list)
+    times: list[tuple[object, ...]] = field(default_factory=list)
+
+    @property
+    def bold(self) -> Path:
+        return self.root / f"sub-01/func/{STEM}_bold.nii.gz"
+
+    def raw(self, data: np.ndarray, affine: np.ndarray | None = None, **fields: object) -> Study:
+        self.bold.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.Nifti1Image(data, np.diag([3.0, 3, 3, 1]) if affine is None else affine).to_filename(self.bold)
+        sidecar = {"RepetitionTime": TR, **fields}
+        self.bold.with_name(f"{STEM}_bold.json").write_text(json.dumps(sidecar), encoding="utf-8")
+        return self
+
+    def events(self, *rows: tuple[float, float, str]) -> Study:
+        lines = ["onset\tduration\ttrial_type", *("\t".join(map(str, row)) for row in rows)]
+        self.bold.with_name(f"{STEM}_events.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return self
+
+    def tables(self) -> Study:
+        self._table("feedback", "experiment run volume value status reason received due sent", self.answers)
+        self._table("latency", "volume acquired received converted analysed answered sent", self.times)
+        return self
+
+    def _table(self, name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> None:
+        folder = self.root / "derivatives/rtbids/sub-01/func"
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [columns.replace(" ", "\t"), *("\t".join(map(cell, row)) for row in rows)]
+        (folder / f"{STEM}_desc-{name}_timeseries.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def report(self, **options: object) -> Page:
+        report.write(self.root, ENTITIES, self.page, **options)  # type: ignore[arg-type]
+        return Page(self.page.read_text(encoding="utf-8"))
+
+    @property
+    def page(self) -> Path:
+        return self.root / "derivatives/rtbids" / f"{STEM}.html"
+
+
+def cell(value: object) -> str:
+    if value is None:
+        return "n/a"
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def noise(count: int, seed: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 900, (6, 7, 5, count)).astype(np.int16)
+
+
+def whole_run(root: Path, count: int = 40, value: Callable[[int], object] = float) -> Study:
+    """A run in which volume 7 never came, 20 was answered late and 21 failed."""
+    study, rng = Study(root), np.random.default_rng(5)
+    for volume in range(count):
+        received = START + volume * TR + rng.normal(0, 0.01)
+        due = received + TR
+        head = ("roi", STEM, volume, value(volume))
+        if volume == 7:
+            study.answers.append((*head, "alternate", "missing", None, due, due))
+            study.times.append((volume, None, None, None, None, None, due))
+            continue
+        steps = received + np.cumsum(rng.gamma(2, 0.003, 4))
+        if volume == 20:
+            study.answers.append((*head, "alternate", "deadline", received, due, due + 0.001))
+            study.answers.append((*head, "late", None, received, due, due + 1))
+            study.times.append((volume, None, received, *steps[:2], due + 1, due + 0.001))
+        else:
+            status = ("alternate", "error") if volume == 21 else ("ok", None)
+            study.answers.append((*head, *status, received, due, steps[3]))
+            study.times.append((volume, None, received, *steps))
+    study.raw(noise(count - 1), MissingVolumes=[7])
+    return study.events((10, 20, "regulate"), (50, 20, "regulate")).tables()
+
+
+def sent_after(study: Study) -> np.ndarray:
+    """Milliseconds from receipt to feedback, by the table alone."""
+    return np.array([(row[-1] - row[2]) * 1000 for row in study.times if row[2] is not None])  # type: ignore[operator]
+
+
+def test_key_facts_are_what_the_tables_say(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    facts = study.report().facts()
+    latency = sent_after(study)
+    assert facts["Volumes received"] == "39"
+    assert facts["Missing volumes"] == "1"
+    assert facts["Repetition time (TR)"] == "2 s"
+    assert facts["Duration"] == "1 min 20 s"
+    assert facts["Feedback ok"] == f"{100 * 37 / 40:.1f} %"
+    assert facts["Alternates"] == f"{100 * 3 / 40:.1f} %"
+    assert facts["Late answers"] == "1"
+    assert facts["Median latency"] == f"{np.percentile(latency, 50):.1f} ms"
+    assert facts["99th percentile"] == f"{np.percentile(latency, 99) / 1000:.2f} s"
+    assert facts["Worst latency"] == f"{latency.max() / 1000:.2f} s"
+
+
+def test_every_exception_has_its_own_symbol(tmp_path: Path) -> None:
+    page = whole_run(tmp_path).report()
+    assert page.marks("alternate", "f0-0") == 3
+    assert page.marks("late", "f0-0") == 1
+    assert page.marks("missing", "f0-0") == 1
+    assert page.marks("ok", "f0-0") == 37
+    assert page.marks("beyond", "latency") == 1
+
+
+def test_an_alternate_without_a_value_is_marked_under_the_plot(tmp_path: Path) -> None:
+    study = Study(tmp_path).raw(noise(4))
+    study.answers = [("roi", STEM, v, None, "alternate", "error", START, START + 2, START + 1) for v in range(4)]
+    page = study.tables().report()
+    assert page.marks("alternate", "f0-0") == 4
+    assert page.facts()["Feedback ok"] == "0.0 %"
+
+
+def test_each_number_of_an_object_has_a_curve(tmp_path: Path) -> None:
+    study = whole_run(tmp_path, value=lambda v: {"left": v / 10, "right": -v / 12, "note": "text", "flag": True})
+    page = study.report()
+    names = {e.attributes["class"] for e in page.all("path", "line") if "stretched" not in e.classes and "figure" in e.above}
+    assert {"line s1", "line s2"} <= names
+    assert "line s3" not in names
+    assert {"left", "right"} <= {e.text for e in page.all("li")}
+
+
+def test_numbers_of_different_size_have_a_chart_each(tmp_path: Path) -> None:
+    page = whole_run(tmp_path, value=lambda v: {"change": v / 100, "raw": 900 + v}).report()
+    titles = [e.text for e in page.all("title")]
+    assert "Feedback of roi by volume: change" in titles
+    assert "Feedback of roi by volume: raw" in titles
+
+
+def test_conditions_are_summarised_as_numpy_does(tmp_path: Path) -> None:
+    values = np.random.default_rng(8).normal(1, 2, 40).round(4)
+    page = whole_run(tmp_path, value=lambda v: values[v]).report()
+    onsets = np.arange(40) * TR
+    ok = ~np.isin(np.arange(40), [7, 20, 21])
+    inside = ok & (((onsets >= 10) & (onsets < 30)) | ((onsets >= 50) & (onsets < 70)))
+    for name, part in (("regulate", values[inside]), ("rest", values[ok & ~inside])):
+        expected = f"{name}{part.size}{part.mean():.4g}{part.std(ddof=1):.4g}".replace("-", "−")
+        assert expected in [row.text for row in page.all("tr")]
+
+
+def test_events_are_shaded_where_they_were(tmp_path: Path) -> None:
+    shades = whole_run(tmp_path).report().all("rect", "shade")
+    assert [(e.attributes["x"], e.attributes["width"]) for e in shades] == [("12.50%", "25.00%"), ("62.50%", "25.00%")]
+
+
+def test_a_known_truth_is_drawn_and_correlated(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    truth = np.sin(np.arange(40) / 5)
+    values = (truth + rng.normal(0, 0.3, 40)).round(6)
+    page = whole_run(tmp_path, value=lambda v: values[v]).report(truth=truth.tolist())
+    ok = ~np.isin(np.arange(40), [7, 20, 21])
+    assert f"r = {np.corrcoef(truth[ok], values[ok])[0, 1]:.3f} over 37 volumes" in page.text
+    assert [e for e in page.all("path", "truth") if "figure" in e.above]
+
+
+def test_stages_of_the_table_are_percentiles_of_their_differences(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    rows = {e.text for e in study.report().all("tr")}
+    converted = np.array([(row[3] - row[2]) * 1000 for row in study.times if row[2] is not None])  # type: ignore[operator]
+    figures = [*np.percentile(converted, [50, 95, 99]), converted.max()]
+    shown = "".join(f"{x:.2f} ms" if x < 9.995 else f"{x:.1f} ms" for x in figures)
+    assert f"received → converted39{shown}" in rows
+
+
+def test_several_experiments_have_a_part_each(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    study.answers += [("other", *row[1:]) for row in study.answers]
+    page = study.tables().report()
+    assert {"roi", "other"} <= {e.text for e in page.all("h3")}
+    assert page.facts()["Feedback ok"] == "92.5 %"
+    assert page.marks("alternate", "f1-0") == 3
+
+
+def no_files(root: Path) -> Study:
+    return Study(root)
+
+
+def empty_tables(root: Path) -> Study:
+    return Study(root).tables()
+
+
+def one_volume(root: Path) -> Study:
+    study = Study(root, [("roi", STEM, 0, 1.5, "ok", None, START, START + 2, START + 0.01)])
+    study.times = [(0, None, START, START, START, START, START + 0.01)]
+    return study.raw(noise(1)).tables()
+
+
+def nothing_known(root: Path) -> Study:
+    study = Study(root, [("roi", STEM, v, None, "ok", None, None, None, None) for v in range(5)])
+    study.times = [(v, *[None] * 6) for v in range(5)]
+    return study.raw(noise(5)).tables()
+
+
+def no_repetition_time(root: Path) -> Study:
+    return whole_run(root).raw(noise(39), RepetitionTime="n/a")
+
+
+def all_missing(root: Path) -> Study:
+    study = Study(root, [("roi", STEM, v, 0, "alternate", "missing", None, None, START) for v in range(5)])
+    return study.tables()
+
+
+def flat(root: Path) -> Study:
+    study = Study(root, [("roi", STEM, v, 1e-300, "ok", None, START + v, None, START + v) for v in range(5)])
+    return study.raw(np.zeros((4, 4, 4, 5), np.float32)).tables()
+
+
+def enormous(root: Path) -> Study:
+    values = [1e308, -1e308, 1e250, 0, 10**400]
+    study = Study(root, [("roi", STEM, v, x, "ok", None, START + v, None, START + v) for v, x in enumerate(values)])
+    return study.raw(noise(5)).tables()
+
+
+def empty_object(root: Path) -> Study:
+    return whole_run(root, value=lambda v: {})
+
+
+SCARCE = (
+    no_files,
+    empty_tables,
+    one_volume,
+    nothing_known,
+    no_repetition_time,
+    all_missing,
+    flat,
+    enormous,
+    empty_object,
+    whole_run,
+)
+
+
+@pytest.mark.parametrize("make", SCARCE, ids=lambda make: make.__name__)
+@pytest.mark.filterwarnings("error")
+def test_whatever_is_known_gives_a_well_formed_page(tmp_path: Path, make: Callable[[Path], Study]) -> None:
+    page = make(tmp_path).report(truth=[0, 1, 0, 1, 0])
+    titles = [e.text for e in page.all("h2")]
+    assert titles == ["Feedback", "Latency by stage", "Volumes", "Brain", "Warnings and faults", "How it was made"]
+    ids = [e.attributes["id"] for e in page.elements if "id" in e.attributes]
+    assert len(ids) == len(set(ids))
+    for element in page.elements:
+        for name in element.attributes.get("aria-labelledby", "").split():
+            assert name in ids
+        assert not {"nan", "inf", "nan%"} & set(element.attributes.values()), element
+    assert "nan" not in page.text.lower().split()
+
+
+@pytest.mark.parametrize("make", SCARCE, ids=lambda make: make.__name__)
+def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path, make: Callable[[Path], Study]) -> None:
+    page = make(tmp_path).report()
+    assert "http" not in make(tmp_path).page.read_text(encoding="utf-8").replace("http-equiv", "")
+    for element in page.elements:
+        assert element.tag not in {"script", "link", "iframe", "img"}
+        assert "src" not in element.attributes
+        assert element.attributes.get("href", "#").startswith(("#", "data:image/png;base64,"))
+        assert element.attributes.get("href", "#")[1:] in ids(page) or not element.attributes.get("href", "").startswith("#")
+
+
+def ids(page: Page) -> set[str]:
+    return {"", *(e.attributes["id"] for e in page.elements if "id" in e.attributes)}
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    study = whole_run(tmp_path, value=lambda v: {HOSTILE: v, "other": HOSTILE})
+    study.answers = [(HOSTILE, *row[1:5], HOSTILE, *row[6:]) for row in study.answers]
+    study.tables().events((10, 20, HOSTILE))
+    experiment: Mapping[str, object] = {"file": HOSTILE, "settings": {HOSTILE: HOSTILE}, "rois": {HOSTILE: HOSTILE}}
+    page = study.report(warnings=[HOSTILE], faults=[HOSTILE], experiment=experiment)
+    assert not page.all("script")
+    assert not page.all("img")
+    assert not [name for e in page.elements for name in e.attributes if name.startswith("on")]
+    assert HOSTILE in [e.text for e in page.all("li")]
+    assert HOSTILE in next(e.text for e in page.all("p", "lead"))
+
+
+def test_neither_dates_nor_folders_are_shown(tmp_path: Path) -> None:
+    study = whole_run(tmp_path / "Jane Doe")
+    (tmp_path / "experiment.py").write_text("def feedback(volume, run): return 0.0\n", encoding="utf-8")
+    experiment = {"file": tmp_path / "experiment.py", "settings": {"table": "/home/jane/weights.tsv"}}
+    page = study.report(warnings=[f"{tmp_path}/dicom/0012.dcm: truncated, left out"], experiment=experiment)
+    written = study.page.read_text(encoding="utf-8")
+    assert str(tmp_path) not in written
+    assert "jane" not in written.lower()
+    assert "17000000" not in written
+    assert "2023" not in page.text
+    assert "0012.dcm: truncated, left out" in [e.text for e in page.all("li")]
+    assert "experiment.py" in page.text
+
+
+def test_the_experiment_is_identified_by_its_hash(tmp_path: Path) -> None:
+    (tmp_path / "experiment.py").write_bytes(b"abc")  # whose SHA-256 is the example of FIPS 180-2
+    page = whole_run(tmp_path / "study").report(experiment={"file": tmp_path / "experiment.py", "settings": {"window": 3}})
+    rows = [e.text for e in page.all("tr")]
+    assert "Its SHA-256ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" in rows
+    assert "settings · window3" in rows
+
+
+def test_a_run_that_was_killed_has_a_report(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    growing = study.bold.with_suffix("")
+    nibabel.Nifti1Image(noise(39), np.eye(4)).to_filename(growing)
+    study.bold.unlink()
+    with growing.open("r+b") as file:
+        file.truncate(352 + 6 * 7 * 5 * 2 * 30 + 17)  # in the middle of volume 30
+    table = tmp_path / f"derivatives/rtbids/sub-01/func/{STEM}_desc-feedback_timeseries.tsv"
+    table.write_bytes(table.read_bytes()[:-60])  # in the middle of the last line
+    page = study.report()
+    assert page.facts()["Volumes received"] == "30"
+    warnings = [e.text for e in page.all("li")]
+    assert "the 4-D file promises 39 volumes and holds 30" in warnings
+    assert f"{table.name}: 1 line(s) could not be read and are left out" in warnings
+
+
+def test_a_file_that_is_no_image_is_a_warning(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    study.bold.write_bytes(b"\x1f\x8b\x08\x00nonsense")
+    page = study.report()
+    assert page.facts()["Volumes received"] == "39"
+    assert any(f"{study.bold.name}: not a NIfTI file" in e.text for e in page.all("li"))
+
+
+def test_without_a_latency_table_the_feedback_table_gives_the_latency(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    (tmp_path / f"derivatives/rtbids/sub-01/func/{STEM}_desc-latency_timeseries.tsv").unlink()
+    assert study.report().facts()["Median latency"] == f"{np.median(sent_after(study)):.1f} ms"
+
+
+def test_volumes_filled_in_are_not_counted_as_received(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    study.raw(noise(40), MissingVolumes=[7])  # --fill-gaps: the file has all forty
+    assert study.report().facts()["Volumes received"] == "39"
+
+
+def test_a_mask_on_another_grid_is_named_and_not_drawn(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    for name, shape in (("fits", (6, 7, 5)), ("other", (6, 7, 4))):
+        mask = np.zeros(shape, np.uint8)
+        mask[2:4, 2:5, 2] = 1
+        nibabel.Nifti1Image(mask, np.diag([3.0, 3, 3, 1])).to_filename(tmp_path / f"{name}.nii.gz")
+    page = study.report(experiment={"rois": {name: tmp_path / f"{name}.nii.gz" for name in ("fits", "other")}})
+    assert len([e for e in page.all("path", "outline") if "ul" not in e.above]) == 1
+    assert any("other.nii.gz" in e.text and "(6, 7, 5)" in e.text and "(6, 7, 4)" in e.text for e in page.all("li"))
+
+
+def test_nothing_amiss_is_said_so(tmp_path: Path) -> None:
+    page = one_volume(tmp_path).report()
+    assert [e.text for e in page.all("p")].count("None.") == 2
+    assert "Every volume came, and every volume was answered in time." in page.text
+
+
+def test_six_hundred_volumes_make_less_than_two_megabytes(tmp_path: Path) -> None:
+    study = whole_run(
+        tmp_path, 600, value=lambda v: {"left": np.sin(v), "right": np.cos(v), "difference": np.sin(v) - np.cos(v)}
+    )
+    study.raw(np.random.default_rng(1).integers(0, 900, (64, 64, 36, 3)).astype(np.int16))  # noise: what compresses least
+    study.report()
+    assert study.page.stat().st_size < 2_000_000
+
+
+def test_an_earlier_report_stays_where_the_new_one_cannot_be_written(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    study.report()
+    with pytest.raises(CannotWrite, match="cannot write"):
+        report.write(study.root, ENTITIES, study.page / "below a file.html")
+    assert [file.name for file in study.page.parent.glob("*.html")] == [study.page.name]
+
+
+def test_findings_alone_are_enough_to_render() -> None:
+    page = Page(report.render(Findings(STEM)))
+    assert page.facts()["Volumes received"] == "0"
+    assert "Nothing was received and no feedback was given." in page.text
