@@ -62,7 +62,7 @@ def _charts(findings: Findings, name: str, answers: Sequence[Answer], drawn: Seq
     if len(groups) > _MOST_PANELS:
         left_out = ", ".join(curve.name for group in groups[_MOST_PANELS:] for curve in group)
         out.append(f'<p class="note">Not drawn, but in the table: {escape(left_out)}.</p>')
-    return "".join(out)
+    return "".join([*out, '<p class="note hover">Point at a chart for the values of a volume.</p>'])
 
 
 def _panels(drawn: Sequence[Curve]) -> list[list[Curve]]:
@@ -92,10 +92,9 @@ def _chart(findings: Findings, name: str, answers: Sequence[Answer], group: Sequ
         plot.symbols(((volume, math.nan) for volume in findings.missing), "missing"),
         plot.hints(_hints(findings, answers)),
     ]
-    title = f"Feedback of {name} by volume" + (f": {group[0].name}" if len(group) == 1 else "")
+    title = f"Feedback of {name} by volume: {', '.join(curve.name for curve in group) or 'no value'}"
     chart = plot.drawn(key, title, _desc(findings, group), layers, unit="value", repetition_time=findings.repetition_time)
-    caption = "Point at the curve for the values of a volume."
-    return figure(chart + charts.legend(_legend(findings, answers, group, truth)), caption)
+    return figure(chart + charts.legend(_legend(findings, answers, group, truth)))
 
 
 def _series(plot: Plot, group: Sequence[Curve]) -> list[str]:

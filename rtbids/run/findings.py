@@ -114,12 +114,16 @@ def read(
     mean = _attempt(mean_volume, bold, troubles)
     fields = _attempt(lambda file: sidecar.inherited(study, file, "bold"), bold, troubles) or {}
     missing = _missing(fields, answers)
+    count = _received(mean, times, answers, missing)
+    timed = int(np.isfinite(times["received"]).sum())
+    if mean and timed and count != timed:
+        troubles.append(f"the 4-D file holds {count} volumes as they were received, the tables speak of {timed}")
     events_file = bold and next(reversed(sidecar.companions(study, bold, "events", ".tsv")), None)
     brain = _attempt(lambda m: slices(m, _masks(experiment, m, troubles)), mean, troubles) or ()
     files = (bold, events_file, *(study / _table(entities, name) for name in ("feedback", "latency")))
     return Findings(
         name=bids_entities.stem(entities),
-        count=_received(mean, times, answers, missing),
+        count=count,
         missing=missing,
         repetition_time=_number(fields.get("RepetitionTime")),
         answers=tuple(answers),

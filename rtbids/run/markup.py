@@ -74,7 +74,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], styl
         lines[-1] = lines[-1].replace("<tr>", '<tr class="total">', 1)
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     return (
-        f'<div class="scroll"><table class="{style}"><caption>{escape(caption)}</caption>'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
+        f'<table class="{style}"><caption>{escape(caption)}</caption>'
         f"{f'<thead><tr>{top}</tr></thead>' if head else ''}<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -84,5 +85,5 @@ def _row(cells: Sequence[str]) -> str:
     return f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
 
 
-def figure(chart: str, caption: str) -> str:
-    return f"<figure>{chart}<figcaption>{escape(caption)}</figcaption></figure>"
+def figure(chart: str, caption: str = "") -> str:
+    return f"<figure>{chart}{f'<figcaption>{escape(caption)}</figcaption>' if caption else ''}</figure>"

@@ -32,7 +32,7 @@ def latency(findings: Findings) -> str:
 
 def _columns(findings: Findings, spent: dict[str, Floats], total: Floats) -> str:
     millis = total * 1000
-    plot = Plot(findings.length, Scale(0.0, _ceiling(millis, findings)), height=190)
+    plot = Plot(findings.length, Scale(0.0, _ceiling(millis, spent, findings)), height=190)
     beyond = [(v, plot.scale.high) for v, x in enumerate(millis.tolist()) if x > plot.scale.high]
     due = [limit for limit in deadlines(findings) if limit * 1000 <= plot.scale.high]
     layers = [
@@ -62,10 +62,14 @@ def _styles(spent: dict[str, Floats]) -> list[str]:
     return ["t5" if name == WAITED else f"t{place % 4 + 1}" for place, name in enumerate(spent)]
 
 
-def _ceiling(millis: Floats, findings: Findings) -> float:
-    """Return the top of the axis: the worst volume unless it is far off, and the deadline where that is near."""
-    figures = summary(millis)
-    top = min(figures.worst, _FAR * figures.p95) * 1.1
+def _ceiling(millis: Floats, spent: dict[str, Floats], findings: Findings) -> float:
+    """Return the top of the axis: the worst volume unless it is far off, and the deadline where that is near.
+
+    What is far is told by the volumes that were answered: the others only show how long the deadline is.
+    """
+    answered = millis[np.isnan(spent[WAITED])] if WAITED in spent else millis
+    usual = summary(answered if np.isfinite(answered).any() else millis)
+    top = min(summary(millis).worst, _FAR * usual.p95) * 1.1
     near = [limit * 1100 for limit in deadlines(findings) if limit * 1000 <= 2 * top]
     return max([top, *near, 1e-3])
 
@@ -136,8 +140,8 @@ def _intervals(findings: Findings) -> str:
     near = math.isfinite(tr) and summary(gaps).median > tr / 2  # at the scanner's pace, not replayed faster
     plot = Plot(findings.length, charts.scale([*gaps.tolist(), *([tr] if near else [])]), height=110)
     layers = [
-        plot.rule(tr, "deadline", f"TR {long_time(tr / 1000)}") if near else "",
         plot.curve(gaps, "thin"),
+        plot.rule(tr, "deadline", f"TR {long_time(tr / 1000)}") if near else "",
         plot.symbols(((volume, math.nan) for volume in findings.missing), "missing"),
         plot.hints(_pauses(findings, gaps)),
     ]

@@ -465,3 +465,17 @@ def test_findings_alone_are_enough_to_render() -> None:
     page = Page(report.render(Findings(STEM)))
     assert page.facts()["Volumes received"] == "0"
     assert "Nothing was received and no feedback was given." in page.text
+
+
+def test_a_file_that_lost_volumes_is_noticed(tmp_path: Path) -> None:
+    page = whole_run(tmp_path).raw(noise(37), MissingVolumes=[7]).report()
+    assert "the 4-D file holds 37 volumes as they were received, the tables speak of 39" in [e.text for e in page.all("li")]
+
+
+def test_what_waited_for_the_deadline_does_not_flatten_the_others(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    for volume in range(0, 40, 3):  # a third of the run
+        known = study.times[volume][1:5]
+        study.times[volume] = (volume, *known, None, START + TR * volume + 2)
+    page = study.tables().report()
+    assert page.marks("beyond", "latency") == 15  # the fourteen, and volume 20
