@@ -60,10 +60,10 @@ def decode(members: Iterable[wire.Member], where: str) -> Iterator[Item]:
         if suffix == "bold.json" and volume_index is None:
             runs[run_stem] = _Run(bids_entities.parse(path.name)[0], _object(member, where))
         elif suffix == "events.tsv" and run is not None:
-            run.events = str(member.content, "utf-8")
+            run.events = _text(member, where)
         elif suffix == "end.json" and run is not None:
             end = _object(member, where)
-            yield RunEnd(run.entities, _whole(end, "count", member, where), tuple(end.get("missing", ())))
+            yield RunEnd(run.entities, _whole(end, "count", member, where), _missing(end, member, where))
             del runs[run_stem]
         elif suffix == "bold.json":
             announced = path.stem, _object(member, where)
@@ -120,7 +120,7 @@ def _volume(member: wire.Member, run: _Run, announced: Mapping[str, Any], where:
     expected = header.offset + header.volume_bytes
     if len(header.shape) != 3 or len(member.content) != expected:
         raise BadData(f"{where}: {member.name} has {len(member.content)} bytes, expected {expected} (one volume)")
-    if changed := announced.get("metadata"):
+    if changed := _fields(announced, "metadata", member, where):
         run.metadata = {**run.metadata, **changed}
     data = np.frombuffer(member.content, header.dtype, offset=header.offset).reshape(header.shape, order="F")
     return volume_of(
@@ -129,11 +129,18 @@ def _volume(member: wire.Member, run: _Run, announced: Mapping[str, Any], where:
         run.entities,
         run.metadata,
         _whole(announced, "index", member, where),
-        times={key: float(value) for key, value in announced.get("times", {}).items()},
+        times=_times(announced, member, where),
         slope=header.slope,
         inter=header.inter,
         events=run.events,
     )
+
+
+def _text(member: wire.Member, where: str) -> str:
+    try:
+        return str(member.content, "utf-8")
+    except UnicodeDecodeError:
+        raise StreamBroken(f"{where}: {member.name} is not UTF-8 text") from None
 
 
 def _object(member: wire.Member, where: str) -> dict[str, Any]:
@@ -151,3 +158,24 @@ def _whole(fields: Mapping[str, Any], key: str, member: wire.Member, where: str)
     if not isinstance(value, int) or value < 0:
         raise StreamBroken(f"{where}: {member.name}: expected a whole number {key!r}, found {value!r}")
     return value
+
+
+def _fields(fields: Mapping[str, Any], key: str, member: wire.Member, where: str) -> dict[str, Any]:
+    value = fields.get(key, {})
+    if not isinstance(value, dict):
+        raise StreamBroken(f"{where}: {member.name}: expected an object {key!r}, found {value!r}")
+    return value
+
+
+def _times(fields: Mapping[str, Any], member: wire.Member, where: str) -> dict[str, float]:
+    times = _fields(fields, "times", member, where)
+    if not all(isinstance(moment, (int, float)) for moment in times.values()):
+        raise StreamBroken(f"{where}: {member.name}: expected times in POSIX seconds, found {times!r}")
+    return {stage: float(moment) for stage, moment in times.items()}
+
+
+def _missing(fields: Mapping[str, Any], member: wire.Member, where: str) -> tuple[int, ...]:
+    value = fields.get("missing", [])
+    if not isinstance(value, list) or not all(isinstance(index, int) for index in value):
+        raise StreamBroken(f"{where}: {member.name}: expected a list of indices 'missing', found {value!r}")
+    return tuple(value)

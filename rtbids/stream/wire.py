@@ -7,13 +7,15 @@ a cut, and keeps every header in memory; this codec does none of that. What it w
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
-from rtbids.errors import StreamBroken
+from rtbids.errors import StreamBroken, cannot_write
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 BLOCK = 512
@@ -21,6 +23,7 @@ END = bytes(2 * BLOCK)
 LARGEST_MEMBER = 4 << 30  # an enhanced multi-frame file of a whole run is the largest thing that flows
 LARGEST_HEADER = 1 << 20
 LONGEST_NAME = 4096
+_LONGEST_NUMBER = 20  # digits; a size has 13 at the most
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Member:
 class Writer:
     """Write members to `file` as they come, holding nothing back.
 
-    Errors of the far side (a reader that left) are raised as StreamBroken, naming `where`.
+    Errors of the far side (a reader that left) are raised as StreamBroken, a full disk as CannotWrite, both naming `where`.
     """
 
     def __init__(self, file: BinaryIO, where: str = "the stream") -> None:
@@ -65,6 +68,8 @@ class Writer:
         except BrokenPipeError:
             raise StreamBroken(f"the reader of {self._where} has gone") from None
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise cannot_write(self._where, error) from None
             raise StreamBroken(f"cannot write {self._where}: {error.strerror or error}") from None
 
 
@@ -79,7 +84,7 @@ def members(file: BinaryIO, where: str = "the stream") -> Iterator[Member]:
         kind, name, size, modified = _parse(block, reader)
         size = int(overrides.get("size", size))
         if kind in (b"x", b"g", b"L"):
-            reader.demand(size <= LARGEST_HEADER, f"a header of {size} bytes")
+            reader.demand(0 <= size <= LARGEST_HEADER, f"a header of {size} bytes")
             extra = bytes(reader.body(size))
             if kind == b"x":
                 overrides.update(_pax(extra, reader))
@@ -106,7 +111,7 @@ def is_confined(name: str) -> bool:
 class _Reader:
     def __init__(self, file: BinaryIO, where: str) -> None:
         self._file = file
-        self._where = where
+        self.where = where
         self.position = 0
 
     def block(self) -> memoryview | None:
@@ -115,7 +120,7 @@ class _Reader:
         if block != bytes(BLOCK):
             return block
         if self._exactly(BLOCK, "within its end mark") != bytes(BLOCK):
-            raise StreamBroken(f"{self._where}: expected the second block of the end mark at byte {self.position - BLOCK}")
+            raise StreamBroken(f"{self.where}: expected the second block of the end mark at byte {self.position - BLOCK}")
         while self._file.read(1 << 16):
             pass
         return None
@@ -127,7 +132,7 @@ class _Reader:
 
     def demand(self, holds: bool, found: str) -> None:
         if not holds:
-            raise StreamBroken(f"{self._where}: {found} is refused (byte {self.position})")
+            raise StreamBroken(f"{self.where}: {found} is refused (byte {self.position})")
 
     def _exactly(self, size: int, place: str) -> memoryview:
         view = memoryview(bytearray(size))
@@ -136,9 +141,9 @@ class _Reader:
             try:
                 count = self._file.readinto(view[done:])  # type: ignore[attr-defined]
             except OSError as error:
-                raise StreamBroken(f"{self._where}: {error.strerror or error}") from None
+                raise StreamBroken(f"{self.where}: {error.strerror or error}") from None
             if not count:
-                raise StreamBroken(f"{self._where} ended {place} (byte {self.position + done})")
+                raise StreamBroken(f"{self.where} ended {place} (byte {self.position + done})")
             done += count
         self.position += size
         return view
@@ -159,7 +164,7 @@ def _parse(block: memoryview, reader: _Reader) -> tuple[bytes, str, int, float]:
     try:
         info = tarfile.TarInfo.frombuf(block.tobytes(), "utf-8", "surrogateescape")
     except tarfile.TarError as error:
-        raise StreamBroken(f"a damaged tar header at byte {reader.position - BLOCK}: {error}") from None
+        raise StreamBroken(f"{reader.where}: a damaged tar header at byte {reader.position - BLOCK} ({error})") from None
     return info.type, info.name, info.size, float(info.mtime)
 
 
@@ -168,24 +173,27 @@ def _pax(records: bytes, reader: _Reader) -> dict[str, str]:
     found = {}
     position = 0
     while position < len(records):
-        digits, space, _ = records[position:].partition(b" ")
-        reader.demand(bool(space) and digits.isdigit() and int(digits) > len(digits) + 1, "a damaged pax record")
-        record = records[position + len(digits) + 1 : position + int(digits)]
-        key, equals, value = record.rstrip(b"\n").partition(b"=")
+        digits, space, _ = records[position : position + _LONGEST_NUMBER].partition(b" ")
+        end = position + int(digits) if digits.isdigit() else 0
+        reader.demand(bool(space) and position + len(digits) + 1 < end <= len(records), "a damaged pax record")
+        key, equals, value = records[position + len(digits) + 1 : end].removesuffix(b"\n").partition(b"=")
         reader.demand(bool(equals), "a damaged pax record")
         found[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
-        position += int(digits)
-    for key, plain in (("size", str.isdigit), ("mtime", _is_number)):
-        reader.demand(key not in found or plain(found[key]), f"a pax {key} of {found.get(key)!r}")
+        position = end
+    for key, is_such in (("size", _is_whole), ("mtime", _is_moment)):
+        reader.demand(key not in found or is_such(found[key]), f"a pax {key} of {found.get(key, '')[:80]!r}")
     return found
 
 
-def _is_number(text: str) -> bool:
+def _is_whole(text: str) -> bool:
+    return text.isdecimal() and len(text) < _LONGEST_NUMBER
+
+
+def _is_moment(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _descriptor(file: BinaryIO) -> int | None:
