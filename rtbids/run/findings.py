@@ -131,8 +131,8 @@ def read(
         events=_attempt(_events, events_file, troubles) or Events(),
         brain=tuple(brain),
         averaged=mean.count if mean else 0,
-        warnings=(*warnings, *troubles),
-        faults=tuple(faults),
+        warnings=_within(study, (*warnings, *troubles)),
+        faults=_within(study, faults),
         experiment=_with_hash(experiment),
         truth=tuple(truth if truth is not None else ()),
         sources=tuple(file.relative_to(study).as_posix() for file in files if file and file.is_file()),
@@ -156,6 +156,11 @@ def _attempt(read_one: Any, source: Any, troubles: list[str]) -> Any:
     if isinstance(result, Mean) and result.count < result.promised:
         troubles.append(f"the 4-D file promises {result.promised} volumes and holds {result.count}")
     return result
+
+
+def _within(study: Path, texts: Iterable[str]) -> tuple[str, ...]:
+    """Name files of the study from its root: what lies above is nobody's business."""
+    return tuple(text.replace(f"{study}/", "").replace(str(study), "the study") for text in texts)
 
 
 def _bold(study: Path, entities: Mapping[str, str]) -> Path | None:

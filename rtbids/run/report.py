@@ -231,10 +231,17 @@ def _described(entries: Mapping[str, object], above: str = "") -> Iterator[tuple
         label = f"{above}{name}"
         if isinstance(value, Mapping):
             yield from _described({str(key): part for key, part in value.items()}, f"{label} · ")
-        elif name == "file" or isinstance(value, Path):
-            yield _TITLES.get(label, label), Path(str(value)).name
         else:
-            yield _TITLES.get(label, label), without_folders(str(value))
+            yield _TITLES.get(label, label), _told(name, value)
 
 
-_TITLES = {"file": "Experiment file", "sha256": "Its SHA-256", "name": "Experiment"}
+def _told(name: str, value: object) -> str:
+    if value is None:
+        return "default"
+    text = str(value)
+    if isinstance(value, Path) or name in {"file", "script"} or text.startswith("/"):
+        return Path(text).name
+    return without_folders(text)
+
+
+_TITLES = {"file": "Experiment file", "script": "Experiment file", "sha256": "Its SHA-256", "name": "Experiment"}

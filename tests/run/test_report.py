@@ -373,14 +373,17 @@ def test_neither_dates_nor_folders_are_shown(tmp_path: Path) -> None:
     study = whole_run(tmp_path / "Jane Doe")
     (tmp_path / "experiment.py").write_text("def feedback(volume, run): return 0.0\n", encoding="utf-8")
     experiment = {"file": tmp_path / "experiment.py", "settings": {"table": "/home/jane/weights.tsv"}}
-    page = study.report(warnings=[f"{tmp_path}/dicom/0012.dcm: truncated, left out"], experiment=experiment)
+    warnings = [f"{tmp_path}/dicom/0012.dcm: truncated, left out", f"{study.root}/sub-01/func/x.nii: no space left"]
+    experiment["rois"] = {"target": "/home/Jane Doe/masks/target.nii"}
+    page = study.report(warnings=warnings, experiment=experiment)
     written = study.page.read_text(encoding="utf-8")
     assert str(tmp_path) not in written
     assert "jane" not in written.lower()
     assert "17000000" not in written
     assert "2023" not in page.text
     assert "0012.dcm: truncated, left out" in [e.text for e in page.all("li")]
-    assert "experiment.py" in page.text
+    assert "sub-01/func/x.nii: no space left" in [e.text for e in page.all("li")]
+    assert {"Experiment fileexperiment.py", "rois · targettarget.nii"} <= {e.text for e in page.all("tr")}
 
 
 def test_the_experiment_is_identified_by_its_hash(tmp_path: Path) -> None:
