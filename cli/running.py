@@ -17,7 +17,7 @@ from rtbids.cli.stopping import stopping
 from rtbids.errors import BadData, InputMissing
 from rtbids.pipeline import Inbox, Wakeup, first_volumes, pipe, with_events
 from rtbids.run import feedback, recipe
-from rtbids.run.host import ExperimentHere, ExperimentProcess, Host
+from rtbids.run.host import ExperimentHere, ExperimentProcess, Host, IsOverdue, Recall
 from rtbids.run.progress import Progress
 from rtbids.run.reports import Reports
 from rtbids.run.session import Plan, Session
@@ -82,10 +82,10 @@ def _archive(order: Order) -> Archive:
     return archive
 
 
-def _host(order: Order, experiment: recipe.Recipe) -> Callable[[Callable[[Entities, int], bool]], Host]:
+def _host(order: Order, experiment: recipe.Recipe) -> Callable[[IsOverdue, Recall], Host]:
     if order.in_process:
-        return lambda is_overdue: ExperimentHere(experiment)
-    return lambda is_overdue: ExperimentProcess(experiment, is_overdue)
+        return lambda is_overdue, recall: ExperimentHere(experiment)
+    return lambda is_overdue, recall: ExperimentProcess(experiment, is_overdue, recall)
 
 
 def _items(

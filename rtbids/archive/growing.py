@@ -135,6 +135,14 @@ class GrowingRun:
         self._last = volume
         self._syncer.appended()
 
+    def volume(self, index: int) -> Volume:
+        """Read back a volume that `append` has returned for; its stage times are not kept here."""
+        if not 0 <= index <= self._last.index or (index in self.missing and not self._fill_gaps):
+            raise BadData(f"{self.name}: volume {index} is not in the archive")
+        place = index if self._fill_gaps else index - sum(missing < index for missing in self.missing)
+        data = self._growing.read(place)
+        return replace(self._last, data=data, index=index, times={})
+
     def _check_place(self, volume: Volume) -> None:
         if volume.index <= self._last.index:
             raise BadData(f"{self.name}: expected a volume after {self._last.index}, found volume {volume.index}")
@@ -144,12 +152,16 @@ class GrowingRun:
     def _pass_over(self, indices: Sequence[int]) -> None:
         """Note `indices` as missing, in the sidecar first: it is true from now on, whatever happens next."""
         new = [index for index in indices if index not in self.missing]
-        if not new:
-            return
-        self.missing += new
-        self._write_sidecar()
-        for _ in new if self._fill_gaps else ():
-            self._growing.append(voxels(self._last if self._fill_gaps == "previous" else _blank(self._last)))
+        if new:
+            self.missing += new
+            self._write_sidecar()
+        if self._fill_gaps and indices:
+            self._fill(indices[-1] + 1)
+
+    def _fill(self, count: int) -> None:
+        stand_in = self._last if self._fill_gaps == "previous" else _blank(self._last)
+        while self.count < count:
+            self._growing.append(voxels(stand_in))
 
     def _learn(self, volume: Volume) -> None:
         """Write down what became known about the run since its first volume."""

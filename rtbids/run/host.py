@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -32,7 +32,8 @@ _FAULTS: dict[int, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, Ba
 class Past:
     """A volume that the analysis has seen before, to be read again when its turn comes."""
 
-    recall: Callable[[], Volume]
+    entities: Entities
+    index: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class Gone:
     why: str
 
 
+IsOverdue: TypeAlias = Callable[[Entities, int], bool]
+Recall: TypeAlias = Callable[[Entities, int], Volume | None]
 Reply: TypeAlias = Answer | Alternate | Ended | Gone
 
 
@@ -91,7 +94,7 @@ class Host(Protocol):
     def replies(self) -> list[Reply]: ...
     def close(self) -> None: ...
 
-    def restart(self, past: Iterable[Past]) -> list[Reply]: ...
+    def restart(self, why: str) -> list[Reply]: ...
 
     @property
     def backlog(self) -> int:
@@ -114,16 +117,18 @@ class ExperimentProcess:
     ----------
     is_overdue
         Says whether the line of a volume (entities, index) has left already.
+    recall
+        Reads a volume of an open run back; None where it is kept nowhere.
     """
 
-    def __init__(
-        self, recipe: Recipe, is_overdue: Callable[[Entities, int], bool], *, clock: SystemClock = CLOCK
-    ) -> None:
+    def __init__(self, recipe: Recipe, is_overdue: IsOverdue, recall: Recall, *, clock: SystemClock = CLOCK) -> None:
         self._recipe = recipe
         self._is_overdue = is_overdue
+        self._recall = recall
         self._clock = clock
         self._waiting: deque[Volume | Past | Entities] = deque()
         self._said: dict[tuple[tuple[str, str], ...], Mapping[str, Any]] = {}
+        self._given: dict[tuple[tuple[str, str], ...], list[Past]] = {}
         self._unsaid: deque[Message] = deque()
         self._busy: _Busy | None = None
         self._start()
@@ -162,12 +167,13 @@ class ExperimentProcess:
         self._hand_on()
         return replies
 
-    def restart(self, past: Iterable[Past]) -> list[Reply]:
-        """End the process where it still runs and start it again; its analysis is given `past` before what waits."""
-        given_up = self._given_up("it was silent for too long")
+    def restart(self, why: str) -> list[Reply]:
+        """End the process where it still runs and start it again; its analysis is given what it had seen, then what waits."""
+        given_up = self._given_up(why)
         self._end_process()
         self._said.clear()
-        self._waiting.extendleft(reversed(list(past)))
+        self._waiting.extendleft(reversed([item for given in self._given.values() for item in given]))
+        self._given.clear()
         self._start()
         return given_up
 
@@ -222,12 +228,14 @@ class ExperimentProcess:
             while self._unsaid:
                 self._say(self._unsaid.popleft())
             if isinstance(item, Past):
-                self._give(item.recall(), ask=False)
+                if (volume := self._recall(item.entities, item.index)) is not None:
+                    self._give(volume, ask=False)
             elif isinstance(item, Volume):
                 self._give(item, ask=self._is_worth_asking(item))
             else:
                 self._busy = _Busy(self._clock.now(), item)
                 self._said.pop(run_key(item), None)
+                self._given.pop(run_key(item), None)
                 self._say({"do": "end", "entities": dict(item)})
 
     def _give(self, volume: Volume, *, ask: bool) -> None:
@@ -244,6 +252,7 @@ class ExperimentProcess:
             "times": dict(volume.times),
         }
         key = run_key(volume.entities)
+        self._given.setdefault(key, []).append(Past(volume.entities, volume.index))
         if self._said.get(key) is not volume.metadata:
             self._said[key] = volume.metadata
             message |= {"metadata": dict(volume.metadata), "events": volume.events}
@@ -314,7 +323,7 @@ class ExperimentHere:
     def silent_since(self) -> float | None:
         return None  # it is never left alone: who has a breakpoint may take his time
 
-    def restart(self, past: Iterable[Past]) -> list[Reply]:
+    def restart(self, why: str) -> list[Reply]:
         raise ExperimentFault("an experiment in the run's own process cannot be started again")
 
     def fileno(self) -> int:

@@ -18,12 +18,13 @@ from typing import Any, Protocol
 from rtbids.analysis import masks
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
+from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox, Wakeup
 from rtbids.run import feedback
 from rtbids.run.deadlines import Deadlines, Line
 from rtbids.run.experiment import Sent
 from rtbids.run.feedback import Destination
-from rtbids.run.host import Alternate, Answer, Ended, Gone, Host, Past, Reply
+from rtbids.run.host import Alternate, Answer, Ended, Gone, Host, IsOverdue, Recall, Reply
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
 from rtbids.run.record import Record
@@ -75,7 +76,7 @@ class Session:
     def __init__(
         self,
         recipe: Recipe,
-        make_host: Callable[[Callable[[Entities, int], bool]], Host],
+        make_host: Callable[[IsOverdue, Recall], Host],
         archive: Archive | None,
         destinations: Sequence[Destination],
         *,
@@ -97,28 +98,32 @@ class Session:
         self._recorder = Recorder()
         self._restarts = 0
         self._stopped_at: float | None = None
-        self._host: Host | None = make_host(self._is_overdue)
+        self._broken: RtbidsError | None = None
+        self._host: Host | None = make_host(self._is_overdue, self._recall)
 
     def run(self, inbox: Inbox[Item]) -> None:
-        """Take the inbox to its end, and close everything whatever happens."""
+        """Take the inbox to its end, and close everything whatever happens.
+
+        What the source raises is raised again once every volume that came has its line and is recorded.
+        """
         try:
             self._loop(inbox)
-        except BaseException:
-            self._end_all()
-            self._settle(self._clock.now() + 1.0)
-            raise
         finally:
             self._close()
-        if self._recorder.error is not None:
-            raise self._recorder.error
+        for error in (self._recorder.error, self._broken):
+            if error is not None:
+                raise error
 
     def _loop(self, inbox: Inbox[Item]) -> None:
         over = False
         while not over:
             self._wait([inbox] if self._has_room() else [])
             over = self._take(inbox) or self._recorder.error is not None or self._is_out_of_time()
-        self._end_all()
-        self._settle(None)
+        for state in list(self._runs.values()):
+            state.ending = True
+            self._advance(state)
+        while self._runs:
+            self._wait([])
 
     def _is_out_of_time(self) -> bool:
         """Say whether a signal has asked for the end and the source, which may be blocked in a read, has had its time."""
@@ -127,13 +132,6 @@ class Session:
         now = self._clock.now()
         self._stopped_at = self._stopped_at or now
         return now >= self._stopped_at + GRACE
-
-    def _settle(self, until: float | None) -> None:
-        """Wait until every run has its lines and its end, `until` at the latest."""
-        while self._runs:
-            self._wait([])
-            if until is not None and self._clock.now() >= until:
-                break
 
     def _wait(self, also: list[Inbox[Item]]) -> None:
         """Wait for the next thing to happen, and let it."""
@@ -163,6 +161,9 @@ class Session:
             try:
                 item = inbox.take()
             except StopIteration:
+                return True
+            except RtbidsError as error:
+                self._broken = error
                 return True
             if item is None:
                 return False
@@ -295,12 +296,6 @@ class Session:
             state.ending = True
             self._advance(state)
 
-    def _end_all(self) -> None:
-        for state in self._runs.values():
-            state.ending = True
-        for state in list(self._runs.values()):
-            self._advance(state)
-
     def _advance(self, state: _RunState) -> None:
         """Let a run that is ending call ``end(run)`` once every volume has its line."""
         if state.ending and not state.ended and not state.deadlines.outstanding:
@@ -352,18 +347,17 @@ class Session:
                 if state.ended:
                     self._finish(state)
             return
-        logger.warning("%s: %s; it is started again", self._recipe.name, why)
-        for reply in host.restart(self._past()):
+        for reply in host.restart(why):
             self._hear(reply)
+        logger.warning("%s is started again: %s", self._recipe.name, why)
 
-    def _past(self) -> list[Past]:
-        past = []
-        for state in self._runs.values():
-            if state.growing is None:
-                continue
-            written = [index for index in state.seen if index not in state.deadlines.outstanding]
-            past += [Past(lambda g=state.growing, i=index: g.volume(i)) for index in written]  # type: ignore[misc]
-        return past
+    def _recall(self, entities: Entities, index: int) -> Volume | None:
+        """Read a volume back that is in the archive."""
+        state = self._runs.get(run_key(entities))
+        if state is None or state.growing is None or state.record is None or index > state.record.written:
+            return None
+        volume: Volume = state.growing.volume(index)
+        return volume
 
     def _close(self) -> None:
         now = self._clock.now()

@@ -1,0 +1,119 @@
+"""A small study made by nibabel, and the command line called as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+RTBIDS = [sys.executable, "-m", "rtbids"]
+SHAPE = (8, 9, 5)
+TR = 0.1
+
+
+@dataclass(frozen=True)
+class Small:
+    """A data set with one run, its voxels (i, j, k, t), and a mask of it."""
+
+    root: Path
+    file: Path
+    voxels: np.ndarray
+    affine: np.ndarray
+    mask_file: Path
+    mask: np.ndarray
+
+
+@pytest.fixture()
+def small(tmp_path: Path) -> Small:
+    root = tmp_path / "source"
+    func = root / "sub-07" / "func"
+    func.mkdir(parents=True)
+    voxels = np.random.default_rng(7).integers(100, 1000, (*SHAPE, 30), dtype=np.int16)
+    affine = np.array([[-3, 0, 0, 12], [0, 3, 0, -9.5], [0, 0, 4, -8.25], [0, 0, 0, 1.0]])
+    image = nibabel.Nifti1Image(voxels, affine)
+    image.header.set_zooms((3, 3, 4, TR))
+    image.header.set_xyzt_units("mm", "sec")
+    name = "sub-07_task-small_run-1"
+    image.to_filename(func / f"{name}_bold.nii.gz")
+    (func / f"{name}_bold.json").write_text(json.dumps({"RepetitionTime": TR, "TaskName": "small"}))
+    (func / f"{name}_events.tsv").write_text("onset\tduration\ttrial_type\n0.5\t0.5\tregulate\n1.5\t0.5\tregulate\n")
+    (root / "dataset_description.json").write_text(json.dumps({"Name": "small", "BIDSVersion": "1.10.0"}))
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[2:5, 3:6, 1:3] = 1
+    mask_file = tmp_path / "mask.nii.gz"
+    nibabel.Nifti1Image(mask, affine).to_filename(mask_file)
+    return Small(root, func / f"{name}_bold.nii.gz", voxels, affine, mask_file, mask)
+
+
+@pytest.fixture()
+def script(tmp_path: Path) -> Callable[..., Path]:
+    """Write an experiment; ``script("def feedback…")`` gives its folder."""
+
+    def write(text: str, config: str = "", name: str = "mine") -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "experiment.py").write_text(text)
+        if config:
+            (folder / "config.yaml").write_text(config)
+        return folder
+
+    return write
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[dict]:
+        """Standard output as lines of feedback."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture()
+def call() -> Callable[..., Outcome]:
+    """Call ``rtbids`` and return its outcome; paths and numbers may be given as they are."""
+
+    def run(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
+        done = subprocess.run([*RTBIDS, *map(str, arguments)], input=stdin, capture_output=True, timeout=100, check=False, cwd=cwd)
+        return Outcome(done.returncode, done.stdout, done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture()
+def start() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start ``rtbids`` in the background; what still runs at the end of the test is killed."""
+    running: list[subprocess.Popen] = []
+
+    def begin(*arguments: object, **options: object) -> subprocess.Popen:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+        running.append(subprocess.Popen([*RTBIDS, *map(str, arguments)], start_new_session=True, **pipes))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def table(study: Path, description: str) -> list[dict[str, str]]:
+    """Return the rows of the one derivative table of a study with this description."""
+    (path,) = (study / "derivatives").rglob(f"*_desc-{description}_timeseries.tsv")
+    header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
