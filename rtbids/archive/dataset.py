@@ -120,7 +120,8 @@ class Archive:
     def _claim(self, entities: Entities) -> claims.Claim:
         name = bids_entities.stem(entities)
         free = name in self._to_overwrite or self._same_run(entities) is None
-        if not free and name not in claims.names(self._study.growing):
+        claimed_by_others = name in claims.names(self._study.growing) and name not in [run.name for run in self._begun]
+        if not free and not claimed_by_others:
             raise _exists(name)
         claim = claims.claim(self._study.growing, name)
         if not free:

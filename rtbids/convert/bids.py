@@ -98,7 +98,7 @@ def _repetition_time(metadata: Mapping[str, Any], file: Path) -> float:
     if not isinstance(found, (int, float)) or found <= 0:
         name = file.name.removesuffix(".gz").removesuffix(".nii") + ".json"
         raise BadData(
-            f"{file.parent / name}: expected a RepetitionTime (seconds), found {'none' if found is None else found!r}"
+            f"{file.parent / name}: expected a RepetitionTime (seconds), found {'none' if found is None else repr(found)}"
         )
     return float(found)
 
