@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, UncompressedTransferSyntaxes
+
+from rtbids.convert import elements, mosaic, pixels
 from rtbids.errors import BadData
 
 
@@ -16,11 +23,116 @@ class Incomplete(BadData):
 class Instance:
     """One whole DICOM file.
 
-    `dataset` is a ``pydicom.Dataset`` with the elements that rtbids uses and no others, pixel data included;
-    `content` the file's bytes as they came; `received` POSIX seconds of the last byte; `name` where it came from, for messages.
+    `dataset` is a ``pydicom.Dataset`` with the elements that rtbids uses and no others, pixel data included (uncompressed,
+    little endian); `content` the file's bytes as they came; `received` POSIX seconds of the last byte; `name` where it came
+    from, for messages.
     """
 
     name: str
     content: bytes | bytearray | memoryview
     dataset: Any
     received: float
+    paced: bool = True
+
+
+def read(content: bytes | bytearray | memoryview, name: str, received: float) -> Instance:
+    """Read one DICOM image.
+
+    Raises
+    ------
+    Incomplete
+        The bytes end before the pixel data do.
+    BadData
+        Not a DICOM file, no image, or compressed in a way that no installed plug-in reads.
+    """
+    view = memoryview(content)
+    try:
+        dataset = _dataset(view, name)
+    except elements.CutShort as error:
+        raise Incomplete(f"{name}: {error}") from None
+    if "SOPClassUID" not in dataset or "SOPInstanceUID" not in dataset:
+        raise BadData(f"{name}: not a DICOM file (no SOP class or instance)")
+    if "PixelData" not in dataset:
+        raise _without_pixels(dataset, name)
+    expected, found = pixels.expected_bytes(dataset, name), len(dataset.PixelData)
+    if found < expected:
+        raise Incomplete(f"{name}: the pixel data end after {found} of {expected} bytes")
+    return Instance(name, content, dataset, received)
+
+
+def zero_tail(instance: Instance) -> bool:
+    """Say whether the last slice is all zero: the mark of a file that was given its full length and is not yet filled.
+
+    The last slice of a mosaic is its last used tile; of a multi-frame image the last frame.
+    """
+    images = pixels.stored(instance.dataset)
+    count = mosaic.slice_count(instance.dataset) if mosaic.is_mosaic(instance.dataset) else None
+    last = mosaic.tile(images[0], count, count - 1) if count else images[-1]
+    return not np.any(last)
+
+
+def series_key(dataset: Any) -> str:
+    """Return what the images of one series share and no other series has."""
+    return str(dataset.get("SeriesInstanceUID") or f"series {dataset.get('SeriesNumber')}")
+
+
+def instance_uid(dataset: Any) -> str:
+    """Return what no other image has; copies of an image have the same."""
+    return str(dataset.SOPInstanceUID)
+
+
+def sort_key(dataset: Any) -> tuple[int, str, int, int]:
+    """Return the order of acquisition as the header tells it: series, then image."""
+    return (
+        pixels.whole(dataset, "SeriesNumber"),
+        series_key(dataset),
+        pixels.whole(dataset, "AcquisitionNumber"),
+        pixels.whole(dataset, "InstanceNumber"),
+    )
+
+
+def _dataset(content: memoryview, name: str) -> Dataset:
+    if bytes(content[128:132]) == b"DICM":
+        syntax, position = elements.transfer_syntax(content)
+        if syntax == elements.EXPLICIT_LITTLE_ENDIAN:
+            try:
+                return elements.walk(content, position)
+            except elements.Unusual:
+                pass  # legal DICOM that scanners do not write: pydicom reads it
+    elif not np.frombuffer(content[:132], np.uint8).any():
+        raise Incomplete(f"{name}: nothing is written yet ({len(content)} bytes, all zero at the start)")
+    elif bytes(content[:2]) not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
+        raise BadData(f"{name}: not a DICOM file (no DICM mark at byte 128, no DICOM element at byte 0)")
+    return _through_pydicom(content, name)
+
+
+def _through_pydicom(content: memoryview, name: str) -> Dataset:
+    """Read any transfer syntax; the pixel data come back uncompressed and little endian."""
+    try:
+        whole = dcmread(BytesIO(content), force=True)
+        kept = Dataset({tag: whole[tag] for tag in whole.keys() if elements.wanted(tag)})  # noqa: SIM118
+    except Exception as error:  # pydicom raises what its parsing stumbles over
+        raise BadData(f"{name}: not a DICOM file that can be read ({error})") from None
+    syntax = UID(whole.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
+    if "PixelData" in kept and (syntax not in UncompressedTransferSyntaxes or not syntax.is_little_endian):
+        kept.PixelData = _decoded(whole, syntax, name)
+    return kept
+
+
+def _decoded(whole: Dataset, syntax: UID, name: str) -> bytes:
+    try:
+        array = whole.pixel_array
+    except (NotImplementedError, RuntimeError, ImportError) as error:
+        if syntax in UncompressedTransferSyntaxes:
+            raise BadData(f"{name}: the pixel data cannot be read ({error})") from None
+        raise BadData(f"{name}: no plug-in reads {syntax.name} here", 'install one with: pip install "rtbids[jpeg]"') from None
+    except (ValueError, AttributeError) as error:
+        raise Incomplete(f"{name}: {error}") from None
+    return bytes(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+
+
+def _without_pixels(dataset: Dataset, name: str) -> BadData:
+    kind = UID(dataset.SOPClassUID).name
+    if "Image Storage" in kind:
+        return Incomplete(f"{name}: the file ends before its pixel data")
+    return BadData(f"{name}: no image in it ({kind})")

@@ -1,0 +1,61 @@
+"""The Siemens CSA image header: a list of named fields inside one private element.
+
+Siemens has not published the layout; this follows the description in nibabel (``nibabel.nicom``, "Siemens format DICOM with CSA
+header"). Both its forms, with and without the mark ``SV10``, are read.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+
+from pydicom.dataset import Dataset
+
+from rtbids.convert import private
+
+_MOST_FIELDS = 128  # by the same description; more is no CSA header
+_FIELD = struct.Struct("<64si4siii")
+_ITEM = struct.Struct("<4i")
+
+
+def image_header(dataset: Dataset) -> Mapping[str, list[str]]:
+    """Return the fields of the CSA image header (0029,xx10) as texts by name; empty where it is missing or unreadable."""
+    content = private.find(dataset, 0x0029, private.CSA, 0x10)
+    return parse(content) if isinstance(content, bytes) else {}
+
+
+def parse(content: bytes) -> Mapping[str, list[str]]:
+    """Return the fields of a CSA header; empty where it is none, or damaged: a mosaic may still be converted without."""
+    try:
+        return dict(_fields(content))
+    except (struct.error, ValueError):
+        return {}
+
+
+def _fields(content: bytes) -> Iterator[tuple[str, list[str]]]:
+    second_form = content[:4] == b"SV10"
+    position = 8 if second_form else 0
+    count, _ = struct.unpack_from("<2I", content, position)
+    position += 8
+    if not 0 < count <= _MOST_FIELDS:
+        raise ValueError(f"expected up to {_MOST_FIELDS} fields, found {count}")
+    first_count = None
+    for _ in range(count):
+        name, multiplicity, _, _, items, _ = _FIELD.unpack_from(content, position)
+        position += _FIELD.size
+        first_count = items if first_count is None else first_count
+        values: list[str] = []
+        for number in range(items):
+            lengths = _ITEM.unpack_from(content, position)
+            length = lengths[1] if second_form else lengths[0] - first_count
+            position += _ITEM.size
+            if not 0 <= length <= len(content) - position:
+                raise ValueError(f"a value of {length} bytes does not fit")
+            if length and (multiplicity == 0 or number < multiplicity):
+                values.append(_text(content[position : position + length]))
+            position += (length + 3) // 4 * 4
+        yield _text(name), values
+
+
+def _text(content: bytes) -> str:
+    return content.partition(b"\0")[0].decode("latin-1").strip()

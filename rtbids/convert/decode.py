@@ -1,0 +1,149 @@
+"""From instances to stacks, by the form that the images have."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pydicom.dataset import Dataset
+
+from rtbids.convert import classic, csa, enhanced, header, mosaic, pixels, private, siemens
+from rtbids.convert.dicom import Instance
+from rtbids.convert.geometry import Vector
+from rtbids.convert.moment import moment, seconds_of_day
+from rtbids.convert.stack import Refusal, Stack, planned, stacks_or_refusal, without_pixels
+from rtbids.convert.vendor import vendor
+
+
+class Decoder(Protocol):
+    """Takes the images of one series, gives whole volumes."""
+
+    def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
+        """Decode an image; `several` says that a TR brings more than one image (echoes, raw and corrected)."""
+        ...
+
+    def finish(self) -> list[Stack | Refusal]:
+        """Return what only the end of the series shows to be whole."""
+        ...
+
+    def partial(self, index: int) -> str | None:
+        """Say what is there of a volume that is not whole: ``12 of 15 slices``; None where nothing is."""
+        ...
+
+    def drop(self, index: int) -> None:
+        """Forget a volume that is no longer waited for."""
+        ...
+
+    @property
+    def begun(self) -> list[int]:
+        """The volumes that are not whole yet."""
+        ...
+
+
+def decoder(dataset: Dataset) -> Decoder:
+    """Return the decoder for a series that begins with `dataset`."""
+    if mosaic.is_mosaic(dataset) or mosaic.is_grid(dataset) or enhanced.is_enhanced(dataset):
+        return Whole()
+    return classic.Collector()
+
+
+class Whole:
+    """Images that hold whole volumes: mosaics, grids, enhanced multi-frame."""
+
+    @property
+    def begun(self) -> list[int]:
+        return []
+
+    def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
+        dataset = instance.dataset
+        index = volume_number(dataset, several)
+        form = _enhanced if enhanced.is_enhanced(dataset) else _mosaic if mosaic.is_mosaic(dataset) else _grid
+        return stacks_or_refusal(index, instance.name, lambda: form(instance, index))
+
+    def finish(self) -> list[Stack | Refusal]:
+        return []
+
+    def partial(self, index: int) -> str | None:
+        return None
+
+    def drop(self, index: int) -> None:
+        """Nothing waits here."""
+
+
+def volume_number(dataset: Dataset, several: bool) -> int:
+    """Return the place in the run, from 0, of an image that is a whole volume.
+
+    The acquisition number counts volumes; the instance number counts images, which is the same where a TR brings one. Some
+    copies hold the acquisition number at 1, so that it is believed from 2 on, or where the instance number cannot be meant.
+    """
+    acquisition, instance = pixels.whole(dataset, "AcquisitionNumber"), pixels.whole(dataset, "InstanceNumber", 1)
+    return (acquisition if acquisition > 1 or (acquisition == 1 and several) else instance) - 1
+
+
+def _mosaic(instance: Instance, index: int) -> list[Stack]:
+    dataset = instance.dataset
+    fields = csa.image_header(dataset)
+    slices, affine, reverse = mosaic.siemens(dataset, fields)
+    timing = siemens.mosaic_timing(dataset, fields, len(slices), reverse)
+    return [_stack(instance, slices, affine, index, timing)]
+
+
+def _grid(instance: Instance, index: int) -> list[Stack]:
+    slices, affine, turned = mosaic.uih(instance.dataset)
+    items = private.find(instance.dataset, 0x0065, private.UIH, 0x51)
+    times = [seconds_of_day(item.get("AcquisitionTime")) for item in items]
+    known = [time for time in times if time is not None]
+    timing = tuple(round(time - min(known), 6) for time in known) if len(known) == len(slices) else None
+    if turned and timing is not None:
+        timing = timing[::-1]
+    return [_stack(instance, slices, affine, index, timing)]
+
+
+def _stack(
+    instance: Instance,
+    slices: pixels.Pixels,
+    affine: Vector,
+    index: int,
+    timing: tuple[float, ...] | None,
+) -> Stack:
+    dataset = instance.dataset
+    slope, inter = header.scale(dataset)
+    return Stack(
+        slices=slices,
+        affine=affine,
+        index=index,
+        slope=slope,
+        inter=inter,
+        repetition_time=header.repetition_time(dataset),
+        timing=timing,
+        acquired=moment(dataset),
+        planned=planned(dataset),
+        header=lambda: without_pixels(dataset),
+        received=instance.received,
+        name=instance.name,
+    )
+
+
+def _enhanced(instance: Instance, index: int) -> list[Stack]:
+    read = enhanced.read(instance.dataset)
+    flat = enhanced.flat(instance.dataset, read.frames[0])
+    slope, inter = header.scale(flat)
+    alone = len(read.volumes) == 1
+    timing = siemens.frame_timing(read.frames) if vendor(flat) == "siemens" else None
+    return [
+        Stack(
+            slices=slices,
+            affine=read.affine,
+            index=index if alone else number,
+            slope=slope,
+            inter=inter,
+            repetition_time=header.repetition_time(flat),
+            timing=timing,
+            timing_is_provisional=alone and index == 0,
+            acquired=moment(instance.dataset) if alone else None,  # a file of all volumes comes after the last of them
+            planned=planned(instance.dataset) if alone else len(read.volumes),
+            header=lambda: flat,
+            received=instance.received,
+            name=instance.name,
+        )
+        for number, slices in enumerate(read.volumes)
+    ]

@@ -1,0 +1,102 @@
+"""What turns the images of one kind (one echo, one part, raw or corrected) of one series into one run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from rtbids.clock import Clock
+from rtbids.convert import geometry
+from rtbids.convert.decode import Decoder
+from rtbids.convert.dicom import Instance
+from rtbids.convert.run import Run
+from rtbids.convert.stack import Refusal, Stack
+from rtbids.volume import Entities, Item
+
+logger = logging.getLogger("rtbids")
+
+
+class Feed:
+    """A decoder and the run that it fills; the run is named when its first whole volume has come.
+
+    `title` names the series in messages, `entities` is called once and gives the run's.
+    """
+
+    def __init__(self, decoder: Decoder, title: str, entities: Callable[[], Entities], clock: Clock) -> None:
+        self.run: Run | None = None
+        self._decoder = decoder
+        self._title = title
+        self._entities = entities
+        self._clock = clock
+        self._refused: list[int] = []  # before the run has begun
+        self._said: set[str] = set()
+
+    def add(self, instance: Instance, several: bool, now: float) -> list[Item]:
+        """Take an image; return what may leave."""
+        leaving: list[Item] = []
+        for result in self._decoder.add(instance, several):
+            leaving += self._take(result, now)
+        return leaving + self._end_if_complete()
+
+    def tick(self, now: float) -> list[Item]:
+        """Return what leaves because time has passed."""
+        if self.run is None or self.run.over:
+            return []
+        lost, leaving = self.run.tick(now)
+        self._report(lost, self.run)
+        return leaving + self._end_if_complete()
+
+    def finish(self) -> list[Item]:
+        """End the run; return what was held for volumes that did not come."""
+        leaving = [item for result in self._decoder.finish() for item in self._take(result, self._clock.now())]
+        if self.run is None:
+            for index in self._decoder.begun:
+                logger.warning("%s: no whole volume came, only %s", self._title, self._decoder.partial(index))
+            return leaving
+        if self.run.over:
+            return leaving
+        for index in self._decoder.begun:
+            self._report([index], self.run)
+            leaving += self.run.refuse(index)
+        lost, held = self.run.finish()
+        self._report(lost, self.run)
+        return [*leaving, *held, self.run.end()]
+
+    def _take(self, result: Stack | Refusal, now: float) -> list[Item]:
+        if isinstance(result, Refusal):
+            return self._refuse(result)
+        if self.run is None:
+            self.run = Run(self._entities(), result, self._clock)
+            early = [item for index in self._refused for item in self.run.refuse(index)]
+            return early + self.run.add(result, now)
+        return self.run.add(result, now)
+
+    def _refuse(self, refusal: Refusal) -> list[Item]:
+        if self.run is not None and refusal.index is not None:
+            logger.warning("%s: volume %d of %s refused: %s", refusal.name, refusal.index, self.run.stem, refusal.reason)
+            return self.run.refuse(refusal.index)
+        if refusal.index is not None:
+            self._refused.append(refusal.index)
+        if refusal.reason not in self._said:  # the same for every image of a series that has no usable one
+            logger.warning("%s: %s: %s", refusal.name, self._title, refusal.reason)
+        self._said.add(refusal.reason)
+        return []
+
+    def _end_if_complete(self) -> list[Item]:
+        if self.run is None or self.run.over or not self.run.complete:
+            return []
+        return [self.run.end()]
+
+    def _report(self, lost: list[int], run: Run) -> None:
+        """Say which volumes are given up: those of which slices are there one by one, the others together."""
+        absent = []
+        for index in lost:
+            partial = self._decoder.partial(index)
+            if partial is None:
+                absent.append(index)
+                continue
+            logger.warning("volume %d of %s is incomplete and left out: %s", index, run.stem, partial)
+            self._decoder.drop(index)
+        if absent:
+            several = "s" if len(absent) > 1 else ""
+            logger.warning("volume%s %s of %s did not come", several, geometry.named(absent), run.stem)

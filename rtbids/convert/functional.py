@@ -1,0 +1,81 @@
+"""Which series are functional, and which image of a volume (raw or corrected, magnitude or phase) one is."""
+
+from __future__ import annotations
+
+import re
+
+from pydicom.dataset import Dataset
+
+from rtbids.convert import enhanced, mosaic, private
+
+_PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imag", "IMAGINARY": "imag"}
+_OTHER_SEQUENCE = re.compile(r"ep_b\d|diff|dti|dwi|epse", re.IGNORECASE)
+_OTHER_NAME = re.compile(
+    r"(?<![a-z])(dti|dwi|diffusion|sbref|field_?map|fmap|topup|pepolar|localizer|scout)(?![a-z])", re.IGNORECASE
+)
+
+
+def image_type(dataset: Dataset) -> tuple[str, ...]:
+    """Return ImageType and, of a Siemens enhanced image, the classic one that it keeps frame by frame."""
+    values = [str(value).upper() for value in dataset.get("ImageType") or ()]
+    for frame in (dataset.get("PerFrameFunctionalGroupsSequence") or ())[:1]:
+        values += [str(value).upper() for value in private.find(enhanced.sdi(frame), 0x0021, private.SDI, 0x75) or ()]
+    return tuple(values)
+
+
+def is_corrected(dataset: Dataset) -> bool:
+    """Say whether the scanner has corrected this image for motion; some send it beside the raw one, two in a TR."""
+    return "MOCO" in image_type(dataset)
+
+
+def part(dataset: Dataset) -> str | None:
+    """Return the BIDS part: ``phase``, ``real`` or ``imag``; None for magnitude, which goes without saying."""
+    component = str(dataset.get("ComplexImageComponent") or "")
+    return next((_PARTS[value] for value in (component, *image_type(dataset)[2:]) if value in _PARTS), None)
+
+
+def echo(dataset: Dataset) -> int:
+    """Return the number of the echo, from 1."""
+    values = private.as_numbers(dataset.get("EchoNumbers"))
+    return max(1, int(values[0])) if values else 1
+
+
+def is_functional(dataset: Dataset) -> bool:
+    """Say whether this image is of a gradient-echo echo-planar series: what BOLD is measured with.
+
+    Diffusion, field maps, single-band references and what is derived from other images are not, as far as the header says.
+    """
+    kinds = image_type(dataset)
+    names = [str(dataset.get(keyword) or "") for keyword in ("SeriesDescription", "ProtocolName", "ImageComments")]
+    sequences = [str(dataset.get(keyword) or "") for keyword in ("SequenceName", "PulseSequenceName")]
+    return (
+        _is_echo_planar(dataset)
+        and not _is_spin_echo(dataset)
+        and not ("DERIVED" in kinds and "MOCO" not in kinds)
+        and "DIFFUSION" not in kinds
+        and not any(value > 0 for value in private.as_numbers(dataset.get("DiffusionBValue")))
+        and not any(_OTHER_SEQUENCE.search(name) for name in sequences)
+        and not any(_OTHER_NAME.search(name) for name in names)
+    )
+
+
+def _scanning_sequence(dataset: Dataset) -> set[str]:
+    value = dataset.get("ScanningSequence") or ""
+    return {value} if isinstance(value, str) else {str(single) for single in value}
+
+
+def _is_spin_echo(dataset: Dataset) -> bool:
+    return "SE" in _scanning_sequence(dataset) or str(dataset.get("EchoPulseSequence") or "").startswith("SPIN")
+
+
+def _is_echo_planar(dataset: Dataset) -> bool:
+    if mosaic.is_mosaic(dataset) or "EP" in _scanning_sequence(dataset) or "FMRI" in image_type(dataset):
+        return True
+    if str(dataset.get("EchoPlanarPulseSequence") or "") == "YES":
+        return True
+    if "EPI" in str(private.find(dataset, 0x2001, private.PHILIPS_IMAGE, 0x20) or ""):
+        return True
+    if (private.number(dataset, 0x2001, private.PHILIPS_IMAGE, 0x13) or 0) > 1:
+        return True
+    timing = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0].get("MRTimingAndRelatedParametersSequence")
+    return bool(timing) and float(timing[0].get("GradientEchoTrainLength") or 0) > 1

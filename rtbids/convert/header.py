@@ -1,0 +1,147 @@
+"""The sidecar of a run: BIDS fields from DICOM elements. What the DICOM does not say is left out, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from rtbids import __version__
+from rtbids.convert import encoding, ge, philips, private, siemens
+from rtbids.convert.encoding import Encoding
+from rtbids.convert.vendor import vendor
+
+_TEXTS = {
+    "Manufacturer": "Manufacturer",
+    "ManufacturersModelName": "ManufacturerModelName",
+    "MRAcquisitionType": "MRAcquisitionType",
+    "ScanningSequence": "ScanningSequence",
+    "SequenceVariant": "SequenceVariant",
+    "ScanOptions": "ScanOptions",
+    "ImageType": "ImageType",
+}
+_NUMBERS = {
+    "MagneticFieldStrength": ("MagneticFieldStrength", 1.0),
+    "EchoTime": ("EchoTime", 1e-3),
+    "FlipAngle": ("FlipAngle", 1.0),
+    "SliceThickness": ("SliceThickness", 1.0),
+    "SpacingBetweenSlices": ("SpacingBetweenSlices", 1.0),
+}
+WISHED = (
+    "RepetitionTime",
+    "EchoTime",
+    "FlipAngle",
+    "PhaseEncodingDirection",
+    "EffectiveEchoSpacing",
+    "TotalReadoutTime",
+    "SliceTiming",
+)
+
+
+def repetition_time(header: Dataset) -> float | None:
+    """Return seconds from volume to volume: the header's value is the value."""
+    if vendor(header) == "ge":
+        return ge.repetition_time(header)
+    milliseconds = header.get("RepetitionTime")
+    return round(float(milliseconds) / 1000.0, 5) if milliseconds else None
+
+
+def scale(header: Dataset) -> tuple[float, float]:
+    """Return slope and inter that turn stored values into the scanner's."""
+    if vendor(header) == "philips":
+        return philips.scale(header)
+    return float(header.get("RescaleSlope") or 1.0), float(header.get("RescaleIntercept") or 0.0)
+
+
+def sidecar(
+    header: Dataset,
+    shape: tuple[int, int, int],
+    seconds: float | None,
+    timing: Sequence[float] | None,
+    task: str,
+) -> dict[str, Any]:
+    """Return a run's sidecar; `seconds` is the repetition time, `timing` the slice times (s) in order of the slices.
+
+    No dates, names, institutions, serial numbers or UIDs go in.
+    """
+    fields: dict[str, Any] = {"TaskName": task}
+    fields["SeriesNumber"] = int(header.SeriesNumber) if header.get("SeriesNumber") else None
+    fields |= {field: _texts(header.get(keyword)) for field, keyword in _TEXTS.items()}
+    fields["PulseSequenceType"] = _sequence_type(header)
+    fields["RepetitionTime"] = seconds
+    for field, (keyword, unit) in _NUMBERS.items():
+        fields[field] = _number(header, keyword, unit)
+    fields["ParallelReductionFactorInPlane"] = _acceleration(header)
+    fields |= _phase_encoding(header, shape)
+    fields |= with_timing({}, timing)
+    fields |= {"ConversionSoftware": "rtbids", "ConversionSoftwareVersion": __version__}
+    return {field: value for field, value in fields.items() if value is not None}
+
+
+def with_timing(fields: dict[str, Any], timing: Sequence[float] | None) -> dict[str, Any]:
+    """Return the fields with slice times and what follows from them: how many slices are excited at once."""
+    if timing is None:
+        return fields
+    rounded = [round(time, 6) for time in timing]
+    shots = len(set(rounded))
+    told = {field: value for field, value in fields.items() if field != "MultibandAccelerationFactor"}
+    together = {"MultibandAccelerationFactor": len(rounded) // shots} if shots * 2 <= len(rounded) else {}
+    return {**told, "SliceTiming": rounded, **together}
+
+
+def _phase_encoding(header: Dataset, shape: tuple[int, int, int]) -> dict[str, Any]:
+    axis = encoding.axis(header)
+    said = _encoding(header, encoding.steps(axis, shape))
+    direction = encoding.direction(axis, said.sign)
+    return {
+        "PhaseEncodingDirection": direction,
+        "PhaseEncodingAxis": axis if direction is None else None,
+        "EffectiveEchoSpacing": _rounded(said.echo_spacing),
+        "TotalReadoutTime": _rounded(said.readout),
+        "EstimatedEffectiveEchoSpacing": _rounded(said.estimated_spacing),
+        "EstimatedTotalReadoutTime": _rounded(said.estimated_readout),
+    }
+
+
+def _encoding(header: Dataset, steps: int) -> Encoding:
+    maker = vendor(header)
+    if maker == "siemens":
+        return siemens.encoding(header, steps)
+    if maker == "ge":
+        return ge.encoding(header, steps)
+    if maker == "philips":
+        return philips.encoding(header, steps)
+    first = private.item(header, 0x0065, private.UIH, 0x51)
+    if first is not None and first.get("AcquisitionDuration"):
+        return Encoding(readout=float(first.AcquisitionDuration) / 1000.0)
+    return Encoding()
+
+
+def _acceleration(header: Dataset) -> float | None:
+    """Return the in-plane acceleration; GE gives its inverse."""
+    inverse = private.number(header, 0x0043, private.GE_PARAMETERS, 0x83)
+    return round(1.0 / inverse, 6) if inverse else _number(header, "ParallelReductionFactorInPlane", 1.0)
+
+
+def _sequence_type(header: Dataset) -> str | None:
+    kinds = _texts(header.get("ScanningSequence")) or []
+    if "EP" not in kinds and str(header.get("EchoPlanarPulseSequence") or "") != "YES":
+        return None
+    spin = "SE" in kinds or str(header.get("EchoPulseSequence") or "").startswith("SPIN")
+    return "Spin Echo EPI" if spin else "Gradient Echo EPI"
+
+
+def _texts(value: Any) -> str | list[str] | None:
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) else [str(single) for single in value]
+
+
+def _number(header: Dataset, keyword: str, unit: float) -> float | None:
+    values = private.as_numbers(header.get(keyword))
+    return round(values[0] * unit, 9) if values else None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 10)

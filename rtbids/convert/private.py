@@ -1,0 +1,64 @@
+"""Private elements, found by the name of their creator and never by a fixed block number.
+
+A PACS may move a private block, so (0021,1153) on the scanner is (0021,1053) in a copy; only the creator element says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+CSA = "SIEMENS CSA HEADER"
+SIEMENS_MR = "SIEMENS MR HEADER"
+SDI = "SIEMENS MR SDI 02"
+SDS = "SIEMENS MR SDS 01"
+GE_ACQUISITION = "GEMS_RELA_01"
+GE_SERIES = "GEMS_SERS_01"
+GE_PARAMETERS = "GEMS_PARM_01"
+PHILIPS_IMAGE = "Philips Imaging DD 001"
+PHILIPS_MR = "Philips MR Imaging DD 001"
+PHILIPS_FRAME = "Philips MR Imaging DD 005"
+UIH = "Image Private Header"
+
+
+def find(dataset: Dataset, group: int, creator: str, low_byte: int) -> Any:
+    """Return the value of ``(group,xx[low_byte])`` in the block that `creator` reserved; None where there is none."""
+    for tag in dataset.keys():  # noqa: SIM118 (iterating a Dataset converts every element)
+        if tag.group == group and 0x10 <= tag.element <= 0xFF and str(dataset[tag].value).strip() == creator:
+            element = dataset.get((group, tag.element << 8 | low_byte))
+            if element is not None:
+                return element.value
+    return None
+
+
+def item(dataset: Dataset, group: int, creator: str, low_byte: int) -> Dataset | None:
+    """Return the first item of a private sequence."""
+    items = find(dataset, group, creator, low_byte)
+    return items[0] if isinstance(items, Sequence) and len(items) and isinstance(items[0], Dataset) else None
+
+
+def number(dataset: Dataset, group: int, creator: str, low_byte: int) -> float | None:
+    """Return a private value as a number; None where it is absent or no number."""
+    values = numbers(dataset, group, creator, low_byte)
+    return values[0] if values else None
+
+
+def numbers(dataset: Dataset, group: int, creator: str, low_byte: int) -> list[float]:
+    """Return a private value as numbers; empty where it is absent or holds something else."""
+    return as_numbers(find(dataset, group, creator, low_byte))
+
+
+def as_numbers(value: Any) -> list[float]:
+    """Return one or several values as floats; text and bytes are split as DICOM splits them."""
+    if value is None:
+        return []
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
+    if isinstance(value, str):
+        value = value.split("\\")
+    try:
+        return [float(single) for single in (value if isinstance(value, Sequence) else [value])]
+    except (TypeError, ValueError):
+        return []

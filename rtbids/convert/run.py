@@ -1,0 +1,161 @@
+"""One run as it is converted: stacks in, volumes in order out, with one sidecar, one affine and one scale."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from rtbids.bids import entities as bids_entities
+from rtbids.clock import Clock
+from rtbids.convert import header, siemens
+from rtbids.convert.moment import DAY
+from rtbids.convert.order import Order
+from rtbids.convert.stack import Stack
+from rtbids.volume import Entities, Item, RunEnd, Volume, volume_of
+
+logger = logging.getLogger("rtbids")
+
+_SAME_PLACE = 1e-3  # mm: headers round differently from image to image, tables move by more
+
+
+class Run:
+    """The volumes of one series, or of one echo, part or correction of it."""
+
+    def __init__(self, entities: Entities, first: Stack, clock: Clock) -> None:
+        self.entities = entities
+        self.stem = bids_entities.stem(entities)
+        self.over = False
+        self.order: Order[Stack] = Order(patience(first.repetition_time))
+        self._first = first
+        self._clock = clock
+        self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX) of the first to leave
+        self._metadata: dict[str, Any] | None = None
+        self._timing_is_open = False
+
+    @property
+    def repetition_time(self) -> float:
+        """Seconds, 0 where the header has none."""
+        return self._first.repetition_time or 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every volume that the header plans has come or was given up."""
+        planned = self._first.planned
+        return planned is not None and self.order.due >= planned
+
+    def add(self, stack: Stack, now: float) -> list[Item]:
+        """Take a volume; return what may leave."""
+        why = self.order.place_taken(stack.index)
+        if self.over:
+            why = "came after the end of its run and is kept out"
+        if why:
+            logger.warning("%s: volume %d of %s %s", stack.name, stack.index, self.stem, why)
+            return []
+        difference = self._difference(stack)
+        if difference:
+            logger.warning("%s: volume %d of %s refused: %s", stack.name, stack.index, self.stem, difference)
+            return self.refuse(stack.index)
+        return self._leave(self.order.add(stack.index, stack, now))
+
+    def refuse(self, index: int) -> list[Item]:
+        """Count a volume as missing that came but cannot be used; return what may leave."""
+        return self._leave(self.order.refuse(index))
+
+    def tick(self, now: float) -> tuple[list[int], list[Item]]:
+        """Return the volumes given up at `now`, and what may leave for it."""
+        lost, leaving = self.order.tick(now)
+        return lost, self._leave(leaving)
+
+    def finish(self) -> tuple[list[int], list[Item]]:
+        """Return the volumes given up at the end, and what was held for them."""
+        lost, leaving = self.order.finish()
+        return lost, self._leave(leaving)
+
+    def end(self) -> RunEnd:
+        """Return the end of the run; nothing of it may come any more."""
+        self.over = True
+        return RunEnd(self.entities, self.order.count, tuple(self.order.missing))
+
+    def _difference(self, stack: Stack) -> str | None:
+        """Say how a volume differs from the run's first in what must be the same for all; None where it does not."""
+        first = self._first
+        if stack.shape != first.shape or stack.slices.dtype != first.slices.dtype:
+            return (
+                f"expected {_grid(first)} {first.slices.dtype} as the volumes before, found {_grid(stack)} {stack.slices.dtype}"
+            )
+        if not np.allclose(stack.affine, first.affine, rtol=0, atol=_SAME_PLACE):
+            return f"expected voxels at {_place(first)} as the volumes before, found {_place(stack)}"
+        if stack.repetition_time != first.repetition_time:
+            return f"expected a repetition time of {first.repetition_time} s, found {stack.repetition_time} s"
+        if not np.allclose((stack.slope, stack.inter), (first.slope, first.inter), rtol=1e-6):
+            return f"expected scale {first.slope:g}, {first.inter:g}, found {stack.slope:g}, {stack.inter:g}"
+        return None
+
+    def _leave(self, stacks: Iterable[Stack]) -> list[Item]:
+        return [self._volume(stack) for stack in stacks]
+
+    def _volume(self, stack: Stack) -> Volume:
+        first = self._first
+        return volume_of(
+            stack.slices.T,
+            first.affine,
+            self.entities,
+            self._sidecar(stack),
+            stack.index,
+            times=self._times(stack),
+            slope=first.slope,
+            inter=first.inter,
+        )
+
+    def _times(self, stack: Stack) -> dict[str, float]:
+        """Return the times so far.
+
+        The scanner's clock is not ours, and its date is an identifier: `acquired` of the first volume is set to when that was
+        received, and the scanner's clock counts on from there. It tells steps and drift, not the way from scanner to us.
+        """
+        times = {"received": stack.received, "converted": self._clock.now()}
+        if stack.acquired is None:
+            return times
+        if self._began is None:
+            self._began = stack.acquired, stack.received
+        since = (stack.acquired - self._began[0] + DAY / 2) % DAY - DAY / 2  # a run may pass midnight
+        return {"acquired": self._began[1] + since, **times}
+
+    def _sidecar(self, stack: Stack) -> dict[str, Any]:
+        """Return the sidecar: one mapping for all volumes, a new one where the second volume tells other slice times."""
+        usable = stack.timing is not None and not siemens.broken(stack.timing, stack.repetition_time)
+        if self._metadata is None:
+            self._metadata = self._first_sidecar(stack, usable)
+            self._timing_is_open = stack.timing is not None and (stack.timing_is_provisional or not usable)
+        elif self._timing_is_open:
+            self._timing_is_open = False
+            told = header.with_timing(self._metadata, stack.timing if usable else None)
+            self._metadata = told if told != self._metadata else self._metadata
+        return self._metadata
+
+    def _first_sidecar(self, stack: Stack, usable: bool) -> dict[str, Any]:
+        timing = stack.timing if usable else None
+        task = self.entities["task"]
+        fields = header.sidecar(stack.header(), stack.shape, stack.repetition_time, timing, task)
+        absent = [field for field in header.WISHED if field not in fields]
+        if absent:
+            logger.info("%s: not in the DICOM and left out of the sidecar: %s", self.stem, ", ".join(absent))
+        return fields
+
+
+def patience(repetition_time: float | None) -> float:
+    """Return how long (s) to hold volumes for one that is missing: half a TR, a quarter of a second at least, one at most."""
+    return min(max((repetition_time or 2.0) / 2, 0.25), 1.0)
+
+
+def _grid(stack: Stack) -> str:
+    return "x".join(map(str, stack.shape))
+
+
+def _place(stack: Stack) -> str:
+    zooms = np.sqrt((stack.affine[:3, :3] ** 2).sum(axis=0))
+    size = "x".join(f"{zoom:.3g}" for zoom in zooms)
+    return f"{size} mm from ({', '.join(f'{value:.2f}' for value in stack.affine[:3, 3])})"

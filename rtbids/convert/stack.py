@@ -1,0 +1,89 @@
+"""A decoded volume before it belongs to a run."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from rtbids.convert import geometry
+from rtbids.convert.elements import PIXEL_DATA
+from rtbids.convert.vendor import vendor
+from rtbids.errors import BadData
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, struct.error)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """One whole volume: `slices` (slice, row upwards, column), so that its transpose lies in memory as NIfTI files do.
+
+    `index` is its place in the run as the header tells it, `timing` the slice times (s) in order of the slices where they are
+    known (of the first volume they may be provisional: the second's are then preferred), `acquired` seconds on a clock of the
+    scanner's, `planned` the number of volumes that the header announces, `repetition_time` seconds; `header` gives the elements
+    that are the same for the whole run, enhanced groups laid flat.
+    """
+
+    slices: NDArray[Any]
+    affine: NDArray[np.float64]
+    index: int
+    slope: float
+    inter: float
+    repetition_time: float | None
+    timing: tuple[float, ...] | None
+    acquired: float | None
+    planned: int | None
+    header: Callable[[], Dataset]
+    received: float
+    name: str
+    timing_is_provisional: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(i, j, k) as in the NIfTI file."""
+        k, j, i = self.slices.shape
+        return i, j, k
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A volume that came and cannot be used; `index` is None where even its place is unknown."""
+
+    index: int | None
+    name: str
+    reason: str
+
+
+def stacks_or_refusal(index: int | None, name: str, make: Callable[[], list[Stack]]) -> list[Stack | Refusal]:
+    """Return what `make` makes, or why it cannot: a header can lack anything, and hold anything."""
+    try:
+        return [*make()]
+    except BadData as error:
+        return [Refusal(index, name, str(error))]
+    except MALFORMED as error:
+        return [Refusal(index, name, f"an element that conversion needs is missing or malformed ({error})")]
+
+
+def planned(dataset: Dataset) -> int | None:
+    """Return how many volumes the header announces, where the vendor means it."""
+    count = dataset.get("NumberOfTemporalPositions")
+    return int(count) if count and int(count) > 1 and vendor(dataset) in ("siemens", "ge", "philips") else None
+
+
+def without_pixels(dataset: Dataset) -> Dataset:
+    return Dataset({tag: dataset[tag] for tag in dataset.keys() if tag != PIXEL_DATA})  # noqa: SIM118 (iteration converts)
+
+
+def checked_step(depths: list[float], single: float) -> float:
+    """Return the step (mm) of ascending slices; raise BadData naming the slices that are missing between them."""
+    missing = geometry.gaps(depths)
+    if missing == [0]:
+        raise BadData("expected even steps from slice to slice, found uneven ones")
+    if missing:
+        raise BadData(f"incomplete, without slice{'s' if len(missing) > 1 else ''} {geometry.named(missing)}")
+    return geometry.step(depths, single)
