@@ -66,7 +66,11 @@ def live_options(function: F) -> F:
         click.option("--existing/--new-only", default=True, help="Take the files already there first, or leave them."),
         click.option("--wait/--no-wait", default=True, help="Wait for files to come, or end when what is there is done."),
         click.option("--idle-timeout", type=float, metavar="S", help="End after S seconds without a file."),
-        click.option("--poll/--events", default=None, help="How to watch the folder; found out by itself by default."),
+        click.option(
+            "--poll/--no-poll",
+            default=None,
+            help="Look at the folder again and again, as a network share needs; found out by default.",
+        ),
         click.option("--series", metavar="N[,N...]", help="Take these series only, functional or not."),
     ):
         function = option(function)
