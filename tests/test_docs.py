@@ -1,0 +1,146 @@
+"""The documentation says what is so: every command and option is in it, and every command line in it is understood."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from rtbids.cli.main import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+KINDS = ("tutorial", "how-to", "reference", "explanation")
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GENERATE = generator()
+CONTEXTS: list[click.Context] = list(GENERATE.contexts(cli, "rtbids"))
+BY_PATH = pytest.mark.parametrize("ctx", CONTEXTS, ids=lambda ctx: ctx.command_path)
+
+
+def test_the_page_of_commands_is_what_help_says() -> None:
+    written = (DOCS / "reference" / "commands.rst").read_text(encoding="utf-8")
+    assert written == GENERATE.page(), "commands have changed: make docs"
+
+
+@BY_PATH
+def test_every_option_is_in_the_page_of_commands_and_says_what_it_does(ctx: click.Context) -> None:
+    section = sections()[ctx.command_path]
+    for option in options_of(ctx):
+        assert option.help, option.name
+        assert all(name in section for name in [*option.opts, *option.secondary_opts])
+
+
+@BY_PATH
+def test_no_option_name_stands_for_two_things(ctx: click.Context) -> None:
+    names = [name for option in options_of(ctx) for name in [*option.opts, *option.secondary_opts]]
+    assert sorted(names) == sorted(set(names))
+
+
+@BY_PATH
+def test_every_command_shows_an_example(ctx: click.Context) -> None:
+    if ctx.parent is not None:
+        assert list(lines_of_help(ctx)), "an indented line that begins with rtbids"
+
+
+def options_of(ctx: click.Context) -> list[click.Option]:
+    return [each for each in ctx.command.get_params(ctx) if isinstance(each, click.Option) and not each.hidden]
+
+
+def sections() -> dict[str, str]:
+    """Return the text of the page of commands by title."""
+    parts = re.split(r"^(.+)\n-+\n", (DOCS / "reference" / "commands.rst").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.rst", *sorted(file for kind in KINDS for file in (DOCS / kind).rglob("*.rst"))]
+
+
+def console_lines(text: str) -> Iterator[str]:
+    """Yield what is typed at ``$`` in the console blocks of a page, continued lines joined."""
+    for block in re.findall(r"^( *)\.\. code-block:: console\n((?:\1 +.*\n|\s*\n)+)", text, flags=re.MULTILINE):
+        joined = re.sub(r"\\\n\s*(?:> )?", " ", block[1])
+        yield from (line.strip()[2:] for line in joined.splitlines() if line.strip().startswith("$ "))
+
+
+def lines_of_help(ctx: click.Context) -> Iterator[str]:
+    text = re.sub(r"\\\n\s*", " ", ctx.command.help or "")
+    yield from (line.strip() for line in text.splitlines() if line.strip().startswith("rtbids "))
+
+
+def calls(line: str) -> Iterator[list[str]]:
+    """Yield the words of each call of rtbids in a shell line, redirections left out."""
+    words: list[str] = []
+    tokens = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
+    tokens.whitespace_split = True
+    skip = False
+    for word in [*tokens, ";"]:
+        if set(word) <= set("|&;()"):
+            if words[:1] == ["rtbids"]:
+                yield words[1:]
+            words, skip = [], False
+        elif set(word) <= set("<>"):
+            skip = True
+        elif skip:
+            skip = False
+        else:
+            words.append(word)
+
+
+EXAMPLES = [
+    *[(str(page.relative_to(ROOT)), line) for page in pages() for line in console_lines(page.read_text(encoding="utf-8"))],
+    *[(ctx.command_path, line) for ctx in CONTEXTS for line in lines_of_help(ctx)],
+]
+
+
+@pytest.mark.parametrize(("where", "line"), [(where, line) for where, line in EXAMPLES if "rtbids" in line])
+def test_every_command_line_in_the_documentation_is_understood(where: str, line: str) -> None:
+    for words in calls(line):
+        understand(words)
+
+
+def understand(words: list[str]) -> None:
+    """Parse a call as the command would, options, types and arguments; raise click's error where it is none."""
+    command: click.Command = cli
+    ctx = click.Context(cli, info_name="rtbids")
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        below = command.get_command(ctx, words[0])
+        assert below is not None, f"no command {words[0]}"
+        command, words = below, words[1:]
+    with suppress(click.exceptions.Exit):  # --help
+        command.make_context(command.name, list(words))
+
+
+@pytest.mark.parametrize("line", ["rtbids fly x", "rtbids watch x --wings", "rtbids watch", "rtbids run e --backlog some"])
+def test_a_command_line_that_is_wrong_is_noticed(line: str) -> None:
+    with pytest.raises((click.UsageError, AssertionError)):
+        understand(shlex.split(line)[1:])
+
+
+def test_the_pages_have_examples_to_check() -> None:
+    checked = {where for where, line in EXAMPLES if list(calls(line))}
+    assert {"README.rst", "docs/tutorial/first-run.rst"} <= checked
+
+
+def test_each_kind_of_page_is_there_and_in_the_index() -> None:
+    index = (DOCS / "index.rst").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^   ([\w/-]+)$", index, flags=re.MULTILINE))
+    found = {str(page.relative_to(DOCS).with_suffix("")) for page in pages() if page.is_relative_to(DOCS)}
+    assert listed == found
