@@ -117,13 +117,16 @@ class Study:
         The text to come back to is written beforehand: taking the curtain down needs no space on a disk that filled up.
         """
         ignore = self.root / ".bidsignore"
-        before = read_text(ignore)
+        there, before = ignore.exists(), read_text(ignore)
         back = self._prepared(".bidsignore.before", before)
         self.write(ignore, before + _CURTAIN + "".join(f"{pattern}\n" for pattern in patterns))
         try:
             yield
         finally:
-            os.replace(back, ignore)
+            if there:
+                os.replace(back, ignore)
+            else:
+                ignore.unlink()
 
     def lift_curtain(self) -> None:
         """Take down what a killed process left up; within `locked` only, after its half-made files were dealt with."""

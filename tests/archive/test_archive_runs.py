@@ -209,6 +209,7 @@ def test_tables_of_an_existing_data_set_keep_their_columns(tmp_path, errors_of):
     assert (tmp_path / "participants.tsv").read_text() == "participant_id\tage\nsub-7\t30\nsub-01\tn/a\n"
     assert (tmp_path / "sub-01/sub-01_scans.tsv").read_text() == "filename\nfunc/sub-01_task-nf_run-01_bold.nii.gz\n"
     assert not (tmp_path / "README.md").exists()
+    assert not (tmp_path / ".bidsignore").exists()
     assert errors_of(tmp_path) == []
 
 
