@@ -73,7 +73,7 @@ def zero_tail(instance: Instance) -> bool:
 
 def series_key(dataset: Any) -> str:
     """Return what the images of one series share and no other series has."""
-    return str(dataset.get("SeriesInstanceUID") or f"series {dataset.get('SeriesNumber')}")
+    return f"{dataset.get('SeriesInstanceUID')} {dataset.get('SeriesNumber')}"
 
 
 def instance_uid(dataset: Any) -> str:
@@ -99,6 +99,8 @@ def _dataset(content: memoryview, name: str) -> Dataset:
                 return elements.walk(content, position)
             except elements.Unusual:
                 pass  # legal DICOM that scanners do not write: pydicom reads it
+            except RecursionError:
+                raise BadData(f"{name}: not a DICOM file that can be read (sequences within sequences without end)") from None
     elif not np.frombuffer(content[:132], np.uint8).any():
         raise Incomplete(f"{name}: nothing is written yet ({len(content)} bytes, all zero at the start)")
     elif bytes(content[:2]) not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
