@@ -37,6 +37,7 @@ class Slice:
     dataset: Dataset
     received: float
     name: str
+    paced: bool
 
 
 def is_volume_series(dataset: Dataset) -> bool:
@@ -182,7 +183,7 @@ def _decoded(instance: Instance) -> Slice:
     depth = round(float(np.dot(position, np.cross(cosines[:3], cosines[3:6]))), 2)
     image = pixels.as_nifti(dataset, pixels.stored(dataset))[0, ::-1]
     number = pixels.whole(dataset, "InstanceNumber", 1)
-    return Slice(depth, position, image, number, dataset, instance.received, instance.name)
+    return Slice(depth, position, image, number, dataset, instance.received, instance.name, instance.paced)
 
 
 def _timing(volume: dict[float, Slice]) -> tuple[float, ...] | None:
@@ -217,4 +218,5 @@ def _stack(index: int, volume: dict[float, Slice], timing: tuple[float, ...] | N
         header=lambda: without_pixels(dataset),
         received=max(one.received for one in ordered),
         name=name,
+        paced=any(one.paced for one in ordered),
     )

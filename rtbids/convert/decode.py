@@ -120,6 +120,7 @@ def _stack(
         header=lambda: without_pixels(dataset),
         received=instance.received,
         name=instance.name,
+        paced=instance.paced,
     )
 
 
@@ -144,6 +145,7 @@ def _enhanced(instance: Instance, index: int) -> list[Stack]:
             header=lambda: flat,
             received=instance.received,
             name=instance.name,
+            paced=instance.paced and alone,  # several volumes at once do not come at the scanner's pace
         )
         for number, slices in enumerate(read.volumes)
     ]

@@ -33,6 +33,7 @@ class Run:
         self._clock = clock
         self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX) of the first to leave
         self._metadata: dict[str, Any] | None = None
+        self._marked: tuple[dict[str, Any], bool, dict[str, Any]] | None = None
         self._timing_is_open = False
 
     @property
@@ -103,7 +104,7 @@ class Run:
             stack.slices.T,
             first.affine,
             self.entities,
-            self._sidecar(stack),
+            self._paced(self._sidecar(stack), stack.paced),
             stack.index,
             times=self._times(stack),
             slope=first.slope,
@@ -135,6 +136,14 @@ class Run:
             told = header.with_timing(self._metadata, stack.timing if usable else None)
             self._metadata = told if told != self._metadata else self._metadata
         return self._metadata
+
+    def _paced(self, metadata: dict[str, Any], paced: bool) -> dict[str, Any]:
+        """Mark the sidecar of volumes that were there before anybody watched: their feedback is waited for."""
+        if paced and self._marked is None:
+            return metadata
+        if self._marked is None or self._marked[:2] != (metadata, paced):
+            self._marked = metadata, paced, {**metadata, "Paced": paced}
+        return self._marked[2]
 
     def _first_sidecar(self, stack: Stack, usable: bool) -> dict[str, Any]:
         timing = stack.timing if usable else None
