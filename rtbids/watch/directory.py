@@ -1,0 +1,224 @@
+"""A folder that a scanner writes into, as a source of whole DICOM files, each as soon as it is complete.
+
+Files that are there already come first, series by series in the order of acquisition; then each as it is closed, renamed,
+linked or moved into the folder or any folder below it. Where events cannot be trusted (network shares) the folder is polled;
+where they can it is still looked at from time to time, for those that got lost.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from rtbids.clock import CLOCK, Clock
+from rtbids.convert.dicom import Instance, read
+from rtbids.errors import BadData, InputMissing
+from rtbids.pipeline import Wakeup
+from rtbids.watch.assemble import in_order
+from rtbids.watch.changes import LOOK_SECONDS, Changes, Kind, Looking
+from rtbids.watch.faults import Faults
+from rtbids.watch.intake import Intake
+from rtbids.watch.looks import Look, walk
+from rtbids.watch.mounts import changes_of
+
+PATIENCE = 5.0  # seconds that an incomplete file may stay as it is before it is named
+BITE = 200  # files looked at in one go: an event is not kept waiting by a folder of thousands
+
+
+def instances(
+    folder: Path,
+    *,
+    pattern: str = "*",
+    existing: bool = True,
+    wait: bool = True,
+    idle_timeout: float | None = None,
+    poll: bool | None = None,
+    stop: Wakeup | None = None,
+    on_mode: Callable[[str], None] | None = None,
+    faults: list[str] | None = None,
+    patience: float = PATIENCE,
+    clock: Clock = CLOCK,
+) -> Iterator[Instance]:
+    """Hand out each DICOM file in `folder` and below once it is whole; `received` is the moment at which that was learnt.
+
+    Parameters
+    ----------
+    folder
+        A single file will do too.
+    pattern
+        Of file names (``*.dcm``). Hidden names and ``.tmp``, ``.part``, ``.partial`` are waited for until they are renamed.
+    existing
+        Whether to take the files that are there at the start.
+    wait
+        Whether to wait for more; else the end comes after those that are there.
+    idle_timeout
+        End after so many seconds without a file.
+    poll
+        Look at the folder again and again, instead of trusting its events; None decides by its file system.
+    stop
+        Ends the watch: what is complete at that moment is still handed out.
+    on_mode
+        Is told once, in words, how changes are learnt.
+    faults
+        Gets a line for each file that could not be used: truncated, foreign, unreadable, a copy. Each is warned of once too.
+    patience
+        Seconds that an incomplete file may stay as it is before it is counted as a fault; should it grow whole later it is
+        handed out all the same.
+
+    Raises
+    ------
+    InputMissing
+        There is no such folder, or with ``wait=False`` nothing in it.
+    BadData
+        There were files, but not one that could be used.
+    """
+    if not folder.exists():
+        raise InputMissing(f"expected a folder of DICOM files, found nothing at {folder}")
+    if not folder.is_dir():
+        yield read(_content(folder), folder.name, clock.now())
+        return
+    root = os.path.realpath(folder)
+    noted = Faults(faults)
+    intake = Intake(root, pattern, patience, noted, clock)
+    stop = stop or Wakeup()
+    with closing(changes_of(Path(root), poll) if wait else Looking("once")) as changes:
+        if on_mode is not None:
+            on_mode(changes.mode if wait else "what is there, once")
+        watch = _Watch(root, changes, intake, stop, clock)
+        yield from watch.present(existing)
+        if wait:
+            yield from watch.live(idle_timeout)
+    intake.settle()
+    noted.summarise()
+    if not intake.taken and not stop.is_set():
+        _nothing_good(folder, noted, empty_matters=existing and not wait)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadData(f"{path.name}: cannot be read ({error.strerror})") from error
+
+
+def _nothing_good(folder: Path, noted: Faults, *, empty_matters: bool) -> None:
+    if noted.bad:
+        raise BadData(f"{folder}: expected DICOM images, found none among {noted.bad} files (first: {noted.entries[0]})")
+    if empty_matters:
+        raise InputMissing(f"{folder}: expected DICOM files, found an empty folder")
+
+
+class _Watch:
+    """One folder under watch: what was heard of, what is being looked at, and when to look again."""
+
+    def __init__(self, root: str, changes: Changes, intake: Intake, stop: Wakeup, clock: Clock) -> None:
+        self._root, self._changes, self._intake, self._stop, self._clock = root, changes, intake, stop, clock
+        self._heard: deque[tuple[str, float]] = deque()  # paths of files that may be whole, and since when
+        self._looking: Iterator[tuple[str, Look | None]] | None = None
+        self._next_look = clock.now() + changes.interval
+        self._hurried = 0  # looks to come that do not wait for the interval
+        self._active = clock.now()
+
+    def present(self, existing: bool) -> Iterator[Instance]:
+        """Hand out what is there, in the order of acquisition, or leave it alone for good."""
+        files = [(path, look) for path, look in self._walk(self._root) if self._intake.wants(path)]
+        if not existing:
+            for _, look in files:
+                self._intake.ignore(look)
+            return
+        for path in in_order(path for path, _ in files if not self._stop.is_set()):
+            if self._stop.is_set():
+                return
+            for instance in self._take(path, self._clock.now()):
+                yield replace(instance, paced=False)
+
+    def live(self, idle_timeout: float | None) -> Iterator[Instance]:
+        """Hand out each file as it becomes whole, until stopped or idle for too long."""
+        if self._stop.is_set():
+            return
+        self._active = self._clock.now()
+        while not self._stop.is_set():
+            yield from self._news()
+            now = self._clock.now()
+            self._intake.overdue(now)
+            ends = float("inf") if idle_timeout is None else self._active + idle_timeout
+            if now >= ends:
+                break
+            self._pause(min(ends, self._next_look, self._intake.due) - now)
+        self._listen()
+        self._expect(path for path, look in self._walk(self._root) if self._intake.unknown(path, look))
+        yield from self._hand_out()
+
+    def _news(self) -> Iterator[Instance]:
+        self._listen()
+        self._look()
+        yield from self._hand_out()
+
+    def _hand_out(self) -> Iterator[Instance]:
+        while self._heard:
+            yield from self._take(*self._heard.popleft())
+            if not self._stop.is_set():
+                self._listen()  # so that a file's `received` is when it came, not when the one before was dealt with
+
+    def _take(self, path: str, received: float) -> Iterator[Instance]:
+        instance = self._intake.take(path, received)
+        if instance is not None:
+            yield instance
+            self._active = self._clock.now()
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for an event or the stop; not at all in the middle of a look."""
+        sources: list[Wakeup | int] = [self._stop]
+        if (events := self._changes.fileno()) is not None:
+            sources.append(events)
+        select.select(sources, [], [], 0 if self._looking is not None else max(0.0, seconds))
+
+    def _listen(self) -> None:
+        """Note what the folder has told since the last time."""
+        for change in self._changes.read():
+            now = self._clock.now()
+            if change.kind is Kind.LOST:
+                self._hurry(now)
+            elif change.kind is Kind.FOLDER and self._intake.visible(change.path):
+                self._expect(path for path, _ in self._walk(change.path))
+            elif change.source is not None:
+                self._intake.moved(change.source, change.path)
+            if change.kind is Kind.WHOLE and self._intake.wants(change.path):
+                self._heard.append((change.path, now))
+                self._active = now
+            elif change.kind is Kind.TOUCHED:
+                self._hurry(now + LOOK_SECONDS)
+
+    def _hurry(self, moment: float) -> None:
+        """Look at everything at `moment`, and again soon after: what then looks the same is not being written."""
+        self._next_look, self._hurried = min(self._next_look, moment), 2
+
+    def _expect(self, paths: Iterable[str]) -> None:
+        """Note files that are there all at once."""
+        now = self._clock.now()
+        self._heard.extend((path, now) for path in in_order(filter(self._intake.wants, paths)))
+
+    def _look(self) -> None:
+        """Look at the next bite of files; take note of those that no event told of and that have stopped changing."""
+        now = self._clock.now()
+        if self._looking is None:
+            if now < self._next_look:
+                return
+            self._looking = self._walk(self._root)
+        bite = list(islice(self._looking, BITE))
+        settled = {path: since for path, look in bite if (since := self._intake.seen(path, look, now)) is not None}
+        self._heard.extend((path, settled[path]) for path in (in_order(settled) if len(settled) > 1 else settled))
+        if len(bite) < BITE:
+            self._looking = None
+            self._intake.looked()
+            self._next_look = now + (LOOK_SECONDS if self._hurried else self._changes.interval)
+            self._hurried = max(0, self._hurried - 1)
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, Look | None]]:
+        return walk(folder, self._changes.enter, self._intake.refuse)
