@@ -14,6 +14,8 @@ from pydicom.uid import UID, UncompressedTransferSyntaxes
 from rtbids.convert import elements, mosaic, pixels
 from rtbids.errors import BadData
 
+_DICOMDIR = "1.2.840.10008.1.3.10"
+
 
 class Incomplete(BadData):
     """A DICOM file whose pixel data have not all arrived: wait, or count it as lost."""
@@ -50,10 +52,8 @@ def read(content: bytes | bytearray | memoryview, name: str, received: float) ->
         dataset = _dataset(view, name)
     except elements.CutShort as error:
         raise Incomplete(f"{name}: {error}") from None
-    if "SOPClassUID" not in dataset or "SOPInstanceUID" not in dataset:
-        raise BadData(f"{name}: not a DICOM file (no SOP class or instance)")
-    if "PixelData" not in dataset:
-        raise _without_pixels(dataset, name)
+    if "SOPInstanceUID" not in dataset or "PixelData" not in dataset:
+        raise _without_image(dataset, view, name)
     expected, found = pixels.expected_bytes(dataset, name), len(dataset.PixelData)
     if found < expected:
         raise Incomplete(f"{name}: the pixel data end after {found} of {expected} bytes")
@@ -101,7 +101,7 @@ def _dataset(content: memoryview, name: str) -> Dataset:
                 pass  # legal DICOM that scanners do not write: pydicom reads it
             except RecursionError:
                 raise BadData(f"{name}: not a DICOM file that can be read (sequences within sequences without end)") from None
-    elif not np.frombuffer(content[:132], np.uint8).any():
+    elif not any(bytes(content[:128])) and (len(content) < 132 or not any(bytes(content[128:132]))):
         raise Incomplete(f"{name}: nothing is written yet ({len(content)} bytes, all zero at the start)")
     elif bytes(content[:2]) not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
         raise BadData(f"{name}: not a DICOM file (no DICM mark at byte 128, no DICOM element at byte 0)")
@@ -133,8 +133,13 @@ def _decoded(whole: Dataset, syntax: UID, name: str) -> bytes:
     return bytes(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
-def _without_pixels(dataset: Dataset, name: str) -> BadData:
-    kind = UID(dataset.SOPClassUID).name
-    if "Image Storage" in kind:
-        return Incomplete(f"{name}: the file ends before its pixel data")
-    return BadData(f"{name}: no image in it ({kind})")
+def _without_image(dataset: Dataset, content: memoryview, name: str) -> BadData:
+    """Return why there is no image: not an image at all, or one of which only the beginning is there."""
+    kind = str(dataset.get("SOPClassUID") or "")
+    if _DICOMDIR.encode() in bytes(content[132:1024]):
+        kind = _DICOMDIR
+    if not kind and bytes(content[128:132]) != b"DICM":
+        return BadData(f"{name}: not a DICOM file (no SOP class)")
+    if not kind or "Image Storage" in UID(kind).name:
+        return Incomplete(f"{name}: the file ends after {len(content)} bytes, before its pixel data")
+    return BadData(f"{name}: no image in it ({UID(kind).name})")

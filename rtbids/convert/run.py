@@ -115,7 +115,8 @@ class Run:
         """Return the times so far.
 
         The scanner's clock is not ours, and its date is an identifier: `acquired` of the first volume is set to when that was
-        received, and the scanner's clock counts on from there. It tells steps and drift, not the way from scanner to us.
+        received, and the scanner's clock counts on from there. It tells steps and drift, not the way from scanner to us. Where
+        it would be in the future, the files were there already when they were read, and it is left out.
         """
         times = {"received": stack.received, "converted": self._clock.now()}
         if stack.acquired is None:
@@ -123,7 +124,8 @@ class Run:
         if self._began is None:
             self._began = stack.acquired, stack.received
         since = (stack.acquired - self._began[0] + DAY / 2) % DAY - DAY / 2  # a run may pass midnight
-        return {"acquired": self._began[1] + since, **times}
+        acquired = self._began[1] + since
+        return times if acquired > stack.received + self.repetition_time else {"acquired": acquired, **times}
 
     def _sidecar(self, stack: Stack) -> dict[str, Any]:
         """Return the sidecar: one mapping for all volumes, a new one where the second volume tells other slice times."""

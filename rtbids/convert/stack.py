@@ -24,9 +24,9 @@ class Stack:
     """One whole volume: `slices` (slice, row upwards, column), so that its transpose lies in memory as NIfTI files do.
 
     `index` is its place in the run as the header tells it, `timing` the slice times (s) in order of the slices where they are
-    known (of the first volume they may be provisional: the second's are then preferred), `paced` as of its instances, `acquired` seconds on a clock of the
-    scanner's, `planned` the number of volumes that the header announces, `repetition_time` seconds; `header` gives the elements
-    that are the same for the whole run, enhanced groups laid flat.
+    known (of the first volume they may be provisional: the second's are then preferred), `paced` as of its instances,
+    `acquired` seconds on a clock of the scanner's, `planned` the number of volumes that the header announces,
+    `repetition_time` seconds; `header` gives the elements that are the same for the whole run, enhanced groups laid flat.
     """
 
     slices: NDArray[Any]
