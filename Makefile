@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 # One mark for each set of requirements, of this clone: another clone may have been installed into the same environment.
 INSTALLED := $(VENV)/.rtbids-$(shell pwd | cksum | cut -d ' ' -f 1)
 
-.PHONY: demo test check lint bench docs clean help
+.PHONY: help demo test check style types pages bench docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,12 +25,16 @@ demo: $(INSTALLED)-base
 test: $(INSTALLED)-test
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
-check: lint test
+check: style types pages test
 
-lint: $(INSTALLED)-check build/typed
+style: $(INSTALLED)-check
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
-	@MYPYPATH=build/typed $(PY) -m mypy -p rtbids
+
+types: $(INSTALLED)-check build/typed
+	@MYPYPATH=build/typed $(PY) -m mypy --cache-dir build/mypy -p rtbids
+
+pages: $(INSTALLED)-check
 	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 bench: $(INSTALLED)-test
@@ -38,7 +42,7 @@ bench: $(INSTALLED)-test
 
 docs: $(INSTALLED)-check
 	@$(PY) docs/generate.py
-	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@$(MAKE) --no-print-directory pages
 	@echo "docs/_build/html/index.html"
 
 clean:

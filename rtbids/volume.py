@@ -115,7 +115,7 @@ def volume_of(
 
 def voxels(volume: Volume) -> memoryview:
     """Return the voxels as bytes in file order (first axis fastest), without a copy where they lie so already."""
-    return memoryview(volume.data.ravel(order="F")).cast("B")
+    return volume.data.ravel(order="F").data.cast("B")
 
 
 def run_key(entities: Entities) -> tuple[tuple[str, str], ...]:

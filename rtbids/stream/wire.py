@@ -160,7 +160,7 @@ def _header(name: str, size: int, modified: float) -> bytes:
 
 
 def _parse(block: memoryview, reader: _Reader) -> tuple[bytes, str, int, float]:
-    reader.demand(block[257:262] == b"ustar", "a block that is no tar header")
+    reader.demand(bytes(block[257:262]) == b"ustar", "a block that is no tar header")
     try:
         info = tarfile.TarInfo.frombuf(block.tobytes(), "utf-8", "surrogateescape")
     except tarfile.TarError as error:
@@ -180,8 +180,8 @@ def _pax(records: bytes, reader: _Reader) -> dict[str, str]:
         reader.demand(bool(equals), "a damaged pax record")
         found[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
         position = end
-    for key, is_such in (("size", _is_whole), ("mtime", _is_moment)):
-        reader.demand(key not in found or is_such(found[key]), f"a pax {key} of {found.get(key, '')[:80]!r}")
+    for field, is_such in (("size", _is_whole), ("mtime", _is_moment)):
+        reader.demand(field not in found or is_such(found[field]), f"a pax {field} of {found.get(field, '')[:80]!r}")
     return found
 
 
