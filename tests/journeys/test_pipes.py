@@ -1,0 +1,132 @@
+"""watch, convert and run as three processes joined by named pipes: the same as one process, and no one left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from rtbids.replay import scanner
+from rtbids.replay.phantom import Phantom
+
+PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 12.0), repetition_time=0.5, volumes=24, block=4)
+SCRIPT = "def feedback(volume, run):\n    return run.roi('target').percent_signal_change()\n"
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A folder of DICOM files, and what an experiment needs beside it."""
+
+    folder: Path
+    extra: tuple[object, ...]
+
+
+@pytest.fixture()
+def scanned(tmp_path) -> Scanned:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    scanner.scan(scanner.dicoms(PHANTOM), folder, interval=0)
+    nibabel.Nifti1Image(PHANTOM.mask(), PHANTOM.affine).to_filename(tmp_path / "mask.nii")
+    (tmp_path / "events.tsv").write_text(PHANTOM.events)
+    return Scanned(folder, ("--set", f"rois.target={tmp_path / 'mask.nii'}", "--events", tmp_path / "events.tsv"))
+
+
+def voxels(study: Path) -> np.ndarray:
+    (file,) = study.rglob("*_bold.nii.gz")
+    return np.asarray(nibabel.load(file).dataobj)
+
+
+def values(file: Path) -> dict[int, float]:
+    return {line["volume"]: line["value"] for line in map(json.loads, file.read_text().splitlines()) if line["status"] == "ok"}
+
+
+def chain(start, script, scanned, tmp_path, *watching):
+    """Start the three, and return them."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    for pipe in (a, b):
+        os.mkfifo(pipe, 0o600)
+    experiment = script(SCRIPT)
+    return (
+        start("watch", scanned.folder, "--to", a, *watching),
+        start("convert", a, "--to", b),
+        start("run", experiment, b, *scanned.extra, "--bids-dir", tmp_path / "piped", "--feedback", tmp_path / "piped.jsonl"),
+    )
+
+
+def test_three_processes_give_what_one_gives(scanned, script, start, call, tmp_path):
+    processes = chain(start, script, scanned, tmp_path, "--no-wait")
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err.decode()
+    one = tmp_path / "one"
+    arguments = [*scanned.extra, "--no-wait", "--bids-dir", one, "--feedback", tmp_path / "one.jsonl"]
+    outcome = call("run", script(SCRIPT), scanned.folder, *arguments)
+    assert outcome.code == 0, outcome.err
+    piped, single = values(tmp_path / "piped.jsonl"), values(tmp_path / "one.jsonl")
+    assert len(single) == 24
+    assert len(piped) >= 20  # a loaded machine may miss one
+    assert piped == {volume: single[volume] for volume in piped}
+    study = tmp_path / "piped"
+    assert np.array_equal(voxels(study), voxels(one))
+    files = [{path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (study, one)]
+    assert files[0] == files[1]
+    for name in files[1]:
+        if name.suffix in (".json", ".tsv") and "derivatives" not in name.parts and name.name != "dataset_description.json":
+            assert (study / name).read_text() == (one / name).read_text(), name
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2], ids=["watch", "convert", "run"])
+def test_when_one_is_killed_the_others_end_with_74_and_keep_what_was_acknowledged(victim, scanned, script, start, call, tmp_path):
+    processes = chain(start, script, scanned, tmp_path)  # watch goes on waiting for files
+    feedback = tmp_path / "piped.jsonl"
+    _until(lambda: feedback.exists() and len(feedback.read_text().splitlines()) == 24, processes)
+    acknowledged = len(values(feedback))
+    os.killpg(processes[victim].pid, signal.SIGKILL)
+    for number, process in enumerate(processes):
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == (-9 if number == victim else 74), err.decode()
+        assert b"Traceback" not in err
+    study = tmp_path / "piped"
+    if victim == 2:  # it was killed in the middle: the next run on this study finishes what it left
+        again = call("convert", scanned.folder, "--no-wait", "--series", 99, "-o", study)
+        assert "finished sub-01" in again.err
+    kept = voxels(study)
+    assert kept.shape[3] >= acknowledged
+    assert np.array_equal(kept, np.stack([PHANTOM.volume(n) for n in range(kept.shape[3])], axis=3))
+
+
+def _until(holds, processes) -> None:
+    """Wait for a condition that another process brings about."""
+    import time
+
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "it did not come about within a minute"
+        for process in processes:
+            assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)  # the other process gives no event for a line in a file
+
+
+def test_ctrl_c_twice_ends_at_once_and_loses_nothing(scanned, script, start, call, tmp_path):
+    study = tmp_path / "study"
+    hang = "import time\n\ndef feedback(volume, run):\n    if volume.index == 10:\n        time.sleep(100)\n    return volume.index\n"
+    arguments = ["--bids-dir", study, "--feedback", "-"]
+    process = start("run", script(hang), scanned.folder, "--deadline", 50, *arguments)
+    for _ in range(10):
+        process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err.decode()
+    assert b"Traceback" not in err
+    shutil.rmtree(scanned.folder)
+    scanned.folder.mkdir()
+    call("convert", scanned.folder, "--no-wait", "-o", study)
+    assert voxels(study).shape[3] >= 10
