@@ -25,7 +25,12 @@ _PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, in which ``1e-3`` is a number as in YAML 1.2 (PyYAML alone reads it as text)."""
+    """YAML's safe subset, in which ``1e-3`` is a number as in YAML 1.2 (PyYAML alone reads it as text) and a date is text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  PyYAML's own name and type
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+\Z"), list("-+0123456789"))
@@ -63,7 +68,7 @@ def assign(mapping: Mapping[str, object], text: str) -> dict[str, Any]:
         raise UsageFault(f"expected key=value, found {text!r}")
     try:
         return _with(mapping, parts, yaml.load(value, _Loader), key)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UsageFault(f"{key}: cannot read the value {value!r}", "put text with special signs in quotes") from None
 
 
@@ -100,6 +105,8 @@ def _yaml(text: str, path: Path) -> Any:
     except yaml.reader.ReaderError as error:
         line_number = text.count("\n", 0, error.position) + 1
         raise UsageFault(f"{path}, line {line_number}: {error.reason}") from None
+    except ValueError as error:  # a value that is not what its tag says: !!int x
+        raise UsageFault(f"{path}: {error}") from None
     return {} if settings is None else settings
 
 

@@ -150,6 +150,12 @@ def test_a_number_in_scientific_notation_is_a_number(tmp_path: Path) -> None:
     assert config.load(file) == {"a": 0.001, "b": 200000.0, "c": "1e"}
 
 
+def test_a_date_is_text_as_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("a: 2026-01-02\nb: 2026-13-45\n")
+    assert config.load(file) == {"a": "2026-01-02", "b": "2026-13-45"}
+
+
 def test_a_file_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match=r"config.yaml: no such file"):
         config.load(tmp_path / "config.yaml")
@@ -164,6 +170,7 @@ def test_a_file_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
         ("config.toml", b"deadline = 1\nrois = = 2\n", r"config.toml, line 2: "),
         ("config.toml", b"deadline =", r"config.toml, "),
         ("config.yaml", b"- a\n- b\n", r"config.yaml, line 1: expected keys and values, found a list$"),
+        ("config.yaml", b"a: !!int x\n", r"config.yaml: invalid literal"),
         ("config.yaml", b"\xff\xfe", r"config.yaml, byte 0: expected UTF-8 text$"),
     ],
 )
