@@ -6,20 +6,32 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from rtbids.archive.dataset import Archive, add
+from rtbids.bids import entities as bids_entities
 from rtbids.cli import console, sources
 from rtbids.pipeline import Inbox, first_volumes
+from rtbids.run import record, report, reports
 from rtbids.volume import Item
 
 
 @contextmanager
-def opened(bids_dir: Path) -> Iterator[Archive]:
+def opened(bids_dir: Path, fill_gaps: Literal["previous", "zero"] | None = None) -> Iterator[Archive]:
     """Open a data set and finish what a killed run left; on leaving, wait until every run is compressed."""
-    with Archive(bids_dir) as archive:
+    with Archive(bids_dir, fill_gaps=fill_gaps) as archive:
         for name in archive.recover():
+            _complete(bids_dir, name)
             console.say(f"finished {name}, which an earlier rtbids left when it was killed")
         yield archive
+
+
+def _complete(bids_dir: Path, name: str) -> None:
+    """Write what a killed run had no time for: rows of its tables, and its report."""
+    entities = bids_entities.parse(f"{name}_bold.nii")[0]
+    if record.complete(bids_dir, entities):
+        note = "The rtbids that recorded this run was killed; the run was finished later."
+        report.write(bids_dir, entities, reports.destination(bids_dir, entities), warnings=(note,))
 
 
 def convert(request: sources.Request, bids_dir: Path, volumes: int | None) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
 from rtbids.clock import CLOCK
-from rtbids.cli import console, sources
+from rtbids.cli import archiving, console, sources
 from rtbids.cli.stopping import stopping
 from rtbids.errors import BadData, InputMissing
 from rtbids.pipeline import Inbox, Wakeup, first_volumes, pipe, with_events
@@ -51,7 +51,7 @@ def run(order: Order, request: sources.Request) -> Progress:
     progress = Progress()
     with stopping(NOT_WAITED if order.bids_dir else None) as stop, ExitStack() as stack:
         sources.kind(request.source)  # before anything is made: is it there?
-        archive = stack.enter_context(_archive(order)) if order.bids_dir else None
+        archive = stack.enter_context(archiving.opened(order.bids_dir, order.fill_gaps)) if order.bids_dir else None
         reports = Reports(order.bids_dir, experiment, kept.messages, request.faults) if order.bids_dir else None
         destinations = feedback.open_all(order.destinations, request.open_timeout)
         session = Session(
@@ -72,14 +72,6 @@ def run(order: Order, request: sources.Request) -> Progress:
             reports.close()
     _say(progress, order, reports)
     return progress
-
-
-def _archive(order: Order) -> Archive:
-    assert order.bids_dir is not None
-    archive = Archive(order.bids_dir, fill_gaps=order.fill_gaps)
-    for name in archive.recover():
-        console.say(f"finished {name}, which an earlier rtbids left when it was killed")
-    return archive
 
 
 def _host(order: Order, experiment: recipe.Recipe) -> Callable[[IsOverdue, Recall], Host]:

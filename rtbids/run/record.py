@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import threading
 from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from rtbids import nifti
+from rtbids.bids import dataset, sidecar
+from rtbids.bids import entities as bids_entities
 from rtbids.run import feedback
 from rtbids.run.deadlines import Line
-from rtbids.volume import RunEnd, Volume
+from rtbids.volume import Entities, RunEnd, Volume
 
 STAGES = ("acquired", "received", "converted", "analysed", "answered", "sent")
 _SECONDS = {"Units": "s"}
@@ -104,3 +110,47 @@ class Record:
     def _note(self, volume: Volume) -> None:
         with self._lock:
             self._written = volume.index
+
+
+def complete(study: Path, entities: Entities) -> bool:
+    """Give the run of a killed process the rows and tables that it had no time to write; say whether it was a run of ours.
+
+    A volume that is in the archive gets its row of latencies, with n/a for what nobody noted. Feedback that did not leave is not made
+    up: its lines stay out.
+    """
+    paths = {name: study / "derivatives" / "rtbids" / _table_path(entities, name) for name in ("feedback", "latency")}
+    if not any(path.exists() for path in paths.values()):
+        return False
+    for name, columns, fields in (
+        ("feedback", feedback.COLUMNS, FEEDBACK_SIDECAR),
+        ("latency", ("volume", *STAGES), LATENCY_SIDECAR),
+    ):
+        if not paths[name].exists() or not paths[name].read_text():
+            paths[name].write_text("\t".join(columns) + "\n")
+        if not paths[name].with_suffix(".json").exists():
+            paths[name].with_suffix(".json").write_text(sidecar.dumps(fields))
+    noted = {line.split("\t", 1)[0] for line in paths["latency"].read_text().splitlines()[1:]}
+    with paths["latency"].open("a") as table:
+        for index in _indices(study, entities):
+            if str(index) not in noted:
+                table.write("\t".join([str(index), *("n/a" for _ in STAGES)]) + "\n")
+    return True
+
+
+def _table_path(entities: Entities, description: str) -> PurePosixPath:
+    return bids_entities.path({**entities, "description": description}, "timeseries", ".tsv")
+
+
+def _indices(study: Path, entities: Entities) -> list[int]:
+    """Return the indices of the volumes that the run's 4-D file holds."""
+    runs = [run for run in dataset.runs(study) if run.entities == entities]
+    if not runs:
+        return []
+    file = runs[0].file
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+        shape = nifti.unpack(opened.read(nifti.HEADER), file.name).shape
+    fields = sidecar.inherited(study, file, "bold")
+    missing = set(fields.get("MissingVolumes", ()))
+    count = shape[3] if len(shape) > 3 else 1
+    indices = (index for index in itertools.count() if index not in missing)
+    return list(itertools.islice(indices, count))
