@@ -88,10 +88,11 @@ def instances(
     intake = Intake(root, pattern, patience, noted, clock)
     stop = stop or Wakeup()
     with closing(changes_of(Path(root), poll) if wait else Looking("once")) as changes:
+        watch = _Watch(root, changes, intake, stop, clock)
+        present = watch.present(existing)
         if on_mode is not None:
             on_mode(changes.mode if wait else "what is there, once")
-        watch = _Watch(root, changes, intake, stop, clock)
-        yield from watch.present(existing)
+        yield from watch.taken(present)
         if wait:
             yield from watch.live(idle_timeout)
     intake.settle()
@@ -125,14 +126,18 @@ class _Watch:
         self._hurried = 0  # looks to come that do not wait for the interval
         self._active = clock.now()
 
-    def present(self, existing: bool) -> Iterator[Instance]:
-        """Hand out what is there, in the order of acquisition, or leave it alone for good."""
+    def present(self, existing: bool) -> list[str]:
+        """List what is there and shall be taken; from here on whatever comes is new."""
         files = [(path, look) for path, look in self._walk(self._root) if self._intake.wants(path)]
-        if not existing:
-            for _, look in files:
-                self._intake.ignore(look)
-            return
-        for path in in_order(path for path, _ in files if not self._stop.is_set()):
+        if existing:
+            return [path for path, _ in files]
+        for _, look in files:
+            self._intake.ignore(look)
+        return []
+
+    def taken(self, paths: list[str]) -> Iterator[Instance]:
+        """Hand out files that were there before, in the order of acquisition and at no pace; a stop leaves the rest."""
+        for path in in_order(path for path in paths if not self._stop.is_set()):
             if self._stop.is_set():
                 return
             for instance in self._take(path, self._clock.now()):
@@ -188,12 +193,17 @@ class _Watch:
             elif change.kind is Kind.FOLDER and self._intake.visible(change.path):
                 self._expect(path for path, _ in self._walk(change.path))
             elif change.source is not None:
-                self._intake.moved(change.source, change.path)
+                self._follow(change.source, change.path)
             if change.kind is Kind.WHOLE and self._intake.wants(change.path):
                 self._heard.append((change.path, now))
                 self._active = now
             elif change.kind is Kind.TOUCHED:
                 self._hurry(now + LOOK_SECONDS)
+
+    def _follow(self, source: str, path: str) -> None:
+        """Forget the old name of a file, which may still be on the list."""
+        self._heard = deque(heard for heard in self._heard if heard[0] != source)
+        self._intake.moved(source, path)
 
     def _hurry(self, moment: float) -> None:
         """Look at everything at `moment`, and again soon after: what then looks the same is not being written."""

@@ -93,6 +93,8 @@ class Intake:
                 return None
             instance = self._read(path, received)
         except (OSError, BadData) as error:
+            if isinstance(error, FileNotFoundError) and path in self._files:
+                return None  # taken before, and moved on since
             self._wait(path, look, *_reason(error, path, self._name(path)))
             return None
         return self._admit(path, look, instance)
