@@ -1,0 +1,39 @@
+"""``make bench``: what the loop costs, beside the usual way of doing the same, in one run.
+
+A measurement is not a test: nothing here fails for being slow. Times are wall times of this machine as it is now; the ratios are the
+sound part. Name some measurements to run only these: ``python bench latency append``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import append
+import latency
+import memory
+import startup
+import wire
+
+MEASUREMENTS = {
+    "startup": (startup.measure, "rtbids --help beside bare Python"),
+    "wire": (wire.measure, "tar stream through a named pipe, 64×64×36 int16, beside tarfile"),
+    "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
+    "memory": (memory.measure, "a 400-volume run, 64×64×36"),
+    "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in MEASUREMENTS]
+    if unknown:
+        print(f"no measurement {', '.join(unknown)}; there are: {', '.join(MEASUREMENTS)}", file=sys.stderr)
+        return 64
+    for name in names or MEASUREMENTS:
+        measure, title = MEASUREMENTS[name]
+        print(f"\n{name}: {title}")
+        for line in measure():
+            print(f"  {line}", flush=True)
+    return 0
+
+
+sys.exit(main(sys.argv[1:]))
