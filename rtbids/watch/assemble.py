@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pydicom import dcmread
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
 
 from rtbids.convert.dicom import sort_key
 from rtbids.watch.intake import ELEMENT_FIRST
 
-_TAGS = ["SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber"]
+_TAGS: list[BaseTag | int] = [0x0020000E, 0x00200011, 0x00200012, 0x00200013]  # series UID and number, acquisition, instance
 
 
 def in_order(paths: Iterable[str]) -> Iterator[str]:
@@ -21,14 +22,14 @@ def in_order(paths: Iterable[str]) -> Iterator[str]:
 
 def _key(path: str) -> tuple[object, ...] | None:
     try:
-        return sort_key(dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=_has_no_preamble(path)))
-    except (
-        Exception
-    ):  # pydicom raises what its parsing stumbles over; when the file's turn comes, its reader says what is wrong
+        with open(path, "rb") as file:
+            bare = file.read(2) in ELEMENT_FIRST  # DICOM without a preamble
+            file.seek(0)
+            return sort_key(read_partial(file, _is_past, force=bare, specific_tags=_TAGS))
+    except Exception:  # pydicom raises what its parsing stumbles over; the reader proper will say what is wrong
         return None
 
 
-def _has_no_preamble(path: str) -> bool:
-    """Say whether a file begins with a DICOM element rather than with a preamble of 128 bytes."""
-    with open(path, "rb", buffering=0) as file:
-        return file.read(2) in ELEMENT_FIRST
+def _is_past(tag: BaseTag, vr: str | None, length: int) -> bool:
+    """Say where to stop reading: before the long private elements, and the sequences of enhanced images."""
+    return int(tag) > _TAGS[-1]

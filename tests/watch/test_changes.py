@@ -12,7 +12,6 @@ import pytest
 from rtbids.clock import CLOCK
 from rtbids.convert.dicom import Instance
 from rtbids.replay.scanner import Arrival, Phantom, dicoms, scan
-from rtbids.watch import mounts
 from rtbids.watch.changes import Change, Changes, Kind
 from rtbids.watch.directory import instances
 from rtbids.watch.inotify import Inotify
@@ -34,7 +33,9 @@ def told(changes: Changes, wanted: Change) -> list[Change]:
     deadline = CLOCK.now() + 20.0
     while wanted not in seen:
         assert CLOCK.now() < deadline, f"told: {seen}"
-        select.select([changes.fileno()], [], [], 1.0)
+        events = changes.fileno()
+        assert events is not None
+        select.select([events], [], [], 1.0)
         seen.extend(changes.read())
     return seen
 
@@ -94,7 +95,7 @@ def test_a_folder_moved_away_tells_nothing_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["rename", "in place"])
 def test_a_run_comes_through_watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Arrival, closes: bool) -> None:
     """As on macOS, where a close is not told, and on Windows."""
-    monkeypatch.setattr(mounts.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
     if not closes:
         monkeypatch.setattr(Observed, "on_closed", lambda self, event: None)
     modes: list[str] = []
