@@ -20,9 +20,11 @@ from pydicom import dcmread
 from rtbids.bids import events
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.convert.dicom import read, zero_tail
+from rtbids.convert.series import Assembler, counter, volumes
 from rtbids.errors import BadData, CannotWrite
 from rtbids.pipeline import Wakeup
 from rtbids.replay.scanner import Arrival, MosaicSeries, Phantom, dicoms, mosaic_dicom, scan
+from rtbids.volume import Volume
 
 SMALL = Phantom(shape=(16, 20, 7), voxel=(12.0, 10.0, 14.0), volumes=3)
 
@@ -99,6 +101,24 @@ def test_sixteen_bits_come_back_unsigned(tmp_path: Path) -> None:
     image, _ = converted(folder)
     assert image.get_data_dtype() == np.uint16
     np.testing.assert_array_equal(np.asarray(image.dataobj).squeeze(), data)
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (12.5, -7.25, 31.0), (0, 90, 90)])
+@pytest.mark.parametrize("signs", [(-1, 1, 1), (1, 1, 1)])
+def test_rtbids_gives_back_any_orientation(angles: tuple[float, float, float], signs: tuple[int, int, int]) -> None:
+    affine = oblique(angles, signs)
+    series = MosaicSeries((10, 12, 5), affine, 1.5)
+    data = [np.random.default_rng(k).integers(0, 4096, (10, 12, 5), dtype=np.int16) for k in range(3)]
+    sent = [read(series.dicom(image, k), f"{k}.dcm", 1.0 + k) for k, image in enumerate(data)]
+    got = [item for item in volumes(sent, Assembler({}, counter())) if isinstance(item, Volume)]
+    assert [volume.index for volume in got] == [0, 1, 2]
+    for volume, image in zip(got, data, strict=True):
+        np.testing.assert_array_equal(volume.data, image)
+        assert volume.data.dtype == np.int16
+        np.testing.assert_allclose(volume.affine, affine, atol=1e-3)  # through decimal strings and the tiles' shift
+    assert got[0].metadata["RepetitionTime"] == 1.5
+    assert got[0].metadata["PhaseEncodingDirection"] == "j-"
+    np.testing.assert_allclose(got[0].metadata["SliceTiming"], series.slice_timing(), atol=1e-6)
 
 
 def test_rtbids_reads_the_files_as_whole() -> None:

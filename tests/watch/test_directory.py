@@ -215,6 +215,18 @@ def test_existing_files_come_first_in_the_order_of_acquisition(watch: Callable[.
     assert intake.instances[-1].dataset.SeriesNumber == 12
 
 
+def test_files_that_were_there_before_are_read_when_their_turn_comes(folder: Path) -> None:
+    """So that memory does not grow with the folder."""
+    folder.mkdir()
+    scan(RUN, folder, interval=0)
+    source = instances(folder, wait=False)
+    first = next(source)
+    assert first.name == "001_000007_000001.dcm"
+    for path in sorted(folder.iterdir())[2:]:
+        path.write_bytes(b"no longer an image")
+    assert [instance.name for instance in source] == ["001_000007_000002.dcm"]
+
+
 def test_only_what_was_there_before_comes_at_no_pace(watch: Callable[..., Intake], folder: Path) -> None:
     (folder / "1.dcm").write_bytes(RUN[0])
     intake = watch()
