@@ -19,7 +19,7 @@ def measure() -> Iterator[str]:
         ours.append(_time([sys.executable, "-m", "rtbids", "--help"]))
     yield figures.spread("python -c pass", bare)
     yield figures.spread("rtbids --help", ours)
-    yield f"{'over bare Python':<34} median {1000 * sorted(b - a for a, b in zip(bare, ours, strict=True))[ROUNDS // 2]:8.2f} ms"
+    yield figures.spread("over bare Python", [b - a for a, b in zip(bare, ours, strict=True)])
 
 
 def _time(command: list[str]) -> float:

@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Turn SOURCE into BIDS: BIDS-I as a stream (one NIfTI a volume), or a data set with -o.
 
-    SOURCE is a DICOM folder or file, a tar stream of DICOM files or of BIDS-I (a named pipe, a .tar file, - for standard input),
-    a BIDS data set or one of its runs.
+    SOURCE is a DICOM folder or file, a tar stream of DICOM files or of BIDS-I (a named pipe, a .tar file, - for standard
+    input), a BIDS data set or one of its runs.
 
     \b
     Examples:
@@ -55,7 +55,9 @@ def command(
         raise UsageFault("--to and -o exclude each other", "rtbids run --bids-dir keeps and passes on")
     live = sources.Live(pattern, existing, wait, idle_timeout, poll, options.series_numbers(series))
     with stopping() as stop:
-        request = sources.Request(source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source))
+        request = sources.Request(
+            source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
+        )
         if bids_dir is None:
             items = first_volumes(sources.items(request), volumes)
             streams.send_items(items, destination or "-", stop, open_timeout)

@@ -42,9 +42,8 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            error.message = f"no such command {args[0]!r}{_nearest(args[0])}"
-            raise
+        except click.UsageError:
+            raise click.UsageError(f"no such command {args[0]!r}{_nearest(args[0])}", ctx) from None
 
 
 @click.group(cls=LazyGroup, context_settings=CONTEXT)

@@ -89,7 +89,7 @@ keep = click.option(
 )
 
 
-class SpeedType(click.ParamType):
+class SpeedType(click.ParamType[float | None]):
     """A factor, or ``max``, which is None: as fast as they are taken."""
 
     name = "speed"

@@ -13,7 +13,11 @@ from rtbids.cli import options
 @click.argument("source")
 @click.option("--to", "destination", default="-", metavar="DEST", help="Where to: -, a named pipe or a .tar file.")
 @click.option(
-    "--speed", type=options.SpeedType(), default=1.0, metavar="N|max", help="1 is the scanner's pace, max as fast as it is read."
+    "--speed",
+    type=options.SpeedType(),
+    default=1.0,
+    metavar="N|max",
+    help="1 is the scanner's pace, max as fast as it is read.",
 )
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
 @options.entity_options

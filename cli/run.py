@@ -11,14 +11,14 @@ import click
 from rtbids.cli import options
 
 
-class AlternateType(click.ParamType):
+class AlternateType(click.ParamType[str | float]):
     """``last``, ``none`` or a number."""
 
     name = "alternate"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
         if value in ("last", "none"):
-            return value
+            return str(value)
         try:
             return float(str(value))
         except ValueError:
@@ -36,12 +36,18 @@ class AlternateType(click.ParamType):
     metavar="DEST",
     help="Where feedback goes: -, a file (.tsv gives TSV, anything else JSON lines) or a named pipe. Repeatable.",
 )
-@click.option("--deadline", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds after a volume's last byte; one TR.")
-@click.option("--alternate", type=AlternateType(), metavar="last|none|NUMBER", help="What goes out when an answer is not there.")
+@click.option(
+    "--deadline", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds after a volume's last byte; one TR."
+)
+@click.option(
+    "--alternate", type=AlternateType(), metavar="last|none|NUMBER", help="What goes out when an answer is not there."
+)
 @click.option("--backlog", type=click.Choice(["skip", "all"]), help="Which volumes a script that was slow is asked about.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="An events.tsv, in place of the run's own.")
 @click.option("--speed", type=options.SpeedType(), default=1.0, metavar="N|max", help="Of a data set that is replayed; 1.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, or e.g. rois.NAME. Repeatable.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, or e.g. rois.NAME. Repeatable."
+)
 @click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
 @click.option("--fill-gaps", type=click.Choice(["previous", "zero"]), help="What stands for a missing volume; nothing.")
 @click.option("--overwrite", is_flag=True, help="Let --run N replace a run that is there.")
@@ -78,8 +84,9 @@ def command(
 ) -> None:
     """Run EXPERIMENT on the volumes of SOURCE and send feedback for each, on time.
 
-    EXPERIMENT is a folder with an experiment.py, a script, or the name of a sample. SOURCE is the scanner's DICOM folder, a BIDS data
-    set or one of its runs (replayed at the scanner's pace), or a stream: a named pipe, a .tar file, - for standard input.
+    EXPERIMENT is a folder with an experiment.py, a script, or the name of a sample. SOURCE is the scanner's DICOM folder, a
+    BIDS data set or one of its runs (replayed at the scanner's pace), or a stream: a named pipe, a .tar file, - for standard
+    input.
 
     Feedback goes to every --feedback; without one, and without --bids-dir, to standard output. With --bids-dir the volumes, the
     feedback, the latencies and a report are kept in a BIDS data set that is valid at every moment.

@@ -11,9 +11,9 @@ from typing import Literal
 
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
-from rtbids.clock import CLOCK
 from rtbids.cli import archiving, console, sources
 from rtbids.cli.stopping import stopping
+from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing
 from rtbids.pipeline import Inbox, Wakeup, first_volumes, pipe, with_events
 from rtbids.run import feedback, recipe

@@ -15,7 +15,8 @@ from rtbids.pipeline import Wakeup
 def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
     """Give a flag that the first SIGINT or SIGTERM sets; a second one raises Stopped where the program is.
 
-    When the body has ended in order after a signal, Stopped (exit 130 or 143) is raised. `at_once` is what to tell who did not wait.
+    When the body has ended in order after a signal, Stopped (exit 130 or 143) is raised. `at_once` is what to tell who did
+    not wait.
     """
     stop = Wakeup()
     received: list[int] = []

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 def send_items(items: Iterable[Item], destination: str, stop: Wakeup, timeout: float) -> None:
     """Write items as BIDS-I; see `_send`."""
-    _send(items, lambda source, file, name: bidsi.write(source, file, name), destination, stop, timeout)
+    _send(items, bidsi.write, destination, stop, timeout)
 
 
 def send_files(files: Iterable[Instance], destination: str, stop: Wakeup, timeout: float) -> None:

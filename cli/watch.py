@@ -13,7 +13,7 @@ from rtbids.cli import options
 @options.live_options
 @options.open_timeout
 @options.common_options
-def command(  # noqa: D417
+def command(
     dicom_dir: str,
     destination: str,
     pattern: str,

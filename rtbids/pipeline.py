@@ -11,6 +11,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -75,10 +76,8 @@ class Wakeup:
 
     def set(self) -> None:
         self._set = True
-        try:
+        with suppress(BlockingIOError):  # full of earlier wake-ups: whoever waits will wake
             os.write(self._write, b"!")
-        except BlockingIOError:
-            pass  # full of earlier wake-ups: whoever waits will wake
 
     def is_set(self) -> bool:
         return self._set
@@ -173,7 +172,7 @@ class Inbox(Generic[T]):
                 yield item
 
     def until(self, stop: Wakeup, grace: float = 1.0) -> Iterator[T]:
-        """Give the items; once `stop` is set, those that come within `grace` seconds, for a source that is blocked elsewhere."""
+        """Give the items; once `stop` is set, those that come within `grace` seconds: the source may be blocked elsewhere."""
         give_up: float | None = None
         while True:
             if give_up is None and stop.is_set():

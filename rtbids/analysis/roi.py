@@ -50,8 +50,8 @@ class Roi:
     def percent_signal_change(self, baseline: str = "rest") -> float | None:
         """Return ``100 (y - m) / m``: y the current mean, m that of the volumes of `baseline` so far.
 
-        `baseline` is a ``trial_type``; ``rest``, where no event has that name, is every volume that no event covers. None before
-        the first volume of the baseline, and where its mean is 0.
+        `baseline` is a ``trial_type``; ``rest``, where no event has that name, is every volume that no event covers. None
+        before the first volume of the baseline, and where its mean is 0.
         """
         self._require_volume()
         self._require_condition(baseline)

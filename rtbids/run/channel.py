@@ -1,7 +1,7 @@
 """Between a run and its experiment's process: JSON lines over a socket pair, volumes as shared memory.
 
-A volume's voxels lie in an unnamed memory file whose descriptor travels with its line, so that every experiment on a stream reads
-the same pages; they are freed when the last array over them is gone. What is said is JSON: nothing here executes what it reads.
+A volume's voxels lie in an unnamed memory file whose descriptor travels with its line, so that every experiment on a stream
+reads the same pages; they are freed when the last array over them is gone. What is said is JSON: it is never executed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where feedback goes: JSON lines or a TSV, to standard output, a file or a named pipe.
 
-Each destination has a thread and a bounded queue of its own: one that is slow or gone never holds up the run. What it could not take is
-counted and said; the table in the data set is the record.
+Each destination has a thread and a bounded queue of its own: one that is slow or gone never holds up the run. What it could not
+take is counted and said; the table in the data set is the record.
 """
 
 from __future__ import annotations

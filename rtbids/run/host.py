@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -110,8 +111,8 @@ class Host(Protocol):
 class ExperimentProcess:
     """An experiment in a process of its own.
 
-    At most one volume is with the script; the others wait here. When it is free it is told of all that waited, so that its analysis
-    misses nothing, and asked for the feedback of those whose line has not left yet (``backlog: skip``) or of all.
+    At most one volume is with the script; the others wait here. When it is free it is told of all that waited, so that its
+    analysis misses nothing, and asked for the feedback of those whose line has not left yet (``backlog: skip``) or of all.
 
     Parameters
     ----------
@@ -217,10 +218,8 @@ class ExperimentProcess:
         self._busy = None
 
     def _say(self, message: Message, descriptor: int | None = None) -> None:
-        try:
+        with suppress(OSError):  # it is gone: the next `replies` says so
             self._channel.send(message, descriptor)
-        except OSError:
-            pass  # it is gone: the next `replies` says so
 
     def _hand_on(self) -> None:
         while self._waiting and self._busy is None:
@@ -277,7 +276,7 @@ class ExperimentProcess:
                 if busy is not None and busy.volume == message["volume"]:
                     self._busy = None
                 fields = {key: message.get(key) for key in ("value", "analysed", "answered", "error")}
-                return [Answer(entities, message["volume"], **fields)]  # type: ignore[arg-type]
+                return [Answer(entities, message["volume"], **fields)]
             case "alternate":
                 return [Alternate(entities, message["value"])]
             case "ended":

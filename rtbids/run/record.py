@@ -115,8 +115,8 @@ class Record:
 def complete(study: Path, entities: Entities) -> bool:
     """Give the run of a killed process the rows and tables that it had no time to write; say whether it was a run of ours.
 
-    A volume that is in the archive gets its row of latencies, with n/a for what nobody noted. Feedback that did not leave is not made
-    up: its lines stay out.
+    A volume that is in the archive gets its row of latencies, with n/a for what nobody noted. Feedback that did not leave is
+    not made up: its lines stay out.
     """
     paths = {name: study / "derivatives" / "rtbids" / _table_path(entities, name) for name in ("feedback", "latency")}
     if not any(path.exists() for path in paths.values()):

@@ -1,10 +1,11 @@
 """A run as it happens: volumes in, feedback out on time, everything recorded.
 
-One loop waits for whichever comes first: a volume, an answer, something written, a due time, a signal. What may take long is done
-elsewhere: intake and conversion in a thread (`Inbox`), the script in its own process (`Host`), writing in a thread (`Recorder`).
+One loop waits for whichever comes first: a volume, an answer, something written, a due time, a signal. What may take long is
+done elsewhere: intake and conversion in a thread (`Inbox`), the script in its own process (`Host`), writing in a thread
+(`Recorder`).
 
-An ``ok`` line leaves only once its volume is safe in the archive, so that a feedback that was given never lacks its data; an alternate
-waits for nothing.
+An ``ok`` line leaves only once its volume is safe in the archive, so that a feedback that was given never lacks its data; an
+alternate waits for nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Named pipes under one contract: one writer, one reader, and nobody waits for ever.
 
-Opening waits for the other side for a stated time and then says who is missing. A second writer is refused. The buffer is enlarged to
-1 MiB where the system lets us. A writer learns at once, without writing, that its reader has gone (`watch_reader`).
+Opening waits for the other side for a stated time and then says who is missing. A second writer is refused. The buffer is
+enlarged to 1 MiB where the system lets us. A writer learns at once, without writing, that its reader has gone (`watch_reader`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -83,7 +84,5 @@ def watch_reader(file: BinaryIO, gone: Callable[[], None]) -> None:
 
 
 def _enlarge(descriptor: int) -> None:
-    try:
+    with suppress(OSError):  # above the user's limit, or not Linux: a smaller buffer will do
         fcntl.fcntl(descriptor, _SET_PIPE_SIZE, BUFFER)
-    except OSError:
-        pass  # above the user's limit, or not Linux: a smaller buffer will do

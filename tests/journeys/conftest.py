@@ -32,7 +32,7 @@ class Small:
     mask: np.ndarray
 
 
-@pytest.fixture()
+@pytest.fixture
 def small(tmp_path: Path) -> Small:
     root = tmp_path / "source"
     func = root / "sub-07" / "func"
@@ -54,7 +54,7 @@ def small(tmp_path: Path) -> Small:
     return Small(root, func / f"{name}_bold.nii.gz", voxels, affine, mask_file, mask)
 
 
-@pytest.fixture()
+@pytest.fixture
 def script(tmp_path: Path) -> Callable[..., Path]:
     """Write an experiment; ``script("def feedback…")`` gives its folder."""
 
@@ -81,18 +81,19 @@ class Outcome:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-@pytest.fixture()
+@pytest.fixture
 def call() -> Callable[..., Outcome]:
     """Call ``rtbids`` and return its outcome; paths and numbers may be given as they are."""
 
     def run(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
-        done = subprocess.run([*RTBIDS, *map(str, arguments)], input=stdin, capture_output=True, timeout=100, check=False, cwd=cwd)
+        command = [*RTBIDS, *map(str, arguments)]
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=100, check=False, cwd=cwd)
         return Outcome(done.returncode, done.stdout, done.stderr.decode())
 
     return run
 
 
-@pytest.fixture()
+@pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen]]:
     """Start ``rtbids`` in the background; what still runs at the end of the test is killed."""
     running: list[subprocess.Popen] = []

@@ -1,4 +1,4 @@
-"""What a scanner's folder may hold besides good files, and a disk that fills up: one clear line each, every good volume kept."""
+"""What a scanner's folder may hold besides good files, and a full disk: one clear line each, every good volume kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+
 from rtbids.replay import scanner
 from rtbids.replay.mosaic import MosaicSeries
 from rtbids.replay.phantom import Phantom
@@ -18,7 +19,7 @@ PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 12.0), repetition_time=0
 SCRIPT = "def feedback(volume, run):\n    return volume.index\n"
 
 
-@pytest.fixture()
+@pytest.fixture
 def export(tmp_path) -> Path:
     folder = tmp_path / "export"
     folder.mkdir()
@@ -115,9 +116,7 @@ def test_nothing_good_at_all_is_65_and_an_empty_folder_66(script, call, tmp_path
 def test_a_full_disk_ends_the_run_with_73_and_keeps_what_was_written(export, script, call, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", str(disk)], capture_output=True, check=False
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", str(disk)], capture_output=True, check=False)
     if os.geteuid() != 0 or mounted.returncode != 0:
         pytest.skip("a small disk cannot be mounted here: needs root and tmpfs")
     try:

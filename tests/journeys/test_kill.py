@@ -14,6 +14,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 

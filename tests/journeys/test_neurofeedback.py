@@ -32,7 +32,7 @@ def recorded(real_data, tmp_path_factory) -> tuple[Path, Path]:
     return whole, next(folder.rglob("*.dcm")).parent
 
 
-@pytest.fixture()
+@pytest.fixture
 def dropped(recorded, script, start, tmp_path):
     """Run an experiment on a watched folder into which the files are dropped, and return its lines and its study."""
     whole, files = recorded
@@ -87,9 +87,8 @@ def test_the_dropped_run_gives_its_lines_its_effect_and_its_voxels(dropped, reco
 def test_the_samples_percent_signal_change_has_the_same_sign(recorded, call, tmp_path):
     whole, files = recorded
     for name in ("lROI_1.nii", "rROI_2.nii"):
-        outcome = call(
-            "run", "roi_feedback", files, "--no-wait", "--set", f"rois.target={whole / name}", "--events", whole / "nf_run_events.tsv"
-        )
+        mask, events = ("--set", f"rois.target={whole / name}"), ("--events", whole / "nf_run_events.tsv")
+        outcome = call("run", "roi_feedback", files, "--no-wait", *mask, *events)
         assert outcome.code == 0, outcome.err
         values = np.array([line["value"] for line in outcome.lines], dtype=float)
         assert len(values) == 155

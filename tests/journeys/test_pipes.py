@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 
@@ -27,7 +28,7 @@ class Scanned:
     extra: tuple[object, ...]
 
 
-@pytest.fixture()
+@pytest.fixture
 def scanned(tmp_path) -> Scanned:
     folder = tmp_path / "export"
     folder.mkdir()
@@ -82,7 +83,7 @@ def test_three_processes_give_what_one_gives(scanned, script, start, call, tmp_p
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2], ids=["watch", "convert", "run"])
-def test_when_one_is_killed_the_others_end_with_74_and_keep_what_was_acknowledged(victim, scanned, script, start, call, tmp_path):
+def test_when_one_is_killed_the_others_end_with_74(victim, scanned, script, start, call, tmp_path):
     processes = chain(start, script, scanned, tmp_path)  # watch goes on waiting for files
     feedback = tmp_path / "piped.jsonl"
     _until(lambda: feedback.exists() and len(feedback.read_text().splitlines()) == 24, processes)
@@ -115,7 +116,7 @@ def _until(holds, processes) -> None:
 
 def test_ctrl_c_twice_ends_at_once_and_loses_nothing(scanned, script, start, call, tmp_path):
     study = tmp_path / "study"
-    hang = "import time\n\ndef feedback(volume, run):\n    if volume.index == 10:\n        time.sleep(100)\n    return volume.index\n"
+    hang = "import time\n\ndef feedback(volume, run):\n    volume.index == 10 and time.sleep(100)\n    return volume.index\n"
     arguments = ["--bids-dir", study, "--feedback", "-"]
     process = start("run", script(hang), scanned.folder, "--deadline", 50, *arguments)
     for _ in range(10):

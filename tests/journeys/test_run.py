@@ -53,8 +53,10 @@ def test_the_data_set_holds_the_same_voxels_affine_events_and_tables(small, scri
 
 
 def test_replaying_what_a_paced_run_archived_gives_its_values_bit_for_bit(small, script, call, tmp_path):
-    experiment = script("def feedback(volume, run):\n    return run.roi('target').percent_signal_change('rest')\n",
-                        f"rois:\n  target: {small.mask_file}\n")
+    experiment = script(
+        "def feedback(volume, run):\n    return run.roi('target').percent_signal_change('rest')\n",
+        f"rois:\n  target: {small.mask_file}\n",
+    )
     study = tmp_path / "study"
     first = call("run", experiment, small.root, "--bids-dir", study, "--feedback", tmp_path / "live.jsonl")
     assert first.code == 0, first.err
@@ -68,8 +70,10 @@ def test_replaying_what_a_paced_run_archived_gives_its_values_bit_for_bit(small,
 
 
 def test_percent_signal_change_is_that_of_numpy(small, script, call):
-    experiment = script("def feedback(volume, run):\n    return run.roi('target').percent_signal_change('rest')\n",
-                        f"rois:\n  target: {small.mask_file}\n")
+    experiment = script(
+        "def feedback(volume, run):\n    return run.roi('target').percent_signal_change('rest')\n",
+        f"rois:\n  target: {small.mask_file}\n",
+    )
     outcome = call("run", experiment, small.root, "--speed", "max")
     signal_ = small.voxels[small.mask > 0].mean(axis=0)
     times = np.arange(30) * TR
@@ -99,14 +103,15 @@ def test_a_script_that_fails_on_a_volume_costs_that_volume_only(small, script, c
 
 
 def test_after_a_crash_the_analysis_has_missed_nothing(small, script, call, tmp_path):
-    crash = "def feedback(volume, run):\n    if volume.index == 5:\n        raise SystemExit(1)\n    return len(run.roi('target').series())\n"
+    seen = "len(run.roi('target').series())"
+    crash = f"def feedback(volume, run):\n    if volume.index == 5:\n        raise SystemExit(1)\n    return {seen}\n"
     experiment = script(crash, f"rois:\n  target: {small.mask_file}\n")
     outcome = call("run", experiment, small.root, "--speed", "max", "--bids-dir", tmp_path / "study", "--feedback", "-")
     assert [line["value"] for line in outcome.lines] == [1, 2, 3, 4, 5, 5, *range(7, 31)]
 
 
 def test_a_script_that_hangs_delays_nothing_and_is_started_again(small, script, call, tmp_path):
-    hang = "import time\n\ndef feedback(volume, run):\n    if volume.index == 3:\n        time.sleep(100)\n    return volume.index\n"
+    hang = "import time\n\ndef feedback(volume, run):\n    volume.index == 3 and time.sleep(100)\n    return volume.index\n"
     study = tmp_path / "study"
     outcome = call("run", script(hang), small.root, "--deadline", "0.1", "--bids-dir", study, "--feedback", "-")
     assert outcome.code == 0, outcome.err

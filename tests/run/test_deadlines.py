@@ -132,7 +132,7 @@ def test_every_volume_has_one_line_in_order_and_never_after_its_due_time_without
             following += 1
         elif what == "tick":
             lines += machine.tick(now)
-        elif 0 <= following - 1 - back:
+        elif following - 1 - back >= 0:
             index = following - 1 - back
             lines += machine.answered(index, 1.0, now) if what == "answer" else machine.failed(index, now)
     lines += machine.close(now)

@@ -6,11 +6,12 @@ import os
 import threading
 
 import pytest
+
 from rtbids.errors import CannotWrite, InputMissing, StreamBroken, UsageFault
 from rtbids.stream import endpoints, fifo
 
 
-@pytest.fixture()
+@pytest.fixture
 def pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe", 0o600)
     return tmp_path / "pipe"
@@ -87,7 +88,7 @@ def test_a_pipe_that_was_not_made_yet_is_no_file_to_create(tmp_path):
 
 
 def test_a_source_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputMissing, match="nothing.tar"):
+    with pytest.raises(InputMissing, match=r"nothing\.tar"):
         endpoints.open_source(str(tmp_path / "nothing.tar"))
 
 
