@@ -89,6 +89,7 @@ class Collector:
         self._volumes: dict[int, dict[float, Slice]] = {}
         self._done: set[int] = set()
         self._waiting: list[Slice] = []  # until the slice count is known
+        self._through_time = False
         self._timing: tuple[float, ...] | None = None
 
     @property
@@ -140,8 +141,8 @@ class Collector:
         period = 0
         for one in self._waiting:
             period = math.gcd(period, one.number - first.setdefault(one.depth, one.number))
-        if period == 1:
-            self._waiting = []
+        if period == 1 or self._through_time:
+            self._through_time, self._waiting = True, []
             why = "images are numbered through time and the header does not say which volume they belong to"
             return [Refusal(None, name, why)]
         held = Counter((one.number - 1) // period for one in self._waiting) if period else Counter()

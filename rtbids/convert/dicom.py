@@ -47,17 +47,25 @@ def read(content: bytes | bytearray | memoryview, name: str, received: float) ->
     BadData
         Not a DICOM file, no image, or compressed in a way that no installed plug-in reads.
     """
-    view = memoryview(content)
     try:
-        dataset = _dataset(view, name)
+        return Instance(name, content, _image(memoryview(content), name), received)
+    except BadData:
+        raise
     except elements.CutShort as error:
         raise Incomplete(f"{name}: {error}") from None
+    except Exception as error:  # foreign bytes, and parsers raise whatever they stumble over
+        raise BadData(f"{name}: not a DICOM file that can be read ({type(error).__name__})") from error
+
+
+def _image(content: memoryview, name: str) -> Dataset:
+    """Return the elements of an image that has all its pixels."""
+    dataset = _dataset(content, name)
     if "SOPInstanceUID" not in dataset or "PixelData" not in dataset:
-        raise _without_image(dataset, view, name)
+        raise _without_image(dataset, content, name)
     expected, found = pixels.expected_bytes(dataset, name), len(dataset.PixelData)
     if found < expected:
         raise Incomplete(f"{name}: the pixel data end after {found} of {expected} bytes")
-    return Instance(name, content, dataset, received)
+    return dataset
 
 
 def zero_tail(instance: Instance) -> bool:
@@ -92,29 +100,31 @@ def sort_key(dataset: Any) -> tuple[int, str, int, int]:
 
 
 def _dataset(content: memoryview, name: str) -> Dataset:
+    _check_beginning(content, name)
     if bytes(content[128:132]) == b"DICM":
-        syntax, position = elements.transfer_syntax(content)
-        if syntax == elements.EXPLICIT_LITTLE_ENDIAN:
-            try:
+        try:
+            syntax, position = elements.transfer_syntax(content)
+            if syntax == elements.EXPLICIT_LITTLE_ENDIAN:
                 return elements.walk(content, position)
-            except elements.Unusual:
-                pass  # legal DICOM that scanners do not write: pydicom reads it
-            except RecursionError:
-                raise BadData(f"{name}: not a DICOM file that can be read (sequences within sequences without end)") from None
-    elif not any(bytes(content[:128])) and (len(content) < 132 or not any(bytes(content[128:132]))):
-        raise Incomplete(f"{name}: nothing is written yet ({len(content)} bytes, all zero at the start)")
-    elif bytes(content[:2]) not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
-        raise BadData(f"{name}: not a DICOM file (no DICM mark at byte 128, no DICOM element at byte 0)")
+        except elements.Unusual:
+            pass  # legal DICOM that scanners do not write, or damage: pydicom knows
     return _through_pydicom(content, name)
+
+
+def _check_beginning(content: memoryview, name: str) -> None:
+    """Raise Incomplete for a file in which nothing is written yet, BadData for what does not begin as DICOM does."""
+    preamble, mark = bytes(content[:128]), bytes(content[128:132])
+    if mark == b"DICM" or preamble[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
+        return
+    if not any(preamble) and (len(mark) < 4 or not any(mark)):
+        raise Incomplete(f"{name}: nothing is written yet ({len(content)} bytes, all zero at the start)")
+    raise BadData(f"{name}: not a DICOM file (no DICM mark at byte 128, no DICOM element at byte 0)")
 
 
 def _through_pydicom(content: memoryview, name: str) -> Dataset:
     """Read any transfer syntax; the pixel data come back uncompressed and little endian."""
-    try:
-        whole = dcmread(BytesIO(content), force=True)
-        kept = Dataset({tag: whole[tag] for tag in whole.keys() if elements.wanted(tag)})  # noqa: SIM118
-    except Exception as error:  # pydicom raises what its parsing stumbles over
-        raise BadData(f"{name}: not a DICOM file that can be read ({error})") from None
+    whole = dcmread(BytesIO(content), force=True)
+    kept = Dataset({tag: whole[tag] for tag in whole.keys() if elements.wanted(tag)})  # noqa: SIM118 (iteration converts)
     syntax = UID(whole.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
     if "PixelData" in kept and (syntax not in UncompressedTransferSyntaxes or not syntax.is_little_endian):
         kept.PixelData = _decoded(whole, syntax, name)

@@ -11,11 +11,15 @@ import struct
 from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeAlias
 
+from pydicom import config
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
+
+# pydicom's warnings quote the values that they find invalid, and a value may identify a person.
+config.settings.reading_validation_mode = config.IGNORE
 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 PIXEL_DATA = 0x7FE00010

@@ -78,11 +78,11 @@ def gaps(depths: Sequence[float]) -> list[int]:
     usual = float(np.sort(steps)[(len(steps) - 1) // 2])
     if np.abs(steps - steps.mean()).max() <= _UNEVEN * usual:
         return []
-    places = (np.array(depths) - depths[0]) / usual
-    whole = np.rint(places)
-    if np.abs(np.diff(places) - np.diff(whole)).max() > _UNEVEN * 2:
+    taken = np.rint(steps / usual)  # step by step, so that rounding does not add up
+    if np.abs(steps - taken * usual).max() > _UNEVEN * 2 * usual:
         return [0]
-    return sorted(set(range(1, int(whole[-1]) + 2)) - {int(place) + 1 for place in whole}) or [0]
+    places = np.concatenate(([0.0], np.cumsum(taken)))
+    return sorted(set(range(1, int(places[-1]) + 2)) - {int(place) + 1 for place in places}) or [0]
 
 
 def named(numbers: Sequence[int]) -> str:

@@ -58,10 +58,9 @@ def sidecar(
     header: Dataset,
     shape: tuple[int, int, int],
     seconds: float | None,
-    timing: Sequence[float] | None,
     task: str,
 ) -> dict[str, Any]:
-    """Return a run's sidecar; `seconds` is the repetition time, `timing` the slice times (s) in order of the slices.
+    """Return a run's sidecar without the slice times; `seconds` is the repetition time.
 
     No dates, names, institutions, serial numbers or UIDs go in.
     """
@@ -74,7 +73,6 @@ def sidecar(
         fields[field] = _number(header, keyword, unit)
     fields["ParallelReductionFactorInPlane"] = _acceleration(header)
     fields |= _phase_encoding(header, shape)
-    fields |= with_timing({}, timing)
     fields |= {"ConversionSoftware": "rtbids", "ConversionSoftwareVersion": __version__}
     return {field: value for field, value in fields.items() if value is not None}
 

@@ -5,6 +5,7 @@ A PACS may move a private block, so (0021,1153) on the scanner is (0021,1053) in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ def as_numbers(value: Any) -> list[float]:
     if isinstance(value, str):
         value = value.split("\\")
     try:
-        return [float(single) for single in (value if isinstance(value, Sequence) else [value])]
+        found = [float(single) for single in (value if isinstance(value, Sequence) else [value])]
     except (TypeError, ValueError):
         return []
+    return found if all(map(math.isfinite, found)) else []

@@ -32,9 +32,14 @@ class Run:
         self._first = first
         self._clock = clock
         self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX) of the first to leave
-        self._metadata: dict[str, Any] | None = None
+        self._metadata = header.sidecar(first.header(), first.shape, first.repetition_time, entities["task"])
         self._marked: tuple[dict[str, Any], bool, dict[str, Any]] | None = None
-        self._timing_is_open = False
+        self._asked_for_timing = 0  # volumes that have been asked for the slice times: one, or two where the first cannot tell
+        absent = [
+            field for field in header.WISHED if field not in self._metadata and (field != "SliceTiming" or not first.timing)
+        ]
+        if absent:
+            logger.info("%s: not in the DICOM and left out of the sidecar: %s", self.stem, ", ".join(absent))
 
     @property
     def repetition_time(self) -> float:
@@ -129,14 +134,13 @@ class Run:
 
     def _sidecar(self, stack: Stack) -> dict[str, Any]:
         """Return the sidecar: one mapping for all volumes, a new one where the second volume tells other slice times."""
-        usable = stack.timing is not None and not siemens.broken(stack.timing, stack.repetition_time)
-        if self._metadata is None:
-            self._metadata = self._first_sidecar(stack, usable)
-            self._timing_is_open = stack.timing is not None and (stack.timing_is_provisional or not usable)
-        elif self._timing_is_open:
-            self._timing_is_open = False
+        if self._asked_for_timing < 2:
+            self._asked_for_timing += 1
+            usable = stack.timing is not None and not siemens.broken(stack.timing, stack.repetition_time)
             told = header.with_timing(self._metadata, stack.timing if usable else None)
             self._metadata = told if told != self._metadata else self._metadata
+            if stack.timing is None or (usable and not stack.timing_is_provisional):
+                self._asked_for_timing = 2
         return self._metadata
 
     def _paced(self, metadata: dict[str, Any], paced: bool) -> dict[str, Any]:
@@ -146,15 +150,6 @@ class Run:
         if self._marked is None or self._marked[:2] != (metadata, paced):
             self._marked = metadata, paced, {**metadata, "Paced": paced}
         return self._marked[2]
-
-    def _first_sidecar(self, stack: Stack, usable: bool) -> dict[str, Any]:
-        timing = stack.timing if usable else None
-        task = self.entities["task"]
-        fields = header.sidecar(stack.header(), stack.shape, stack.repetition_time, timing, task)
-        absent = [field for field in header.WISHED if field not in fields]
-        if absent:
-            logger.info("%s: not in the DICOM and left out of the sidecar: %s", self.stem, ", ".join(absent))
-        return fields
 
 
 def patience(repetition_time: float | None) -> float:

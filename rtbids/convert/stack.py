@@ -10,13 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 from rtbids.convert import geometry
 from rtbids.convert.elements import PIXEL_DATA
 from rtbids.convert.vendor import vendor
 from rtbids.errors import BadData
 
-MALFORMED = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, struct.error)
+MALFORMED = (
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    NotImplementedError,
+    struct.error,
+    BytesLengthException,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +73,18 @@ class Refusal:
 def stacks_or_refusal(index: int | None, name: str, make: Callable[[], list[Stack]]) -> list[Stack | Refusal]:
     """Return what `make` makes, or why it cannot: a header can lack anything, and hold anything."""
     try:
-        return [*make()]
+        return [_finite(stack) for stack in make()]
     except BadData as error:
         return [Refusal(index, name, str(error))]
     except MALFORMED as error:
         return [Refusal(index, name, f"an element that conversion needs is missing or malformed ({error})")]
+
+
+def _finite(stack: Stack) -> Stack:
+    numbers = [*stack.affine.ravel(), stack.slope, stack.inter, stack.repetition_time or 0.0]
+    if not np.isfinite(numbers).all():
+        raise BadData("expected numbers for geometry, scale and repetition time, found others")
+    return stack
 
 
 def planned(dataset: Dataset) -> int | None:

@@ -114,7 +114,14 @@ def test_sidecars_hold_nothing_that_identifies_a_person(real_data: Path, name: s
     _, fields = reference(real_data / name)
     text = json.dumps(dict(converted(real_data / name).volumes[0].metadata))
     assert len(text) < 8192
-    for key in ("InstitutionName", "InstitutionAddress", "DeviceSerialNumber", "StationName", "StudyDescription", "AcquisitionTime"):
+    for key in (
+        "InstitutionName",
+        "InstitutionAddress",
+        "DeviceSerialNumber",
+        "StationName",
+        "StudyDescription",
+        "AcquisitionTime",
+    ):
         assert key not in text
         assert key not in fields or str(fields[key]) not in text
 

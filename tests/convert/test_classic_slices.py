@@ -1,0 +1,119 @@
+"""Series of one file a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from assembly import Scanner
+from slices import SHAPE, canon, expected, ge, read, slice_file, xa_export
+
+from rtbids.convert.dicom import Instance
+
+PLACES = range(SHAPE[2])
+Make = Callable[[int, int], Instance]
+
+
+def run(make: Make, volumes: int) -> list[Instance]:
+    return [make(volume, place) for volume in range(volumes) for place in PLACES]
+
+
+@pytest.mark.parametrize("make", [ge, canon, xa_export])
+def test_slices_become_volumes_in_place(make: Make) -> None:
+    scanner = Scanner().send(*run(make, 3)).finish()
+    assert scanner.indices == [0, 1, 2]
+    for volume in scanner.volumes:
+        np.testing.assert_array_equal(volume.data, expected(volume.index))
+    # closed form: columns 2.5 mm to the left, rows 2 mm upwards from y = 3 - 3 * 2, slices from z = -7
+    wanted = [[-2.5, 0, 0, 4], [0, 2, 0, -3], [0, 0, 3.5, -7], [0, 0, 0, 1]]
+    np.testing.assert_array_equal(scanner.volumes[0].affine, wanted)
+    assert len(scanner.ends) == 1
+
+
+@pytest.mark.parametrize("make", [ge, canon])
+@pytest.mark.parametrize("seed", range(5))
+def test_slices_may_arrive_in_any_order(make: Make, seed: int) -> None:
+    files: Any = run(make, 4)
+    np.random.default_rng(seed).shuffle(files)
+    scanner = Scanner().send(*files).finish()
+    assert scanner.indices == [0, 1, 2, 3]
+    for volume in scanner.volumes:
+        np.testing.assert_array_equal(volume.data, expected(volume.index))
+
+
+def test_a_volume_leaves_with_its_last_slice() -> None:
+    scanner = Scanner()
+    for place in PLACES:
+        assert scanner.items == []
+        scanner.send(ge(0, place))
+    assert scanner.indices == [0]
+
+
+def test_a_volume_without_one_slice_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    scanner = Scanner()
+    scanner.send(*(one for one in run(ge, 3) if one.name != f"ge-{SHAPE[2] + 3}"))
+    assert scanner.indices == [0]
+    scanner.wait(1.1)
+    assert scanner.indices == [0, 2]
+    scanner.finish()
+    assert scanner.ends[0].missing == (1,)
+    assert "volume 1 of sub-01_task-rest_run-01 is incomplete and left out: 5 of 6 slices, none at 3" in caplog.messages
+
+
+def test_the_last_volume_of_an_interrupted_run_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    scanner = Scanner().send(*run(ge, 3)[:-2]).finish()
+    assert scanner.indices == [0, 1]
+    assert (scanner.ends[0].count, scanner.ends[0].missing) == (2, (2,))
+    assert any("4 of 6 slices" in text for text in caplog.messages)
+
+
+def test_a_series_of_which_no_volume_is_whole_makes_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    scanner = Scanner().send(*(ge(0, place) for place in (0, 1, 2))).finish()
+    assert scanner.items == []
+    assert any("no whole volume came, only 3 of 6 slices" in text for text in caplog.messages)
+
+
+def test_a_single_volume_without_a_slice_count_is_whole_at_the_end() -> None:
+    scanner = Scanner().send(*run(canon, 1))
+    assert scanner.items == []
+    scanner.finish()
+    np.testing.assert_array_equal(scanner.volumes[0].data, expected(0))
+
+
+def test_uneven_slices_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    slices = [ge(0, place) for place in PLACES]
+    slices[2] = ge(0, 2, ImagePositionPatient=["-4", "-3", "1.5"])
+    scanner = Scanner().send(*slices).finish()
+    assert scanner.items == []
+    assert any("expected even steps from slice to slice" in text for text in caplog.messages)
+
+
+def test_slices_numbered_through_time_are_refused_where_the_header_does_not_tell_volumes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    files = [
+        read(slice_file(volume, place, "Philips Medical Systems", place * 3 + volume + 1))
+        for volume in range(3)
+        for place in PLACES
+    ]
+    scanner = Scanner().send(*files).finish()
+    assert scanner.volumes == []
+    assert any("numbered through time" in text for text in caplog.messages)
+
+
+def test_a_slice_without_a_position_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    broken = read(slice_file(0, 0, "GE MEDICAL SYSTEMS", 99, ImagePositionPatient=None))
+    scanner = Scanner().send(broken, *run(ge, 1)).finish()
+    assert scanner.indices == [0]
+    assert any("missing or malformed" in text for text in caplog.messages)
+
+
+@pytest.mark.parametrize("planned", [2, 3])
+def test_a_run_ends_with_the_last_volume_that_its_header_plans(planned: int) -> None:
+    scanner = Scanner()
+    for volume in range(3):
+        scanner.send(*(ge(volume, place, NumberOfTemporalPositions=planned) for place in PLACES))
+    assert [end.count for end in scanner.ends] == [planned]
+    assert scanner.indices == list(range(planned))
