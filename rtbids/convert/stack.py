@@ -73,15 +73,17 @@ class Refusal:
 def stacks_or_refusal(index: int | None, name: str, make: Callable[[], list[Stack]]) -> list[Stack | Refusal]:
     """Return what `make` makes, or why it cannot: a header can lack anything, and hold anything."""
     try:
-        return [_finite(stack) for stack in make()]
+        return [_usable(stack) for stack in make()]
     except BadData as error:
         return [Refusal(index, name, str(error))]
     except MALFORMED as error:
         return [Refusal(index, name, f"an element that conversion needs is missing or malformed ({error})")]
 
 
-def _finite(stack: Stack) -> Stack:
-    numbers = [*stack.affine.ravel(), stack.slope, stack.inter, stack.repetition_time or 0.0]
+def _usable(stack: Stack) -> Stack:
+    if not stack.repetition_time:
+        raise BadData("the header has no repetition time, without which there is no BOLD run")
+    numbers = [*stack.affine.ravel(), stack.slope, stack.inter, stack.repetition_time]
     if not np.isfinite(numbers).all():
         raise BadData("expected numbers for geometry, scale and repetition time, found others")
     return stack

@@ -117,3 +117,18 @@ def test_a_run_ends_with_the_last_volume_that_its_header_plans(planned: int) -> 
         scanner.send(*(ge(volume, place, NumberOfTemporalPositions=planned) for place in PLACES))
     assert [end.count for end in scanner.ends] == [planned]
     assert scanner.indices == list(range(planned))
+
+
+@pytest.mark.parametrize(
+    ("elements", "said"),
+    [
+        ({"RepetitionTime": None}, "the header has no repetition time"),
+        ({"RescaleSlope": "nan", "RescaleIntercept": "0"}, "expected numbers for geometry, scale and repetition time"),
+    ],
+)
+def test_volumes_without_what_every_run_needs_are_refused(
+    elements: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scanner = Scanner().send(*(ge(0, place, **elements) for place in PLACES)).finish()
+    assert scanner.items == []
+    assert any(said in text for text in caplog.messages)
