@@ -1,0 +1,136 @@
+"""One series: which of its images to take, and the runs that they make."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from rtbids.clock import Clock
+from rtbids.convert import classic, decode, functional, pixels
+from rtbids.convert.dicom import Instance
+from rtbids.convert.feed import Feed
+from rtbids.convert.run import Run
+from rtbids.volume import Item
+
+logger = logging.getLogger("rtbids")
+
+Keep: TypeAlias = Literal["original", "corrected", "both"]
+_QUIET = 5.0  # seconds without an image after which a series is over when another has begun; two TRs where that is longer
+
+
+class Series:
+    """One series: its images by echo, part and correction, each kind a run of its own under the same run label."""
+
+    def __init__(self, dataset: Any, entities_of_run: Callable[[str, str], dict[str, str]], keep: Keep, clock: Clock) -> None:
+        description = str(dataset.get("SeriesDescription") or "")
+        self.number = number_of(dataset)
+        self.title = f"series {self.number} ({description or 'no description'})"
+        self.wanted = True
+        self.ended = False
+        self.images, self.keys = 0, 1
+        self._description = description
+        self._protocol = str(dataset.get("ProtocolName") or "") or description
+        self._entities_of_run = entities_of_run
+        self._entities: dict[str, str] | None = None
+        self._keep = keep
+        self._clock = clock
+        self._kinds: set[Kind] = set()
+        self._feeds: dict[Kind, Feed] = {}
+        self._heard = 0.0
+        self._said_dropped = False
+
+    @property
+    def runs(self) -> list[Run]:
+        return [feed.run for feed in self._feeds.values() if feed.run is not None]
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.runs)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of this series is waited for any more."""
+        return (
+            self.ended or not self.wanted or (self.begun and all(feed.run and feed.run.over for feed in self._feeds.values()))
+        )
+
+    def scrambled(self, dataset: Any) -> bool:
+        """Say whether every image so far came with a series UID of its own, and this one looks like the next."""
+        same = number_of(dataset) == self.number and str(dataset.get("SeriesDescription") or "") == self._description
+        return same and self.images == self.keys and not self.over
+
+    def keeps(self, dataset: Any) -> bool:
+        """Say whether to take this image, raw or corrected; that some are dropped is said once."""
+        kind = _kind(dataset)
+        self._kinds.add(kind)
+        if self._keep == "both" or kind.corrected == (self._keep == "corrected"):
+            return True
+        if not self._said_dropped:
+            what = "corrected for motion by the scanner" if kind.corrected else "not corrected for motion"
+            logger.info("%s: images %s are dropped", self.title, what)
+        self._said_dropped = True
+        return False
+
+    def add(self, instance: Instance, now: float) -> list[Item]:
+        """Take an image of this series; return what may leave."""
+        self._heard = now
+        kind = _kind(instance.dataset)
+        if kind not in self._feeds:
+            decoder = decode.decoder(instance.dataset)
+            self._feeds[kind] = Feed(decoder, self.title, lambda: self._named(kind), self._clock)
+        return self._feeds[kind].add(instance, len(self._kinds) > 1, now)
+
+    def wake(self, *, overtaken: bool) -> float | None:
+        """When `tick` has something to do: give up a volume, or end a series that another has overtaken."""
+        moments = [run.order.wake for run in self.runs if not run.over]
+        if overtaken and not self.over:
+            moments.append(self._quiet_at)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def tick(self, now: float, *, overtaken: bool) -> list[Item]:
+        """Return what leaves because time has passed."""
+        leaving = [item for feed in self._feeds.values() for item in feed.tick(now)]
+        if overtaken and not self.over and now >= self._quiet_at:
+            leaving += self.finish()
+        return leaving
+
+    def finish(self) -> list[Item]:
+        """End the runs of this series; return what was held."""
+        self.ended = True
+        return [item for feed in self._feeds.values() for item in feed.finish()]
+
+    @property
+    def _quiet_at(self) -> float:
+        return self._heard + max(_QUIET, 2 * max(run.repetition_time for run in self.runs))
+
+    def _named(self, kind: Kind) -> dict[str, str]:
+        """Return the entities of the run of one kind of image; the first echo and the magnitude go without saying."""
+        if self._entities is None:
+            self._entities = self._entities_of_run(self._protocol, self.title)
+        named = dict(self._entities)
+        if kind.corrected and self._keep == "both":
+            named["reconstruction"] = "moco"
+        if kind.echo > 1:
+            named["echo"] = str(kind.echo)
+        if kind.part is not None:
+            named["part"] = kind.part
+        return named
+
+
+class Kind(NamedTuple):
+    """What tells the images of one moment apart."""
+
+    echo: int
+    part: str | None
+    corrected: bool
+
+
+def _kind(dataset: Any) -> Kind:
+    return Kind(functional.echo(dataset), functional.part(dataset), functional.is_corrected(dataset))
+
+
+def number_of(dataset: Any) -> int:
+    """Return the series number as people know it."""
+    number = pixels.whole(dataset, "SeriesNumber")
+    return number // classic.VOLUME_SERIES if classic.is_volume_series(dataset) else number
