@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from types import FrameType
 
 from rtbids.errors import Stopped
 from rtbids.pipeline import Wakeup
+
+_STOPPING = b"\nstopping in order; once more to stop at once\n"
 
 
 @contextmanager
@@ -25,6 +28,7 @@ def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
         received.append(number)
         if len(received) > 1:
             raise Stopped(number, at_once)
+        os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -86,7 +86,7 @@ def test_three_processes_give_what_one_gives(scanned, script, start, call, tmp_p
 def test_when_one_is_killed_the_others_end_with_74(victim, scanned, script, start, call, tmp_path):
     processes = chain(start, script, scanned, tmp_path)  # watch goes on waiting for files
     feedback = tmp_path / "piped.jsonl"
-    _until(lambda: feedback.exists() and len(feedback.read_text().splitlines()) == 24, processes)
+    _until(lambda: feedback.exists() and len(feedback.read_text().splitlines()) >= 24, processes)
     acknowledged = len(values(feedback))
     os.killpg(processes[victim].pid, signal.SIGKILL)
     for number, process in enumerate(processes):
@@ -122,7 +122,8 @@ def test_ctrl_c_twice_ends_at_once_and_loses_nothing(scanned, script, start, cal
     for _ in range(10):
         process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
-    assert process.poll() is None
+    while b"once more to stop at once" not in process.stderr.readline():
+        assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err.decode()
