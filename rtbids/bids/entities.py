@@ -47,6 +47,12 @@ def clean_label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", text)
 
 
+def task_label(protocol: str) -> str:
+    """Return the task that a protocol's name tells: ``nf`` of ``func_task-nf_run-1``, else its letters and digits, else ``rest``."""
+    named = re.search(r"(?:^|[_ ])task-([A-Za-z0-9]+)", protocol)
+    return named[1] if named else clean_label(protocol) or "rest"
+
+
 def stem(entities: Mapping[str, str]) -> str:
     """Return the entities as BIDS writes them: ``sub-01_task-nf_run-01``."""
     return "_".join(f"{short}-{entities[long]}" for long, short in KEYS.items() if entities.get(long))

@@ -71,12 +71,14 @@ def _image(content: memoryview, name: str) -> Dataset:
 def zero_tail(instance: Instance) -> bool:
     """Say whether the last slice is all zero: the mark of a file that was given its full length and is not yet filled.
 
-    The last slice of a mosaic is its last used tile; of a multi-frame image the last frame.
+    The last slice of a mosaic is its last used tile; of a multi-frame image the last frame. A file of one slice tells nothing: a
+    slice outside the head may be zero, and so small a file is written at once.
     """
     images = pixels.stored(instance.dataset)
     count = mosaic.slice_count(instance.dataset) if mosaic.is_mosaic(instance.dataset) else None
-    last = mosaic.tile(images[0], count, count - 1) if count else images[-1]
-    return not np.any(last)
+    if count:
+        return not np.any(mosaic.tile(images[0], count, count - 1))
+    return len(images) > 1 and not np.any(images[-1])
 
 
 def series_key(dataset: Any) -> str:

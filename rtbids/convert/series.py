@@ -150,7 +150,7 @@ class Assembler:
 
     def _entities_of_run(self, protocol: str, title: str) -> dict[str, str]:
         """Return the entities of a new run."""
-        task = self._entities.get("task") or bids_entities.clean_label(protocol) or "rest"
+        task = self._entities.get("task") or bids_entities.task_label(protocol)
         base = {**self._entities, "task": task}
         given = base.pop("run", None)
         named = {**base, "run": given or self._number(base)}

@@ -93,3 +93,17 @@ def test_what_is_no_entity_is_left_out(name: str, parsed: tuple[dict[str, str], 
 )
 def test_run_labels_are_compared_as_numbers(wanted: str, found: str, same: bool) -> None:
     assert entities.same_run(wanted, found) is same
+
+
+@pytest.mark.parametrize(
+    ("protocol", "task"),
+    [
+        ("func_task-nf_run-1", "nf"),
+        ("task-rest", "rest"),
+        ("ep2d bold TR2", "ep2dboldTR2"),
+        ("multitask-a", "multitaska"),
+        ("--", "rest"),
+    ],
+)
+def test_the_task_is_the_one_that_the_protocol_names(protocol, task):
+    assert entities.task_label(protocol) == task

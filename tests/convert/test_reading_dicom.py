@@ -179,7 +179,13 @@ def test_a_zero_tail_marks_a_file_that_is_not_filled_yet() -> None:
     assert dicom.zero_tail(dicom.read(scan.dicom(unfilled, 0), "a", 0.0))
 
 
-@pytest.mark.parametrize("name", ["siemens_xa30_enhanced", "ge_mr750_epirt", "siemens_mosaic_ve11_rtcloud"])
+def test_a_slice_that_is_all_zero_is_a_slice(real_data: Path) -> None:
+    (instance,) = instances(sorted((real_data / "ge_mr750_epirt" / "dicom").iterdir())[:1])
+    instance.dataset.PixelData = bytes(len(instance.dataset.PixelData))
+    assert not dicom.zero_tail(instance)
+
+
+@pytest.mark.parametrize("name", ["siemens_xa30_enhanced", "siemens_mosaic_ve11_rtcloud"])
 def test_real_images_have_no_zero_tail(real_data: Path, name: str) -> None:
     (instance,) = instances(sorted((real_data / name / "dicom").iterdir())[:1])
     assert not dicom.zero_tail(instance)

@@ -17,7 +17,7 @@ def test_volumes_come_out_as_they_went_in() -> None:
         np.testing.assert_array_equal(volume.data, voxels_of(volume.index))
         np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-6)  # decimal text in the header, float32 in the file
         assert volume.repetition_time == TR
-    assert scanner.items[-1] == RunEnd({"subject": "01", "task": "functasknf", "run": "01"}, 3)
+    assert scanner.items[-1] == RunEnd({"subject": "01", "task": "nf", "run": "01"}, 3)
 
 
 def test_entities_that_the_user_gave_stand() -> None:
@@ -61,7 +61,7 @@ def test_a_volume_that_does_not_come_is_given_up(caplog: pytest.LogCaptureFixtur
     scanner = Scanner().send(image(scan, 0), image(scan, 2), image(scan, 3)).wait(1.0)
     assert scanner.indices == [0, 2, 3]
     assert scanner.assembler.wake is None
-    assert caplog.messages == ["volume 1 of sub-01_task-functasknf_run-01 did not come"]
+    assert caplog.messages == ["volume 1 of sub-01_task-nf_run-01 did not come"]
     scanner.finish()
     assert (scanner.ends[0].count, scanner.ends[0].missing) == (3, (1,))
 
@@ -70,7 +70,7 @@ def test_a_volume_that_comes_after_its_place_was_given_up_is_kept_out(caplog: py
     scan = mosaics()
     scanner = Scanner().send(image(scan, 0), image(scan, 2)).wait(1.0).send(image(scan, 1)).finish()
     assert scanner.indices == [0, 2]
-    assert "7-1.dcm: volume 1 of sub-01_task-functasknf_run-01 came too late and is kept out" in caplog.messages
+    assert "7-1.dcm: volume 1 of sub-01_task-nf_run-01 came too late and is kept out" in caplog.messages
 
 
 def test_what_is_missing_at_the_start_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
@@ -78,7 +78,7 @@ def test_what_is_missing_at_the_start_is_said_too(caplog: pytest.LogCaptureFixtu
     scanner = Scanner().send(image(scan, 3)).wait(1.0).send(image(scan, 4)).finish()
     assert scanner.indices == [3, 4]
     assert scanner.ends[0].missing == (0, 1, 2)
-    assert "volumes 0 to 2 of sub-01_task-functasknf_run-01 did not come" in caplog.messages
+    assert "volumes 0 to 2 of sub-01_task-nf_run-01 did not come" in caplog.messages
 
 
 def test_the_same_image_is_taken_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -114,7 +114,7 @@ def test_a_volume_that_is_not_like_the_others_is_refused_and_the_run_goes_on(
     scanner = Scanner().send(image(scan, 0), image(changed, 1), image(scan, 2)).finish()
     assert scanner.indices == [0, 2]
     assert scanner.ends[0].missing == (1,)
-    assert any("volume 1 of sub-01_task-functasknf_run-01 refused" in text and said in text for text in caplog.messages)
+    assert any("volume 1 of sub-01_task-nf_run-01 refused" in text and said in text for text in caplog.messages)
 
 
 def test_a_series_ends_when_it_is_quiet_and_another_has_begun() -> None:
