@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -66,12 +68,25 @@ def run(order: Order, request: sources.Request) -> Progress:
             on_end=reports.write if reports else lambda entities: None,
         )
         request = replace(request, stop=stop, on_mode=console.watching(request.source))
+        _be_quick()
         with console.live(progress):
             session.run(Inbox(_items(order, request, archive, events, progress, stop)))
         if reports:
             reports.close()
     _say(progress, order, reports)
     return progress
+
+
+def _be_quick() -> None:
+    """Set the interpreter up for a loop of short waits: 99th percentile of the latency 3.6 instead of 4.7 ms (make bench).
+
+    What is loaded so far is never garbage: collecting it again and again costs milliseconds in the middle of a volume. And a
+    thread that has something to send should not wait for the 5 ms that another may hold the interpreter.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    sys.setswitchinterval(0.0005)
 
 
 def _host(order: Order, experiment: recipe.Recipe) -> Callable[[IsOverdue, Recall], Host]:
