@@ -7,13 +7,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from journeys.validity import errors
 
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
@@ -21,20 +21,6 @@ from rtbids.replay.phantom import Phantom
 PHANTOM = Phantom(shape=(32, 32, 9), voxel=(6.0, 6.0, 12.0), repetition_time=0.5, volumes=200, block=4)
 MOMENTS = 20
 SCRIPT = "def feedback(volume, run):\n    return float(volume.data.mean())\n"
-
-
-def errors(root: Path) -> list[str]:
-    """Return what the official validator calls an error in the data set and in its derivative."""
-    validator = Path(sys.executable).with_name("bids-validator-deno")
-    if not validator.exists():
-        pytest.skip("the BIDS validator is not installed: pip install bids-validator-deno")
-    found = []
-    for place in (root, root / "derivatives" / "rtbids"):
-        if (place / "dataset_description.json").exists():
-            out = subprocess.run([validator, place, "--format", "json"], capture_output=True, check=False).stdout
-            issues = json.loads(out)["issues"]["issues"]
-            found += [f"{issue['code']} {issue.get('location')}" for issue in issues if issue["severity"] == "error"]
-    return found
 
 
 @pytest.fixture(scope="module")

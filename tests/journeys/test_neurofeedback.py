@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import lzma
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from journeys.validity import errors
 from scipy import stats
 
 TR = 1.97
@@ -82,6 +84,23 @@ def test_the_dropped_run_gives_its_lines_its_effect_and_its_voxels(dropped, reco
     rows = [line.split("\t") for line in (whole / "nf_run_volumes.tsv").read_text().splitlines() if line[:1].isdigit()]
     hashes = [hashlib.sha256(voxels[..., n].tobytes(order="F")).hexdigest() for n in range(155)]
     assert hashes == [row[1] for row in rows]
+
+
+def test_replaying_the_archived_run_gives_the_live_values_bit_for_bit(dropped, recorded, script, start, call, tmp_path):
+    lines, study = dropped
+    whole, _ = recorded
+    assert errors(study) == []
+    live = {line["volume"]: line["value"] for line in lines if line["status"] == "ok"}
+    masks = [f"--set=rois.{side}={whole / name}" for side, name in (("left", "lROI_1.nii"), ("right", "rROI_2.nii"))]
+    stream = call("replay", study, "--speed", "max").out
+    through_a_pipe = call("run", script(SCRIPT), "-", *masks, stdin=stream)
+    os.mkfifo(tmp_path / "volumes", 0o600)
+    replay = start("replay", study, "--speed", "max", "--to", tmp_path / "volumes")
+    through_a_named_pipe = call("run", script(SCRIPT), tmp_path / "volumes", *masks)
+    assert replay.wait(30) == 0
+    for outcome in (through_a_pipe, through_a_named_pipe):
+        assert outcome.code == 0, outcome.err
+        assert {line["volume"]: line["value"] for line in outcome.lines if line["status"] == "ok"} == live
 
 
 def test_the_samples_percent_signal_change_has_the_same_sign(recorded, call, tmp_path):
