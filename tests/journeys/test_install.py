@@ -28,18 +28,8 @@ def python(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_a_sample_goes_by_its_name(installed, small):
-    done = python(
-        installed,
-        "-m",
-        "rtbids",
-        "run",
-        "roi_feedback",
-        small.root,
-        "--speed",
-        "max",
-        "--set",
-        f"rois.target={small.mask_file}",
-    )
+    mask = f"rois.target={small.mask_file}"
+    done = python(installed, "-m", "rtbids", "run", "roi_feedback", small.root, "--speed", "max", "--set", mask)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 30
     assert python(installed, "-c", "import rtbids; print(rtbids.__file__)").stdout.startswith(str(installed))
