@@ -1,7 +1,7 @@
 """``make bench``: what the loop costs, beside the usual way of doing the same, in one run.
 
-A measurement is not a test: nothing here fails for being slow. Times are wall times of this machine as it is now; the ratios are
-the sound part. Name some measurements to run only these: ``python bench latency append``.
+A measurement is not a test: nothing here fails for being slow. Times are wall times of this machine as it is now; the ratios
+are the sound part. Name some measurements to run only these: ``python bench latency append``.
 """
 
 from __future__ import annotations

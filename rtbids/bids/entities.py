@@ -48,7 +48,7 @@ def clean_label(text: str) -> str:
 
 
 def task_label(protocol: str) -> str:
-    """Return the task that a protocol's name tells: ``nf`` of ``func_task-nf_run-1``, else its letters and digits, else ``rest``."""
+    """Return the task in a protocol's name: ``nf`` of ``func_task-nf_run-1``, else its letters and digits, else ``rest``."""
     named = re.search(r"(?:^|[_ ])task-([A-Za-z0-9]+)", protocol)
     return named[1] if named else clean_label(protocol) or "rest"
 

@@ -71,8 +71,8 @@ def _image(content: memoryview, name: str) -> Dataset:
 def zero_tail(instance: Instance) -> bool:
     """Say whether the last slice is all zero: the mark of a file that was given its full length and is not yet filled.
 
-    The last slice of a mosaic is its last used tile; of a multi-frame image the last frame. A file of one slice tells nothing: a
-    slice outside the head may be zero, and so small a file is written at once.
+    The last slice of a mosaic is its last used tile; of a multi-frame image the last frame. A file of one slice tells nothing:
+    a slice outside the head may be zero, and so small a file is written at once.
     """
     images = pixels.stored(instance.dataset)
     count = mosaic.slice_count(instance.dataset) if mosaic.is_mosaic(instance.dataset) else None
