@@ -28,7 +28,9 @@ class AlternateType(click.ParamType[str | float]):
 @click.command(name="run", short_help="Run an experiment on a stream of volumes and send feedback.")
 @click.argument("experiment")
 @click.argument("source", default="-")
-@click.option("--bids-dir", type=click.Path(path_type=Path), metavar="DIR", help="Grow this BIDS data set.")
+@click.option(
+    "--bids-dir", type=click.Path(path_type=Path), metavar="DIR", help="Grow this BIDS data set; made where there is none."
+)
 @click.option(
     "--feedback",
     "destinations",
@@ -37,19 +39,39 @@ class AlternateType(click.ParamType[str | float]):
     help="Where feedback goes: -, a file (.tsv gives TSV, anything else JSON lines) or a named pipe. Repeatable.",
 )
 @click.option(
-    "--deadline", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds after a volume's last byte; one TR."
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Feedback is due S seconds after a volume's last byte; by default one TR.",
 )
 @click.option(
-    "--alternate", type=AlternateType(), metavar="last|none|NUMBER", help="What goes out when an answer is not there."
+    "--alternate",
+    type=AlternateType(),
+    metavar="last|none|NUMBER",
+    help="What is sent where the script's answer is not there in time; by default the last value.",
 )
-@click.option("--backlog", type=click.Choice(["skip", "all"]), help="Which volumes a script that was slow is asked about.")
+@click.option(
+    "--backlog",
+    type=click.Choice(["skip", "all"]),
+    help="Whether a script that was slow is still asked about volumes that are overdue (all) or not (skip, the default).",
+)
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="An events.tsv, in place of the run's own.")
-@click.option("--speed", type=options.SpeedType(), default=1.0, metavar="N|max", help="Of a data set that is replayed; 1.")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, or e.g. rois.NAME. Repeatable."
+    "--speed", type=options.SpeedType(), default=1.0, metavar="N|max", help="Pace of a replayed data set; by default 1."
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one of the script's settings, or another key of its config, such as rois.target=mask.nii. Repeatable.",
 )
 @click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
-@click.option("--fill-gaps", type=click.Choice(["previous", "zero"]), help="What stands for a missing volume; nothing.")
+@click.option(
+    "--fill-gaps",
+    type=click.Choice(["previous", "zero"]),
+    help="What stands in the 4-D file for a volume that never came; by default nothing.",
+)
 @click.option("--overwrite", is_flag=True, help="Let --run N replace a run that is there.")
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
 @options.entity_options

@@ -17,7 +17,8 @@ from rtbids.cli import archiving, console, sources
 from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing
-from rtbids.pipeline import Inbox, Wakeup, first_volumes, pipe, with_events
+from rtbids.pipeline import Inbox, first_volumes, pipe, with_events
+from rtbids.replay.pacing import paced
 from rtbids.run import feedback, recipe
 from rtbids.run.host import ExperimentHere, ExperimentProcess, Host, IsOverdue, Recall
 from rtbids.run.progress import Progress
@@ -70,7 +71,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         request = replace(request, stop=stop, on_mode=console.watching(request.source))
         _be_quick()
         with console.live(progress):
-            session.run(Inbox(_items(order, request, archive, events, progress, stop)))
+            session.run(Inbox(_items(order, request, archive, events)))
         if reports:
             reports.close()
     _say(progress, order, reports)
@@ -95,18 +96,13 @@ def _host(order: Order, experiment: recipe.Recipe) -> Callable[[IsOverdue, Recal
     return lambda is_overdue, recall: ExperimentProcess(experiment, is_overdue, recall)
 
 
-def _items(
-    order: Order,
-    request: sources.Request,
-    archive: Archive | None,
-    events: str | None,
-    progress: Progress,
-    stop: Wakeup,
-) -> Iterator[Item]:
+def _items(order: Order, request: sources.Request, archive: Archive | None, events: str | None) -> Iterator[Item]:
     if archive is not None:
         request = replace(request, number=sources.numbering(request.entities.get("run"), archive.number))
     explicit = "run" in request.entities and sources.kind(request.source) != "bids"
     stages: list[Callable[[Iterator[Item]], Iterator[Item]]] = [lambda items: first_volumes(items, order.volumes)]
+    if sources.is_recorded(request.source):
+        stages.append(lambda items: paced(items, None))
     if events is not None:
         override = order.events is not None
         stages.append(lambda items: with_events(items, events, override=override))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rtbids.bids import dataset
 from rtbids.clock import CLOCK
@@ -176,17 +178,29 @@ def _replayed(request: Request) -> Iterator[Item]:
 
 
 def _streamed(request: Request) -> Iterator[Item]:
-    """Read a stream of either sort: BIDS-I, which begins with the data set's description, or DICOM files."""
+    """Open a stream now, so that its writer can go on, and read it when its items are asked for: nothing may come for long."""
     name = "standard input" if request.source == endpoints.STANDARD else request.source
-    file = endpoints.open_source(request.source, request.open_timeout)
+    return _decoded(endpoints.open_source(request.source, request.open_timeout), name, request)
+
+
+def _decoded(file: BinaryIO, name: str, request: Request) -> Iterator[Item]:
+    """Read a stream of either sort: BIDS-I, which begins with the data set's description, or DICOM files."""
     members = wire.members(file, name)
     first = next(members, None)
     if first is None:
         raise BadData(f"{name}: the stream is empty")
     whole = itertools.chain([first], members)
     if first.name.endswith(".json"):
-        return _renamed(bidsi.decode(whole, name), request.entities)
-    return _converted(_read(whole, request.faults), request)
+        yield from _renamed(bidsi.decode(whole, name), request.entities)
+    else:
+        yield from _converted(_read(whole, request.faults), request)
+
+
+def is_recorded(source: str) -> bool:
+    """Say whether a stream is a file: its volumes came long ago, and it waits for whoever reads it."""
+    if source == endpoints.STANDARD:
+        return stat.S_ISREG(os.fstat(0).st_mode)
+    return kind(source) == "stream" and Path(source).is_file()
 
 
 def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instance]:
