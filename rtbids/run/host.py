@@ -107,6 +107,11 @@ class Host(Protocol):
         """Since when the script has been at what it does now."""
         ...
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether what it does now is being imported."""
+        ...
+
 
 class ExperimentProcess:
     """An experiment in a process of its own.
@@ -132,6 +137,7 @@ class ExperimentProcess:
         self._given: dict[tuple[tuple[str, str], ...], list[Past]] = {}
         self._unsaid: deque[Message] = deque()
         self._busy: _Busy | None = None
+        self._again = False  # whether it was ended and started again
         self._start()
         self._wait_until_loaded()
 
@@ -143,6 +149,10 @@ class ExperimentProcess:
     def silent_since(self) -> float | None:
         """Since when the script has been at what it does now (POSIX seconds); None where it is free."""
         return self._busy.since if self._busy else None
+
+    @property
+    def is_loading(self) -> bool:
+        return self._busy is not None and self._busy.loading
 
     def fileno(self) -> int:
         return self._channel.fileno()
@@ -165,12 +175,14 @@ class ExperimentProcess:
         replies: list[Reply] = []
         while (message := self._channel.receive(wait=False)) is not None:
             replies += self._reply(message)
-        self._hand_on()
+        if not any(isinstance(reply, Gone) for reply in replies):
+            self._hand_on()
         return replies
 
     def restart(self, why: str) -> list[Reply]:
         """End the process where it still runs and start it again; its analysis is given what it had seen, then what waits."""
         given_up = self._given_up(why)
+        self._again = True
         self._end_process()
         self._said.clear()
         self._waiting.extendleft(reversed([item for given in self._given.values() for item in given]))
@@ -255,8 +267,8 @@ class ExperimentProcess:
         if self._said.get(key) is not volume.metadata:
             self._said[key] = volume.metadata
             message |= {"metadata": dict(volume.metadata), "events": volume.events}
-        if ask:
-            self._busy = _Busy(self._clock.now(), volume.entities, volume.index)
+        # Asked or not: volumes that were sent ahead of the analysis would fill the channel, and we would wait for it.
+        self._busy = _Busy(self._clock.now(), volume.entities, volume.index)
         descriptor = share(volume)
         self._say(message, descriptor)
         os.close(descriptor)
@@ -272,9 +284,11 @@ class ExperimentProcess:
             case "ready":
                 self._busy = None
                 return []
+            case "analysed":
+                self._busy = None
+                return []
             case "answer" | "failed":
-                if busy is not None and busy.volume == message["volume"]:
-                    self._busy = None
+                self._busy = None
                 fields = {key: message.get(key) for key in ("value", "analysed", "answered", "error")}
                 return [Answer(entities, message["volume"], **fields)]
             case "alternate":
@@ -285,7 +299,10 @@ class ExperimentProcess:
             case "fault" if message["during"] == "end" and busy is not None:
                 self._busy = None
                 return [Ended(busy.entities, message["error"])]
-        raise fault(message)
+        if not self._again:
+            raise fault(message)
+        why = message["error"]  # it could be begun before: the run goes on, and it may yet be begun again
+        return [*self._given_up(why), Gone(why)]
 
     def _given_up(self, why: str) -> list[Reply]:
         """Return what stands in for the answer that will never come."""
@@ -321,6 +338,10 @@ class ExperimentHere:
     @property
     def silent_since(self) -> float | None:
         return None  # it is never left alone: who has a breakpoint may take his time
+
+    @property
+    def is_loading(self) -> bool:
+        return False
 
     def restart(self, why: str) -> list[Reply]:
         raise ExperimentFault("an experiment in the run's own process cannot be started again")

@@ -25,7 +25,7 @@ from rtbids.run import feedback
 from rtbids.run.deadlines import Deadlines, Line
 from rtbids.run.experiment import Sent
 from rtbids.run.feedback import Destination
-from rtbids.run.host import Alternate, Answer, Ended, Gone, Host, IsOverdue, Recall, Reply
+from rtbids.run.host import LOADING, Alternate, Answer, Ended, Gone, Host, IsOverdue, Recall, Reply
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
 from rtbids.run.record import Record
@@ -36,7 +36,7 @@ PATIENCE = 10  # deadlines that a script may be silent before it is started agai
 SILENCE = 600.0  # seconds, where the source waits and nobody said how long a volume may take
 MOST_WAITING = 32  # volumes that wait for the script or the disk before the source is held
 GRACE = 1.0  # seconds that a source may take to end after a signal
-LAST_WORDS = 5.0  # seconds that `end(run)` may take when the command ends
+LAST_WORDS = 5.0  # seconds that `end(run)` may take
 MOST_RESTARTS = 3  # in a row without an answer
 logger = logging.getLogger("rtbids")
 
@@ -63,7 +63,7 @@ class _RunState:
     record: Record | None
     growing: Any
     deadline: float | None
-    seen: list[int] = field(default_factory=list)
+    latest: int = -1
     times: dict[int, dict[str, float]] = field(default_factory=dict)
     held: list[tuple[Answer, float]] = field(default_factory=list)
     end: RunEnd | None = None
@@ -99,6 +99,7 @@ class Session:
         self._recorder = Recorder()
         self._restarts = 0
         self._stopped_at: float | None = None
+        self._over = False
         self._broken: RtbidsError | None = None
         self._host: Host | None = make_host(self._is_overdue, self._recall)
 
@@ -116,10 +117,9 @@ class Session:
                 raise error
 
     def _loop(self, inbox: Inbox[Item]) -> None:
-        over = False
-        while not over:
+        while not self._over:
             self._wait([inbox] if self._has_room() else [])
-            over = self._take(inbox) or self._recorder.error is not None or self._is_out_of_time()
+            self._over = self._take(inbox) or self._recorder.error is not None or self._is_out_of_time()
         for state in list(self._runs.values()):
             state.ending = True
             self._advance(state)
@@ -184,8 +184,8 @@ class Session:
     def _volume(self, volume: Volume) -> None:
         key = run_key(volume.entities)
         state = self._runs.get(key)
-        if state is not None and volume.index <= state.seen[-1]:
-            logger.warning("%s: volume %d came after volume %d and is left out", state.name, volume.index, state.seen[-1])
+        if state is not None and volume.index <= state.latest:
+            logger.warning("%s: volume %d came after volume %d and is left out", state.name, volume.index, state.latest)
             return
         begins = state is None
         if state is None:
@@ -193,10 +193,10 @@ class Session:
         state.deadline = self._deadline(volume)
         now = self._clock.now()
         received = volume.times.get("received", now)
-        for index in range(state.seen[-1] + 1 if state.seen else 0, volume.index):
+        for index in range(state.latest + 1, volume.index):
             self._send(state, state.deadlines.missing(index, now))
             self._progress.missing += 1
-        state.seen.append(volume.index)
+        state.latest = volume.index
         state.times[volume.index] = dict(volume.times)
         state.deadlines.arrived(volume.index, received, state.deadline)
         self._progress.volumes += 1
@@ -290,7 +290,7 @@ class Session:
         state = self._runs.get(run_key(end.entities))
         if state is not None:
             now = self._clock.now()
-            for index in [index for index in end.missing if index > state.seen[-1]]:
+            for index in [index for index in end.missing if index > state.latest]:
                 self._send(state, state.deadlines.missing(index, now))
                 self._progress.missing += 1
             state.end = end
@@ -315,7 +315,7 @@ class Session:
 
     def _next_moment(self) -> float | None:
         moments = [state.deadlines.next_due for state in self._runs.values()]
-        if self._stopped_at is not None:
+        if self._stopped_at is not None and not self._over:
             moments.append(self._stopped_at + GRACE)
         if self._host is not None and self._host.silent_since is not None:
             moments.append(self._host.silent_since + self._patience())
@@ -323,6 +323,8 @@ class Session:
 
     def _patience(self) -> float:
         """Return how long the script may be silent, in seconds."""
+        if self._host is not None and self._host.is_loading:
+            return LOADING
         if any(state.ended for state in self._runs.values()):
             return LAST_WORDS
         deadlines = [state.deadline for state in self._runs.values() if state.deadline is not None]
@@ -339,7 +341,7 @@ class Session:
         host = self._host
         assert host is not None
         self._restarts += 1
-        if self._restarts > MOST_RESTARTS or all(state.ended for state in self._runs.values()):
+        if self._restarts > MOST_RESTARTS or (self._over and all(state.ended for state in self._runs.values())):
             logger.warning("%s: %s; its feedback is alternates from here on", self._recipe.name, why)
             self._host = None
             host.close()

@@ -80,9 +80,9 @@ class Worker:
         try:
             self._loaded.analyse(volume)
             answer["analysed"] = self._clock.now()
-            if not message["ask"]:
-                return
-            answer |= {"say": "answer", "value": self._loaded.feedback(volume), "answered": self._clock.now()}
+            answer["say"] = "analysed"
+            if message["ask"]:
+                answer |= {"say": "answer", "value": self._loaded.feedback(volume), "answered": self._clock.now()}
         except RtbidsError as error:
             answer |= {"say": "failed", "error": str(error)}
         self._channel.send(answer)

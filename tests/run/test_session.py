@@ -1,0 +1,165 @@
+"""A run with a real experiment's process: what a crash or a slow start of the script costs, and what it does not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtbids.clock import CLOCK
+from rtbids.pipeline import Inbox, Wakeup
+from rtbids.run import recipe
+from rtbids.run.host import ExperimentProcess
+from rtbids.run.progress import Progress
+from rtbids.run.session import Plan, Session
+from rtbids.volume import Item, RunEnd, Volume, volume_of
+
+FAR = 100.0  # seconds: a due time that no test lives to see
+
+
+class Lines:
+    """A destination that keeps the lines."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, object]] = []
+
+    def send(self, row: dict[str, object]) -> None:
+        self.rows.append(row)
+
+    def close(self) -> None:
+        pass
+
+
+class Restarts(logging.Handler):
+    """Notes when the session speaks of a script that ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoken = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "started again" in record.getMessage() or "from here on" in record.getMessage():
+            self.spoken.set()
+
+
+@pytest.fixture
+def restarts() -> Iterator[Restarts]:
+    handler = Restarts()
+    logger = logging.getLogger("rtbids")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+def volume(index: int, run: str = "01", received: float | None = None) -> Volume:
+    voxels = np.full((4, 3, 2), index, np.int16)
+    entities = {"subject": "01", "task": "nf", "run": run}
+    metadata = {"RepetitionTime": 1.0, "TaskName": "nf"}
+    return volume_of(voxels, np.eye(4), entities, metadata, index, times={"received": received or CLOCK.now()})
+
+
+def lines(script: str, folder: Path, items: Iterator[Item], plan: Plan) -> list[dict[str, object]]:
+    """Run `script` on `items` and return what left."""
+    (folder / "experiment.py").write_text(script)
+    kept = Lines()
+    read = recipe.read(str(folder))
+    session = Session(
+        read,
+        lambda is_overdue, recall: ExperimentProcess(read, is_overdue, recall),
+        None,
+        [kept],  # type: ignore[list-item]
+        plan=plan,
+        clock=CLOCK,
+        stop=Wakeup(),
+        progress=Progress(),
+    )
+    session.run(Inbox(items))
+    return kept.rows
+
+
+def test_a_script_that_dies_between_two_runs_is_there_for_the_second(tmp_path, restarts):
+    def items() -> Iterator[Item]:
+        for run in ("01", "02"):
+            yield volume(0, run)
+            yield RunEnd({"subject": "01", "task": "nf", "run": run}, 1)
+            assert restarts.spoken.wait(30)
+
+    dies = "import os\n\ndef feedback(volume, run):\n    return 7\n\ndef end(run):\n    os._exit(3)\n"
+    assert [row["status"] for row in lines(dies, tmp_path, items(), Plan(deadline=FAR))] == ["ok", "ok"]
+
+
+def test_a_script_that_takes_longer_to_load_than_to_answer_is_left_to_load(tmp_path):
+    # A deadline of 50 ms makes a script silent after half a second; the second time it takes twice as long to load.
+    slow = f"""
+import os, time
+from pathlib import Path
+
+MARK = Path({str(tmp_path / "mark")!r})
+if MARK.exists():
+    time.sleep(1)
+
+def feedback(volume, run):
+    if volume.index == 1:
+        MARK.touch()
+        os._exit(3)
+    return volume.index
+"""
+    volumes = [volume(0, received=CLOCK.now() + FAR), volume(1), volume(2, received=CLOCK.now() + FAR)]
+    rows = lines(slow, tmp_path, iter(volumes), Plan(deadline=0.05))
+    assert [(row["volume"], row["status"]) for row in rows] == [(0, "ok"), (1, "alternate"), (2, "ok")]
+
+
+def test_a_script_that_cannot_begin_again_costs_the_feedback_and_not_the_run(tmp_path, caplog):
+    broken = f"""
+import os
+from pathlib import Path
+
+MARK = Path({str(tmp_path / "mark")!r})
+
+def start(run):
+    if MARK.exists():
+        raise ValueError("no second time")
+
+def feedback(volume, run):
+    if volume.index == 1:
+        MARK.touch()
+        os._exit(3)
+    return volume.index
+"""
+    rows = lines(broken, tmp_path, (volume(index) for index in range(4)), Plan(deadline=FAR))
+    assert [(row["volume"], row["status"]) for row in rows] == [(0, "ok"), (1, "alternate"), (2, "alternate"), (3, "alternate")]
+    assert "no second time" in caplog.text
+
+
+def test_a_script_that_hangs_over_what_it_had_seen_does_not_hold_up_the_run(tmp_path):
+    hang = f"""
+import time
+from pathlib import Path
+
+MARK = Path({str(tmp_path / "mark")!r})
+
+def start(run):
+    MARK.exists() and time.sleep(1000)
+
+def feedback(volume, run):
+    return volume.index
+"""
+    (tmp_path / "experiment.py").write_text(hang)
+    most = 600  # more than the channel holds
+    host = ExperimentProcess(recipe.read(str(tmp_path)), lambda entities, index: False, lambda entities, index: volume(index))
+    try:
+        for index in range(most):
+            host.offer(volume(index))
+            while host.silent_since is not None:
+                host.replies()
+        (tmp_path / "mark").touch()
+        host.restart("for the test")
+        host.replies()  # that it has loaded; with which it is given what it had seen
+        assert host.silent_since is not None
+        assert host.backlog == most - 1
+    finally:
+        host.close()
