@@ -179,15 +179,15 @@ def checked(value: object) -> Value:
 
 
 def _plain(value: object) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         raise ExperimentFault(f"feedback is a finite number, found {value}")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     raise ExperimentFault(f"feedback is a number, a dict or None, found {type(value).__name__}")
 

@@ -12,8 +12,10 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from rtbids.archive.tables import cell
 from rtbids.errors import RtbidsError, StreamBroken, UsageFault, cannot_write
 from rtbids.run.deadlines import Line
 from rtbids.stream import endpoints, fifo
@@ -37,15 +39,6 @@ def as_tsv(row: dict[str, object]) -> str:
     return "\t".join(cell(value) for value in row.values()) + "\n"
 
 
-def cell(value: object) -> str:
-    """Return a value as a TSV has it: null as n/a, an object as compact JSON."""
-    if value is None:
-        return "n/a"
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
 class Destination:
     """One place that feedback goes to; `live` ones get no late lines."""
 
@@ -55,7 +48,7 @@ class Destination:
         self._form = form
         self._descriptor = descriptor
         self._lines: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
-        self._dropped = 0
+        self._handed = self._written = 0
         self._broken = False
         self._thread = threading.Thread(target=self._write_all, name=f"feedback to {name}", daemon=True)
         self._thread.start()
@@ -72,31 +65,31 @@ class Destination:
 
     def close(self, timeout: float = 2.0) -> None:
         """Wait for what is queued, `timeout` seconds at the most, and close."""
-        try:
+        with suppress(queue.Full):
             self._lines.put(None, timeout=timeout)
             self._thread.join(timeout)
-        except queue.Full:
-            pass
-        if self._dropped or self._thread.is_alive():
-            logger.warning("feedback to %s: its reader was too slow, %d lines were left out", self.name, self._dropped)
+        left = self._handed - self._written
+        if left and not self._broken:
+            logger.warning("feedback to %s: its reader was too slow, %d lines were left out", self.name, left)
 
     def _put(self, text: str) -> None:
         if self._broken:
             return
-        try:
+        self._handed += 1
+        with suppress(queue.Full):  # what was not written is counted at the end
             self._lines.put_nowait(text)
-        except queue.Full:
-            self._dropped += 1
 
     def _write_all(self) -> None:
-        while (text := self._lines.get()) is not None:
-            try:
+        try:
+            while (text := self._lines.get()) is not None:
                 os.write(self._descriptor, text.encode())
-            except OSError as error:
-                self._broken = True
-                why = "its reader has gone" if isinstance(error, BrokenPipeError) else (error.strerror or str(error))
-                logger.warning("feedback to %s ends here: %s; the run goes on", self.name, why)
-                return
+                self._written += 1
+        except OSError as error:
+            self._broken = True
+            why = "its reader has gone" if isinstance(error, BrokenPipeError) else (error.strerror or str(error))
+            logger.warning("feedback to %s ends here: %s; the run goes on", self.name, why)
+        finally:
+            os.close(self._descriptor)
 
 
 def open_destination(endpoint: str, timeout: float = fifo.OPEN_TIMEOUT) -> Destination:
