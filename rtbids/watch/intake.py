@@ -111,7 +111,7 @@ class Intake:
         if folder in self._refused or (isinstance(error, FileNotFoundError) and folder != self._folder):
             return
         self._refused[folder] = None
-        name = "the watched folder itself" if folder == self._folder else self._name(folder)
+        name = "the watched folder itself" if folder == self._folder else "a folder in it"
         self._faults.note(Fault.UNREADABLE, folder, f"{name}: cannot be listed ({error.strerror or error})")
 
     @property
@@ -143,7 +143,8 @@ class Intake:
         return instance
 
     def _name(self, path: str) -> str:
-        return os.path.relpath(path, self._folder)
+        """Return what a message may say: scanners name folders by patient and date, so they stay out."""
+        return os.path.basename(path)
 
     def _wait(self, path: str, look: Look | None, fault: Fault, text: str) -> None:
         if path in self._waiting and self._waiting[path].look == look:

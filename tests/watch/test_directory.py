@@ -184,12 +184,23 @@ def test_a_subfolder_that_appears_is_watched_and_what_is_in_it_taken_in_order(
     (folder / "study" / "deeper").mkdir()
     (folder / "study" / "deeper" / "6.dcm").write_bytes(RUN[5])
     assert intake.came(6)[-1] == 6
-    assert intake.instances[-1].name == "study/deeper/6.dcm"
+    assert intake.instances[-1].name == "6.dcm"  # folders may be named by patient and date
 
 
 def tmp_path_with(tmp_path: Path, name: str) -> Path:
     (tmp_path / name).mkdir(parents=True)
     return tmp_path / name
+
+
+def test_what_is_said_of_a_file_leaves_out_its_folder_which_may_name_a_patient(folder: Path) -> None:
+    place = folder / "20240101.DOE_JANE"
+    place.mkdir(parents=True)
+    (place / "1.dcm").write_bytes(RUN[0])
+    (place / "2.dcm").write_bytes(b"not an image")
+    faults: list[str] = []
+    (only,) = instances(folder, wait=False, faults=faults)
+    assert only.name == "1.dcm"
+    assert faults == ["2.dcm: not a DICOM file"]
 
 
 def test_a_folder_that_is_renamed_is_followed_and_nothing_taken_twice(watch: Callable[..., Intake], folder: Path) -> None:
@@ -200,7 +211,7 @@ def test_a_folder_that_is_renamed_is_followed_and_nothing_taken_twice(watch: Cal
     (folder / "before").rename(folder / "after")
     (folder / "after" / "2.dcm").write_bytes(RUN[1])
     assert intake.came(2) == [1, 2]
-    assert intake.instances[1].name == "after/2.dcm"
+    assert intake.instances[1].name == "2.dcm"
     intake.stop()
     assert intake.faults == []
 
