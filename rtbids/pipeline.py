@@ -71,6 +71,10 @@ class Wakeup:
         os.set_blocking(self._write, False)
         self._set = False
 
+    def __del__(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
+
     def fileno(self) -> int:
         return self._read
 

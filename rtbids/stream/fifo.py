@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from rtbids.errors import CannotWrite, StreamBroken
+from rtbids.errors import CannotWrite, InputMissing, StreamBroken
 
 OPEN_TIMEOUT = 10.0
 BUFFER = 1 << 20
@@ -56,10 +56,20 @@ def open_writer(path: Path, timeout: float = OPEN_TIMEOUT) -> BinaryIO:
 def open_reader(path: Path, timeout: float = OPEN_TIMEOUT) -> BinaryIO:
     """Open a named pipe to read from, waiting `timeout` seconds for its writer; StreamBroken where none comes."""
     opened: list[int] = []
+    failed: list[OSError] = []
+
+    def wait() -> None:
+        try:
+            opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            failed.append(error)
+
     # A plain open returns when a writer has opened too; the non-blocking form cannot tell a silent writer from none.
-    opening = threading.Thread(target=lambda: opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC)), daemon=True)
+    opening = threading.Thread(target=wait, name="opening", daemon=True)
     opening.start()
     opening.join(timeout)
+    if failed:
+        raise InputMissing(f"{path}: cannot be read ({failed[0].strerror})")
     if not opened:
         raise StreamBroken(f"nobody writes {path}: waited {timeout:g} s for a writer", "start the writing side too")
     return cast(BinaryIO, os.fdopen(opened[0], "rb", buffering=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 from collections.abc import Iterator
@@ -197,3 +198,11 @@ def test_the_first_failure_is_the_one_that_is_told() -> None:
     inbox.fail(StreamBroken("second"))
     with pytest.raises(StreamBroken, match="first"):
         inbox.take()
+
+
+def test_a_wakeup_that_nobody_holds_gives_its_descriptors_back():
+    wakeup = Wakeup()
+    descriptor = wakeup.fileno()
+    del wakeup
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)

@@ -97,3 +97,8 @@ def test_a_source_that_is_not_there_is_named(tmp_path):
 )
 def test_the_scheme_of_an_endpoint(endpoint, scheme):
     assert endpoints.scheme(endpoint) == scheme
+
+
+def test_a_pipe_that_cannot_be_opened_is_said_at_once(tmp_path):
+    with pytest.raises(InputMissing, match="nothing_here: cannot be read"):
+        fifo.open_reader(tmp_path / "nothing_here", 10)
