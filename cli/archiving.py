@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,9 +12,12 @@ from typing import Literal
 from rtbids.archive.dataset import Archive, add
 from rtbids.bids import entities as bids_entities
 from rtbids.cli import console, sources
+from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox, first_volumes
 from rtbids.run import record, report, reports
 from rtbids.volume import Item
+
+logger = logging.getLogger("rtbids")
 
 
 @contextmanager
@@ -29,9 +33,12 @@ def opened(bids_dir: Path, fill_gaps: Literal["previous", "zero"] | None = None)
 def _complete(bids_dir: Path, name: str) -> None:
     """Write what a killed run had no time for: rows of its tables, and its report."""
     entities = bids_entities.parse(f"{name}_bold.nii")[0]
-    if record.complete(bids_dir, entities):
-        note = "The rtbids that recorded this run was killed; the run was finished later."
-        report.write(bids_dir, entities, reports.destination(bids_dir, entities), warnings=(note,))
+    note = "The rtbids that recorded this run was killed; the run was finished later."
+    try:
+        if record.complete(bids_dir, entities):
+            report.write(bids_dir, entities, reports.destination(bids_dir, entities), warnings=(note,))
+    except (RtbidsError, OSError, ValueError) as error:  # a report of the past is not worth a run of now
+        logger.warning("the tables or the report of %s could not be finished: %s", name, error)
 
 
 def convert(request: sources.Request, bids_dir: Path, volumes: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -131,3 +132,21 @@ def test_a_full_disk_ends_the_run_with_73_and_keeps_what_was_written(export, scr
         assert np.array_equal(kept, truth(range(kept.shape[3])))
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_report_that_cannot_be_finished_for_a_killed_run_holds_up_no_new_one(export, script, call, tmp_path):
+    study = tmp_path / "study"
+    assert call("run", script(SCRIPT), export, "--no-wait", "--bids-dir", study).code == 0
+    (packed,) = study.rglob("*_bold.nii.gz")
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))  # as a kill leaves it: claimed, not compressed
+    packed.unlink()
+    name = packed.name.removesuffix("_bold.nii.gz")
+    (study / ".rtbids" / "growing" / f"{name}.json").touch()
+    report = study / "derivatives" / "rtbids" / f"{name}_report.html"
+    report.unlink()
+    report.mkdir()
+    outcome = call("run", script(SCRIPT), export, "--no-wait", "--bids-dir", study)
+    assert outcome.code == 0, outcome.err
+    assert f"finished {name}" in outcome.err
+    assert f"the report of {name} could not be finished" in outcome.err
+    assert len(list(study.rglob("*_bold.nii.gz"))) == 2

@@ -15,6 +15,7 @@ import pytest
 
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
+from rtbids.stream import fifo
 
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 12.0), repetition_time=0.5, volumes=24, block=4)
 SCRIPT = "def feedback(volume, run):\n    return run.roi('target').percent_signal_change()\n"
@@ -80,6 +81,27 @@ def test_three_processes_give_what_one_gives(scanned, script, start, call, tmp_p
     for name in files[1]:
         if name.suffix in (".json", ".tsv") and "derivatives" not in name.parts and name.name != "dataset_description.json":
             assert (study / name).read_text() == (one / name).read_text(), name
+
+
+def test_a_pipe_is_open_before_anything_has_come_through_it(start, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    for pipe in (a, b):
+        os.mkfifo(pipe, 0o600)
+    start("convert", a, "--to", b)
+    with fifo.open_writer(a, 30), fifo.open_reader(b, 30):
+        pass  # the scanner may take its time: nobody has given up waiting for anybody
+
+
+def test_a_stream_kept_in_a_file_waits_for_the_script(scanned, script, start, call, tmp_path):
+    assert call("convert", scanned.folder, "--no-wait", "-o", tmp_path / "source").code == 0
+    kept = tmp_path / "kept.tar"
+    assert call("replay", tmp_path / "source", "--speed", 50, "--to", kept).code == 0
+    named = call("run", script(SCRIPT), kept, *scanned.extra, "--deadline", 0.001)
+    with kept.open("rb") as stream:
+        process = start("run", script(SCRIPT), "-", *scanned.extra, "--deadline", 0.001, stdin=stream)
+        out, _ = process.communicate(timeout=60)
+    for lines in (named.lines, [json.loads(line) for line in out.splitlines()]):
+        assert [line["status"] for line in lines] == ["ok"] * 24
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2], ids=["watch", "convert", "run"])
