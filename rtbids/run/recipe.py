@@ -76,6 +76,8 @@ def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
     for assignment in assignments:
         fields = _assign(fields, assignment)
     settings = config.read(Config, fields, where)
+    if settings.deadline is not None and not settings.deadline > 0:
+        raise UsageFault(f"{where}: deadline: expected seconds above 0, found {settings.deadline:g}")
     return Recipe(_name(script), script, _absolute(settings, script.parent), config_file)
 
 

@@ -141,10 +141,21 @@ def test_what_a_script_prints_does_not_get_into_the_feedback(small, script, call
         ("def start(run):\n    raise ValueError('no model')\n" + MEAN, "", 70, "no model (experiment.py, line 2)"),
         (MEAN, "rois: [1\n", 64, "config.yaml, line"),
         (MEAN, "deadlin: 1\n", 64, "'deadline'"),
+        (MEAN, "deadline: 0\n", 64, "above 0"),
         (MEAN, "settings:\n  gain: 2\n", 64, "Settings"),
         (MEAN, "rois:\n  target: nowhere.nii\n", 66, "nowhere.nii"),
     ],
-    ids=["syntax", "no feedback", "import", "start", "yaml", "unknown key", "settings without class", "mask missing"],
+    ids=[
+        "syntax",
+        "no feedback",
+        "import",
+        "start",
+        "yaml",
+        "unknown key",
+        "deadline",
+        "settings without class",
+        "mask missing",
+    ],
 )
 def test_an_experiment_that_cannot_be_begun_is_one_clear_line(small, script, call, text, config, code, words):
     outcome = call("run", script(text, config), small.root, "--speed", "max")
