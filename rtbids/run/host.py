@@ -205,7 +205,8 @@ class ExperimentProcess:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "rtbids.run.worker", str(theirs.fileno())]
+        # -P: what lies in the working directory is not imported in place of a module of the same name.
+        command = [sys.executable, "-P", "-m", "rtbids.run.worker", str(theirs.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         ours.settimeout(LOADING)

@@ -50,7 +50,8 @@ def open_destination(endpoint: str, timeout: float = fifo.OPEN_TIMEOUT) -> Binar
             f"{endpoint}: expected -, a named pipe or a .tar file",
             None if path.exists() else f"make a named pipe first: mkfifo {endpoint}",
         )
-    try:
-        return cast(BinaryIO, path.open("wb", buffering=0))
+    try:  # for the owner only: what a scanner sends names its patient
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        return cast(BinaryIO, os.fdopen(descriptor, "wb", buffering=0))
     except OSError as error:
         raise cannot_write(path, error) from None

@@ -163,3 +163,15 @@ def feedback(volume, run):
         assert host.backlog == most - 1
     finally:
         host.close()
+
+
+def test_a_file_in_the_working_directory_is_not_taken_for_a_module(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "experiment.py").write_text("import mmap\n\ndef feedback(volume, run):\n    return 1\n")
+    (tmp_path / "mmap.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    host = ExperimentProcess(recipe.read("mine"), lambda entities, index: False, lambda entities, index: None)
+    host.offer(volume(0))
+    replies = host.replies()
+    host.close()
+    assert [reply.value for reply in replies] == [1]  # type: ignore[union-attr]

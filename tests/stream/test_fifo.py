@@ -102,3 +102,12 @@ def test_the_scheme_of_an_endpoint(endpoint, scheme):
 def test_a_pipe_that_cannot_be_opened_is_said_at_once(tmp_path):
     with pytest.raises(InputMissing, match="nothing_here: cannot be read"):
         fifo.open_reader(tmp_path / "nothing_here", 10)
+
+
+def test_a_stream_in_a_file_is_for_its_owner_only(tmp_path):
+    before = os.umask(0)
+    try:
+        endpoints.open_destination(str(tmp_path / "run.tar")).close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "run.tar").stat().st_mode & 0o777 == 0o600
