@@ -51,7 +51,7 @@ class Kept(logging.Handler):
 def set_up(*, verbose: bool, quiet: bool, log_file: str | None, log_json: bool) -> None:
     """Send what is logged to standard error and, where asked, to a file, as text or as JSON lines."""
     global _quiet  # noqa: PLW0603  one process, one console
-    _quiet = quiet
+    _quiet = quiet or (log_json and not log_file)  # JSON lines on standard error are for a program, and nothing else is
     logger.handlers.clear()
     logger.propagate = False
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -265,6 +265,14 @@ def test_an_output_that_cannot_be_written_is_73(small, script, call, tmp_path):
     assert outcome.code == 73, outcome.err
 
 
+def test_a_log_of_json_lines_is_nothing_else(small, script, call):
+    fails = "def feedback(volume, run):\n    return 1 / (volume.index - 2)\n"
+    outcome = call("run", script(fails), small.root, "--speed", "max", "--log-json")
+    (warning,) = [json.loads(line) for line in outcome.err.splitlines()]
+    assert warning["level"] == "warning"
+    assert "volume 2" in warning["message"]
+
+
 def test_in_process_gives_the_same_values(small, script, call):
     outcome = call("run", script(MEAN), small.root, "--speed", "max", "--in-process")
     assert outcome.code == 0, outcome.err
