@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from rtbids.cli import options
+
+if TYPE_CHECKING:
+    from rtbids.cli.sources import Live
 
 
 class AlternateType(click.ParamType[str | float]):
@@ -20,9 +24,12 @@ class AlternateType(click.ParamType[str | float]):
         if value in ("last", "none"):
             return str(value)
         try:
-            return float(str(value))
+            number = float(str(value))
         except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
             self.fail(f"expected last, none or a number, found {value!r}", param, ctx)
+        return number
 
 
 @click.command(name="run", short_help="Run an experiment on a stream of volumes and send feedback.")
@@ -72,7 +79,7 @@ class AlternateType(click.ParamType[str | float]):
     type=click.Choice(["previous", "zero"]),
     help="What stands in the 4-D file for a volume that never came; by default nothing.",
 )
-@click.option("--overwrite", is_flag=True, help="Let --run N replace a run that is there.")
+@options.overwrite
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
 @options.entity_options
 @options.keep
@@ -96,12 +103,7 @@ def command(
     volumes: int | None,
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
-    pattern: str,
-    existing: bool,
-    wait: bool,
-    idle_timeout: float | None,
-    poll: bool | None,
-    series: str | None,
+    live: Live,
     open_timeout: float,
 ) -> None:
     """Run EXPERIMENT on the volumes of SOURCE and send feedback for each, on time.
@@ -123,7 +125,7 @@ def command(
     request = sources.Request(
         source,
         entities,
-        sources.Live(pattern, existing, wait, idle_timeout, poll, options.series_numbers(series)),
+        live,
         keep,
         speed,
         open_timeout=open_timeout,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,8 @@ def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
     settings = config.read(Config, fields, where)
     if settings.deadline is not None and not settings.deadline > 0:
         raise UsageFault(f"{where}: deadline: expected seconds above 0, found {settings.deadline:g}")
+    if isinstance(settings.alternate, float) and not math.isfinite(settings.alternate):
+        raise UsageFault(f"{where}: alternate: expected last, none or a number, found {settings.alternate:g}")
     return Recipe(_name(script), script, _absolute(settings, script.parent), config_file)
 
 
@@ -85,7 +88,7 @@ def _find(experiment: str) -> Path:
     path = Path(experiment)
     candidates = [path] if path.suffix == ".py" else [path / SCRIPT, _samples_folder() / experiment / SCRIPT]
     for candidate in candidates:
-        if candidate.is_file() and (path.suffix == ".py" or len(path.parts) > 0):
+        if candidate.is_file() and experiment:
             return candidate.resolve()
     if path.is_dir():
         raise InputMissing(f"{experiment}: the folder has no {SCRIPT}", "name the script itself, or start from a sample")

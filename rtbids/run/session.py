@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import select
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -38,6 +39,7 @@ MOST_WAITING = 32  # volumes that wait for the script or the disk before the sou
 GRACE = 1.0  # seconds that a source may take to end after a signal
 LAST_WORDS = 5.0  # seconds that `end(run)` may take
 MOST_RESTARTS = 3  # in a row without an answer
+NAMED = 3  # volumes of a run at which the same error is said
 logger = logging.getLogger("rtbids")
 
 
@@ -66,6 +68,7 @@ class _RunState:
     latest: int = -1
     times: dict[int, dict[str, float]] = field(default_factory=dict)
     held: list[tuple[Answer, float]] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
     end: RunEnd | None = None
     ending: bool = False
     ended: bool = False
@@ -255,20 +258,32 @@ class Session:
             if moment is not None:
                 times[stage] = moment
         if answer.error is not None:
-            logger.warning("%s, volume %d: %s", self._recipe.name, answer.volume, answer.error)
+            self._warn(state, answer.volume, answer.error)
             self._send(state, state.deadlines.failed(answer.volume, now))
             return
         self._restarts = 0
         state.held.append((answer, now))
 
+    def _warn(self, state: _RunState, volume: int, error: str) -> None:
+        """Say what the script failed with, not volume after volume where it is always the same."""
+        state.errors[error] += 1
+        if state.errors[error] <= NAMED:
+            logger.warning("%s, volume %d: %s", self._recipe.name, volume, error)
+
     def _release(self, state: _RunState, now: float) -> None:
-        """Send the answers whose volumes are safe; at its due time an answer waits no longer."""
-        written = state.record.written if state.record is not None and self._recorder.error is None else None
+        """Send the answers whose volumes are safe; at its due time an answer waits no longer.
+
+        Where writing has failed, the volumes that wait will never be safe: an alternate goes out in place of the answer.
+        """
+        written = state.record.written if state.record is not None else None
         due = state.deadlines.next_due
         for answer, came in list(state.held):
             if written is None or answer.volume <= written or (due is not None and due <= now):
                 state.held.remove((answer, came))
                 self._send(state, state.deadlines.answered(answer.volume, answer.value, now, came))
+            elif self._recorder.error is not None:
+                state.held.remove((answer, came))
+                self._send(state, state.deadlines.failed(answer.volume, now))
 
     def _send(self, state: _RunState, lines: list[Line]) -> None:
         for line in lines:
@@ -308,6 +323,9 @@ class Session:
 
     def _finish(self, state: _RunState) -> None:
         self._runs.pop(run_key(state.entities), None)
+        for error, count in state.errors.items():
+            if count > NAMED:
+                logger.warning("%s, %d more volumes: %s", self._recipe.name, count - NAMED, error)
         if state.record is not None:
             record, end = state.record, state.end
             self._recorder.do(lambda: record.end(end))
@@ -323,11 +341,14 @@ class Session:
 
     def _patience(self) -> float:
         """Return how long the script may be silent, in seconds."""
+        if self._stop.is_set():
+            return LAST_WORDS
         if self._host is not None and self._host.is_loading:
             return LOADING
         if any(state.ended for state in self._runs.values()):
             return LAST_WORDS
-        deadlines = [state.deadline for state in self._runs.values() if state.deadline is not None]
+        said = [state.deadline or self._plan.deadline for state in self._runs.values()]
+        deadlines = [deadline for deadline in said if deadline is not None]
         return PATIENCE * max(deadlines) if deadlines else SILENCE
 
     def _wake_the_silent(self, now: float) -> None:
@@ -337,11 +358,12 @@ class Session:
         self._restart(f"it was silent for {self._patience():.0f} s")
 
     def _restart(self, why: str) -> None:
-        """Start the experiment again with the analysis of what it had seen, or give it up after several times in vain."""
+        """Start the experiment again with the analysis of what it had seen; give it up at the end, or after several times."""
         host = self._host
         assert host is not None
         self._restarts += 1
-        if self._restarts > MOST_RESTARTS or (self._over and all(state.ended for state in self._runs.values())):
+        ends = self._stop.is_set() or (self._over and all(state.ended for state in self._runs.values()))
+        if ends or self._restarts > MOST_RESTARTS:
             logger.warning("%s: %s; its feedback is alternates from here on", self._recipe.name, why)
             self._host = None
             host.close()

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ def main(descriptor: int) -> None:
     """Serve the channel at `descriptor`."""
     _live_and_die_with_the_run()
     os.dup2(2, 1)
-    Worker(Channel(socket.socket(fileno=descriptor))).serve()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the run has ended, and nobody waits for the answer
+        Worker(Channel(socket.socket(fileno=descriptor))).serve()
 
 
 def _live_and_die_with_the_run() -> None:

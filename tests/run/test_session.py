@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rtbids.clock import CLOCK
+from rtbids.errors import CannotWrite
 from rtbids.pipeline import Inbox, Wakeup
 from rtbids.run import recipe
 from rtbids.run.host import ExperimentProcess
 from rtbids.run.progress import Progress
-from rtbids.run.session import Plan, Session
+from rtbids.run.session import NAMED, Plan, Session
 from rtbids.volume import Item, RunEnd, Volume, volume_of
 
 FAR = 100.0  # seconds: a due time that no test lives to see
@@ -62,19 +65,64 @@ def volume(index: int, run: str = "01", received: float | None = None) -> Volume
     return volume_of(voxels, np.eye(4), entities, metadata, index, times={"received": received or CLOCK.now()})
 
 
-def lines(script: str, folder: Path, items: Iterator[Item], plan: Plan) -> list[dict[str, object]]:
+class Table:
+    """A table in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[object] = []
+
+    def row(self, values: object) -> None:
+        self.rows.append(values)
+
+    def close(self) -> None:
+        pass
+
+
+class SmallDisk:
+    """An archive that holds so many volumes of a run and no more."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.volumes: list[Volume] = []
+
+    def begin(self, volume: Volume, events: str | None) -> SmallDisk:
+        self.volumes = [volume]
+        return self
+
+    def append(self, volume: Volume) -> None:
+        if len(self.volumes) == self.room:
+            raise CannotWrite("no space left")
+        self.volumes.append(volume)
+
+    def end(self, end: RunEnd | None) -> None:
+        pass
+
+    def table(self, description: str, columns: object, sidecar: object) -> Table:
+        return Table()
+
+
+def lines(
+    script: str,
+    folder: Path,
+    items: Iterator[Item],
+    plan: Plan,
+    *,
+    archive: SmallDisk | None = None,
+    stop: Wakeup | None = None,
+    kept: Lines | None = None,
+) -> list[dict[str, object]]:
     """Run `script` on `items` and return what left."""
     (folder / "experiment.py").write_text(script)
-    kept = Lines()
+    kept = kept or Lines()
     read = recipe.read(str(folder))
     session = Session(
         read,
         lambda is_overdue, recall: ExperimentProcess(read, is_overdue, recall),
-        None,
+        archive,
         [kept],  # type: ignore[list-item]
         plan=plan,
         clock=CLOCK,
-        stop=Wakeup(),
+        stop=stop or Wakeup(),
         progress=Progress(),
     )
     session.run(Inbox(items))
@@ -175,3 +223,46 @@ def test_a_file_in_the_working_directory_is_not_taken_for_a_module(tmp_path, mon
     replies = host.replies()
     host.close()
     assert [reply.value for reply in replies] == [1]  # type: ignore[union-attr]
+
+
+def test_no_answer_leaves_for_a_volume_that_the_disk_did_not_take(tmp_path):
+    kept, disk = Lines(), SmallDisk(3)
+    items = (volume(index) for index in range(6))
+    answers = "def feedback(volume, run):\n    return volume.index\n"
+    with pytest.raises(CannotWrite, match="no space left"):
+        lines(answers, tmp_path, items, Plan(deadline=FAR), archive=disk, kept=kept)
+    assert [row["volume"] for row in kept.rows if row["status"] == "ok"] == [volume.index for volume in disk.volumes]
+    assert {row["reason"] for row in kept.rows[3:]} == {"error"}
+
+
+def test_ctrl_c_does_not_wait_for_a_script_that_hangs_where_nothing_is_due(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("rtbids.run.session.LAST_WORDS", 0.1)
+    hang = f"""
+import time
+from pathlib import Path
+
+def feedback(volume, run):
+    Path({str(tmp_path / "hangs")!r}).write_text("now")
+    time.sleep(1000)
+"""
+    stop = Wakeup()
+    os.mkfifo(tmp_path / "hangs")
+
+    def items() -> Iterator[Item]:
+        waits = volume(0)
+        yield replace(waits, metadata={**waits.metadata, "Paced": False})
+        (tmp_path / "hangs").read_text()
+        stop.set()
+
+    rows = lines(hang, tmp_path, items(), Plan(), stop=stop)
+    assert [(row["volume"], row["status"]) for row in rows] == [(0, "alternate")]
+    assert "silent" in caplog.text
+
+
+def test_an_error_that_comes_at_every_volume_is_said_a_few_times_and_counted(tmp_path, caplog):
+    fails = "def feedback(volume, run):\n    raise ValueError('no signal')\n"
+    rows = lines(fails, tmp_path, (volume(index) for index in range(20)), Plan(deadline=FAR))
+    said = [record.getMessage() for record in caplog.records if "no signal" in record.getMessage()]
+    assert len(rows) == 20
+    assert len(said) == NAMED + 1
+    assert "17 more volumes" in said[-1]
