@@ -23,10 +23,11 @@ def command() -> None:
 @command.command(name="add", short_help="Add the volumes of a stream.")
 @click.argument("bids_dir", type=click.Path(path_type=Path))
 @click.argument("source", default="-")
+@options.overwrite
 @options.entity_options
 @options.open_timeout
 @options.common_options
-def add(bids_dir: Path, source: str, entities: Mapping[str, str], open_timeout: float) -> None:
+def add(bids_dir: Path, source: str, overwrite: bool, entities: Mapping[str, str], open_timeout: float) -> None:
     """Add the volumes of SOURCE (standard input by default) to the BIDS data set BIDS_DIR, which is made where there is none.
 
     A run that is there already is not touched: the new one takes the next free number, unless --run asks for that very number.
@@ -40,4 +41,4 @@ def add(bids_dir: Path, source: str, entities: Mapping[str, str], open_timeout: 
 
     with stopping() as stop:
         request = sources.Request(source, entities, speed=None, stop=stop, open_timeout=open_timeout)
-        archiving.convert(request, bids_dir, None)
+        archiving.convert(request, bids_dir, None, overwrite=overwrite)

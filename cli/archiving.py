@@ -41,13 +41,13 @@ def _complete(bids_dir: Path, name: str) -> None:
         logger.warning("the tables or the report of %s could not be finished: %s", name, error)
 
 
-def convert(request: sources.Request, bids_dir: Path, volumes: int | None) -> None:
+def convert(request: sources.Request, bids_dir: Path, volumes: int | None, *, overwrite: bool) -> None:
     """Grow a data set from a source until the source ends, and say what there is."""
     with opened(bids_dir) as archive:
         request = replace(request, number=sources.numbering(request.entities.get("run"), archive.number))
         inbox: Inbox[Item] = Inbox(first_volumes(sources.items(request), volumes))
         explicit = "run" in request.entities
-        summary(add(inbox.until(request.stop), archive, explicit=explicit), bids_dir)
+        summary(add(inbox.until(request.stop), archive, explicit=explicit, overwrite=overwrite), bids_dir)
 
 
 def summary(counts: Mapping[str, int], bids_dir: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import logging.handlers
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,10 +24,14 @@ _BARS = "▁▂▃▄▅▆▇█"
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 logger = logging.getLogger("rtbids")
 _quiet = False
+_listener: logging.handlers.QueueListener | None = None
+_SAID = "said"  # marks what the person at the terminal has been told already
 
 
 class _ToPeople(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, _SAID, False):
+            return
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
         word = "warning: " if record.levelno >= logging.WARNING else ""
         stderr.print(Text(f"{word}{record.getMessage()}", style=style))
@@ -49,7 +56,10 @@ class Kept(logging.Handler):
 
 
 def set_up(*, verbose: bool, quiet: bool, log_file: str | None, log_json: bool) -> None:
-    """Send what is logged to standard error and, where asked, to a file, as text or as JSON lines."""
+    """Send what is logged to standard error and, where asked, to a file, as text or as JSON lines.
+
+    A thread of its own writes it: a terminal that stands still must not hold up the run.
+    """
     global _quiet  # noqa: PLW0603  one process, one console
     _quiet = quiet or (log_json and not log_file)  # JSON lines on standard error are for a program, and nothing else is
     logger.handlers.clear()
@@ -59,10 +69,32 @@ def set_up(*, verbose: bool, quiet: bool, log_file: str | None, log_json: bool) 
     if log_json and not log_file:
         people = logging.StreamHandler()
         people.setFormatter(_JsonLines())
-    people.setLevel(logging.ERROR if quiet else logging.DEBUG)
-    logger.addHandler(people)
-    if log_file:
-        logger.addHandler(_file(log_file, log_json))
+    people.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+    _listen(people, *([_file(log_file, log_json)] if log_file else ()))
+
+
+def _listen(*handlers: logging.Handler) -> None:
+    global _listener  # noqa: PLW0603
+    flush()
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    logger.addHandler(logging.handlers.QueueHandler(lines))
+    _listener = logging.handlers.QueueListener(lines, *handlers, respect_handler_level=True)
+    _listener.start()
+    atexit.register(flush)
+
+
+def flush() -> None:
+    """Write what is still to be written."""
+    global _listener  # noqa: PLW0603
+    if _listener is not None:
+        _listener.stop()
+        _listener = None
+
+
+def log_error(message: str) -> None:
+    """Put what a command ended with into its log file; the person is told by whoever ends the command."""
+    logger.error(message, extra={_SAID: True})
+    flush()
 
 
 def keep_warnings() -> Kept:

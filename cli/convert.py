@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from rtbids.cli import options
+
+if TYPE_CHECKING:
+    from rtbids.cli.sources import Live
 
 
 @click.command(name="convert", short_help="Turn DICOM into BIDS, volume by volume.")
@@ -16,6 +19,7 @@ from rtbids.cli import options
 @click.option("--to", "destination", metavar="DEST", help="Write BIDS-I to -, a named pipe or a .tar file.")
 @click.option("-o", "--bids-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write a BIDS data set.")
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
+@options.overwrite
 @options.entity_options
 @options.keep
 @options.live_options
@@ -26,14 +30,10 @@ def command(
     destination: str | None,
     bids_dir: Path | None,
     volumes: int | None,
+    overwrite: bool,
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
-    pattern: str,
-    existing: bool,
-    wait: bool,
-    idle_timeout: float | None,
-    poll: bool | None,
-    series: str | None,
+    live: Live,
     open_timeout: float,
 ) -> None:
     """Turn SOURCE into BIDS: BIDS-I as a stream (one NIfTI a volume), or a data set with -o.
@@ -53,7 +53,6 @@ def command(
 
     if destination and bids_dir:
         raise UsageFault("--to and -o exclude each other", "rtbids run --bids-dir keeps and passes on")
-    live = sources.Live(pattern, existing, wait, idle_timeout, poll, options.series_numbers(series))
     with stopping() as stop:
         request = sources.Request(
             source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
@@ -62,4 +61,4 @@ def command(
             items = first_volumes(sources.items(request), volumes)
             streams.send_items(items, destination or "-", stop, open_timeout)
         else:
-            archiving.convert(request, bids_dir, volumes)
+            archiving.convert(request, bids_dir, volumes, overwrite=overwrite)

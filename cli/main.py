@@ -92,6 +92,8 @@ def run(command: click.Command, arguments: list[str] | None = None, name: str = 
 
 
 def _say(message: str, hint: str | None, code: int) -> int:
+    if console := sys.modules.get("rtbids.cli.console"):  # set up by the command, unless it never came to that
+        console.log_error(message)
     click.echo(f"rtbids: {message}", err=True)
     if hint:
         click.echo(f"        {hint}", err=True)

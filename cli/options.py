@@ -60,7 +60,17 @@ def common_options(function: F) -> F:
 
 
 def live_options(function: F) -> F:
-    """Add what a live source understands."""
+    """Add what a live source understands; the command receives it as `live`, a `rtbids.cli.sources.Live`."""
+
+    @functools.wraps(function)
+    def command(*args: Any, series: str | None, **options: Any) -> Any:
+        from rtbids.cli.sources import Live
+
+        names = ("pattern", "existing", "wait", "idle_timeout", "poll")
+        live = Live(**{name: options.pop(name) for name in names}, series=series_numbers(series))
+        return function(*args, live=live, **options)
+
+    decorated: Any = command
     for option in (
         click.option("--pattern", default="*", show_default=True, help="File names to take."),
         click.option("--existing/--new-only", default=True, help="Take the files already there first, or leave them."),
@@ -73,8 +83,8 @@ def live_options(function: F) -> F:
         ),
         click.option("--series", metavar="N[,N...]", help="Take these series only, functional or not."),
     ):
-        function = option(function)
-    return function
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
 
 
 open_timeout = click.option(
@@ -87,6 +97,9 @@ keep = click.option(
     show_default=True,
     help="Which volumes to take where the scanner sends motion-corrected ones as well.",
 )
+
+
+overwrite = click.option("--overwrite", is_flag=True, help="Let --run N replace a run that is there.")
 
 
 class SpeedType(click.ParamType[float | None]):

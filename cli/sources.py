@@ -135,6 +135,22 @@ def instances(request: Request) -> Iterator[Instance]:
     return (instance for instance in found if _number(instance) in wanted)
 
 
+def first_files(found: Iterator[Instance], most: int | None) -> Iterator[Instance]:
+    """Pass on the files of `most` functional volumes (None: all), and those between them."""
+    if most is None:
+        yield from found
+        return
+    from rtbids.convert import series
+
+    assembler = series.Assembler({}, series.counter())
+    count = 0
+    for instance in found:
+        yield instance
+        count += sum(isinstance(item, Volume) for item in assembler.add(instance, CLOCK.now()))
+        if count >= most:
+            return
+
+
 def _number(instance: Instance) -> int | None:
     number = instance.dataset.get("SeriesNumber")
     return None if number is None else int(number)

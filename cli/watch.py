@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from rtbids.cli import options
+
+if TYPE_CHECKING:
+    from rtbids.cli.sources import Live
 
 
 @click.command(name="watch", short_help="Hand on DICOM files as each becomes complete.")
 @click.argument("dicom_dir", metavar="DICOM_DIR")
 @click.option("--to", "destination", default="-", metavar="DEST", help="Where to: -, a named pipe or a .tar file.")
+@click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N functional volumes.")
 @options.live_options
 @options.open_timeout
 @options.common_options
 def command(
     dicom_dir: str,
     destination: str,
-    pattern: str,
-    existing: bool,
-    wait: bool,
-    idle_timeout: float | None,
-    poll: bool | None,
-    series: str | None,
+    volumes: int | None,
+    live: Live,
     open_timeout: float,
 ) -> None:
     """Hand on the DICOM files of a folder, each as soon as it is complete, as a tar stream.
@@ -36,7 +38,6 @@ def command(
     from rtbids.cli import console, sources, streams
     from rtbids.cli.stopping import stopping
 
-    live = sources.Live(pattern, existing, wait, idle_timeout, poll, options.series_numbers(series))
     with stopping() as stop:
         request = sources.Request(dicom_dir, live=live, stop=stop, on_mode=console.watching(dicom_dir))
-        streams.send_files(sources.instances(request), destination, stop, open_timeout)
+        streams.send_files(sources.first_files(sources.instances(request), volumes), destination, stop, open_timeout)
