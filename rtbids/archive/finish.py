@@ -50,8 +50,9 @@ def finish(study: Study, claim: Claim, on_bytes: Callable[[int], None]) -> None:
         with study.locked():
             os.replace(study.staged(packed.name), packed)
             study.list_scan(claim.entities, packed)
-            for path in (plain.with_suffix(".json"), packed.parent):
-                writer.sync(path)
+        for path in (plain.with_suffix(".json"), packed.parent):
+            writer.sync(path)  # not within the lock: a run that begins would wait for the disk
+        with study.locked():
             plain.unlink()
             claim.release()
     except (OSError, RtbidsError) as error:
