@@ -6,11 +6,12 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from rtbids.analysis import masks
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
 from rtbids.cli import archiving, console, sources
@@ -50,6 +51,8 @@ def run(order: Order, request: sources.Request) -> Progress:
     experiment = recipe.read(order.experiment, order.assignments)
     experiment = replace(experiment, config=replace(experiment.config, **order.overrides))  # type: ignore[arg-type]
     events = _events(order.events or experiment.config.events)
+    for path in experiment.config.rois.values():
+        masks.read(path)  # is it there? Their grid is known with the first volume only
     kept = console.keep_warnings()
     progress = Progress()
     with stopping(NOT_WAITED if order.bids_dir else None) as stop, ExitStack() as stack:
@@ -70,11 +73,12 @@ def run(order: Order, request: sources.Request) -> Progress:
         )
         request = replace(request, stop=stop, on_mode=console.watching(request.source))
         _be_quick()
-        with console.live(progress):
+        with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
             session.run(Inbox(_items(order, request, archive, events)))
         if reports:
             reports.close()
-    _say(progress, order, reports)
+        stack.close()  # every run is compressed
+        _say(progress, order, reports)
     return progress
 
 
@@ -132,7 +136,7 @@ def _events(path: Path | None) -> str | None:
     except UnicodeDecodeError:
         raise BadData(f"{path}: expected a table in UTF-8") from None
     bids_events.read(text, str(path))
-    return text
+    return bids_events.in_order(text)
 
 
 def _say(progress: Progress, order: Order, reports: Reports | None) -> None:

@@ -17,7 +17,7 @@ GRID_TOLERANCE = 0.05  # of the smallest voxel side: masks drawn elsewhere carry
 
 
 def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return the mask (i, j, k), true where the file is not zero, and its affine."""
+    """Return the mask (i, j, k), true where the file's value is neither zero nor not a number, and its affine."""
     content = _content(path)
     header = nifti.unpack(content, str(path))
     shape = header.shape[:3]
@@ -26,7 +26,8 @@ def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     if len(content) < header.offset + header.volume_bytes:
         raise BadData(f"{path}: expected {header.volume_bytes} bytes of voxels, found {len(content) - header.offset}")
     flat = np.frombuffer(content, header.dtype, count=int(np.prod(shape)), offset=header.offset)
-    mask = flat.reshape(shape, order="F") != 0
+    values = flat.reshape(shape, order="F") * header.slope + header.inter
+    mask = (values != 0) & ~np.isnan(values)  # programs that resample put NaN outside the field of view
     if not mask.any():
         raise BadData(f"{path}: the mask is empty")
     return mask, header.affine

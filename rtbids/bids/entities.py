@@ -31,6 +31,7 @@ KEYS = {
     "description": "desc",
 }
 _LONG = {short: long for long, short in KEYS.items()}
+_NUMBERED = ("run", "echo", "flip", "inversion")
 _LABEL = re.compile(r"[A-Za-z0-9]+\Z")
 
 
@@ -39,6 +40,8 @@ def label(entity: str, value: str) -> str:
     text = value.removeprefix(KEYS[entity] + "-")
     if not _LABEL.match(text):
         raise UsageFault(f"{entity}: a BIDS label has only letters and digits, found {value!r}")
+    if entity in _NUMBERED and not text.isdigit():
+        raise UsageFault(f"{entity}: expected a whole number, found {value!r}")
     return text
 
 

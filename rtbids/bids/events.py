@@ -64,6 +64,8 @@ def read(text: str, where: str) -> Events:
         )
     rows = []
     for row in table:
+        if None in row:
+            raise BadData(f"{where}, line {table.line_num}: more cells than the header has columns")
         try:
             onset, duration = _seconds(row["onset"]), 0.0 if row["duration"] == "n/a" else _seconds(row["duration"])
         except (TypeError, ValueError):
@@ -71,9 +73,23 @@ def read(text: str, where: str) -> Events:
                 f"{where}, line {table.line_num}: onset and duration are seconds, "
                 f"found {row['onset']!r} and {row['duration']!r}"
             ) from None
+        if None in row.values():
+            raise BadData(f"{where}, line {table.line_num}: fewer cells than the header has columns")
         trial_type = row.get("trial_type") or ""
         rows.append(Event(onset, duration, "" if trial_type == "n/a" else trial_type))
     return Events(tuple(sorted(rows, key=lambda event: event.onset)))
+
+
+def in_order(text: str) -> str:
+    """Return a table that `read` accepts with onset and duration as its first columns, as BIDS asks for."""
+    table = list(csv.reader(io.StringIO(text.removeprefix("\ufeff")), delimiter="\t"))
+    first = [table[0].index("onset"), table[0].index("duration")]
+    if first == [0, 1]:
+        return text
+    columns = first + [column for column in range(len(table[0])) if column not in first]
+    written = io.StringIO()
+    csv.writer(written, delimiter="\t", lineterminator="\n").writerows([[row[i] for i in columns] for row in table if row])
+    return written.getvalue()
 
 
 def _seconds(text: str) -> float:

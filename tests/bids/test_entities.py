@@ -27,6 +27,12 @@ def test_a_label_has_only_letters_and_digits(wrong: str) -> None:
         entities.label("subject", wrong)
 
 
+@pytest.mark.parametrize("wrong", ["abc", "run-1a", "1a"])
+def test_a_run_is_a_number(wrong: str) -> None:
+    with pytest.raises(UsageFault, match="run: expected a whole number, found"):
+        entities.label("run", wrong)
+
+
 @pytest.mark.parametrize(("text", "label"), [("ep2d_bold nf-1", "ep2dboldnf1"), ("Mätz", "Mtz"), ("___", "")])
 def test_a_free_text_is_cleaned_to_letters_and_digits(text: str, label: str) -> None:
     assert entities.clean_label(text) == label

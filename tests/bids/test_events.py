@@ -77,6 +77,8 @@ def test_tables_of_the_fields_programs_are_read(text: str) -> None:
         ("onset\tduration\nn/a\t1\n", r"events.tsv, line 2: "),
         ("onset\tduration\nnan\t1\n", r"events.tsv, line 2: "),
         ("onset\tduration\n1\tinf\n", r"events.tsv, line 2: "),
+        ("onset\tduration\ttrial_type\n1\t1\ta\n2\t1\n", r"events.tsv, line 3: fewer cells than the header has columns"),
+        ("onset\tduration\n1\t1\ta\n", r"events.tsv, line 2: more cells than the header has columns"),
     ],
 )
 def test_a_malformed_table_is_named_with_its_line(text: str, message: str) -> None:
@@ -89,3 +91,12 @@ def test_the_events_of_a_real_run_are_read(real_data: Path) -> None:
     read = events.read(file.read_text(), file.name)
     assert len(read.rows) == len(file.read_text().splitlines()) - 1
     assert read.conditions
+
+
+def test_onset_and_duration_become_the_first_columns_as_bids_asks() -> None:
+    given = "\ufefftrial_type\tduration\tonset\na\t1\t0\r\nb\tn/a\t2.50\n"
+    assert events.in_order(given) == "onset\tduration\ttrial_type\n0\t1\ta\n2.50\tn/a\tb\n"
+
+
+def test_a_table_in_order_stays_as_it_is() -> None:
+    assert events.in_order(TABLE) == TABLE

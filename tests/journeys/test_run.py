@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import threading
+from contextlib import suppress
 
 import nibabel
 import numpy as np
@@ -216,7 +218,49 @@ def test_a_signal_ends_the_run_in_order(small, script, start, tmp_path, number, 
     sent = 3 + len(out.splitlines())
     assert np.array_equal(archived(study), small.voxels[..., :sent])
     assert len(table(study, "latency")) == sent
-    assert list(study.rglob("*_report.html"))
+    (report,) = study.rglob("*_report.html")
+    assert str(report) in err.decode()
+
+
+def test_a_mask_that_is_not_there_is_missed_before_the_scan(script, call, tmp_path):
+    (tmp_path / "export").mkdir()
+    outcome = call("run", script(ROI, "rois:\n  target: nowhere.nii\n"), tmp_path / "export", "--bids-dir", tmp_path / "study")
+    assert outcome.code == 66
+    assert "nowhere.nii: the mask cannot be read" in outcome.err
+
+
+def test_events_of_ones_own_are_archived_in_the_order_of_bids(small, script, call, tmp_path):
+    (tmp_path / "mine.tsv").write_text("trial_type\tonset\tduration\nregulate\t0.5\t1\n")
+    study = tmp_path / "study"
+    outcome = call(
+        "run",
+        script(MEAN),
+        small.root,
+        "--speed",
+        "max",
+        "--events",
+        tmp_path / "mine.tsv",
+        "--bids-dir",
+        study,
+        "--volumes",
+        3,
+    )
+    assert outcome.code == 0, outcome.err
+    (events,) = study.rglob("*_events.tsv")
+    assert events.read_text() == "onset\tduration\ttrial_type\n0.5\t1\tregulate\n"
+
+
+def test_a_debugger_has_the_terminal_to_itself(small, script, start, tmp_path):
+    ours, theirs = pty.openpty()
+    process = start("run", script(MEAN), small.root, "--in-process", "--feedback", tmp_path / "f.tsv", stderr=theirs)
+    os.close(theirs)
+    with open(ours, "rb", buffering=0) as terminal, suppress(OSError):  # EIO is the end of a terminal
+        said = b""
+        while chunk := terminal.read(4096):
+            said += chunk
+    assert process.wait() == 0
+    assert b"30 volumes" in said
+    assert b"\x1b[2K" not in said  # "erase this line", with which a live line begins
 
 
 def test_a_second_process_on_the_same_run_is_refused(small, script, start, call, tmp_path):
