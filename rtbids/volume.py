@@ -123,6 +123,22 @@ def run_key(entities: Entities) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(entities.items()))
 
 
+def difference(before: Volume, volume: Volume) -> str | None:
+    """Say how `volume` differs from one `before` it in what a run, and its one file, has but once; None where it does not."""
+    if volume.shape != before.shape or volume.data.dtype != before.data.dtype:
+        return f"expected {before.shape} {before.data.dtype} as before, found {volume.shape} {volume.data.dtype}"
+    if not np.array_equal(volume.affine, before.affine):
+        return "the position of the slices changed in the middle of the run"
+    scale, expected = (volume.slope, volume.inter), (before.slope, before.inter)
+    if scale != expected:
+        return "expected scale {:g} and offset {:g} as before, found {:g} and {:g}".format(*expected, *scale)
+    times = before.metadata.get("RepetitionTime"), volume.metadata.get("RepetitionTime")
+    if times[0] == times[1]:
+        return None
+    said = ["none" if time is None else f"{time:g} s" for time in times]
+    return "expected a RepetitionTime of {} as before, found {}".format(*said)
+
+
 def volumes(items: Iterable[Item]) -> Iterator[Volume]:
     """Leave out everything but the volumes."""
     return (item for item in items if isinstance(item, Volume))

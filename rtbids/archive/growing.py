@@ -19,7 +19,7 @@ from rtbids.archive.writer import MOST_VOLUMES, GrowingFile, sync
 from rtbids.bids import sidecar
 from rtbids.clock import Clock
 from rtbids.errors import BadData, cannot_write
-from rtbids.volume import Metadata, RunEnd, Volume, voxels
+from rtbids.volume import Metadata, RunEnd, Volume, difference, voxels
 
 logger = logging.getLogger("rtbids")
 FillGaps: TypeAlias = Literal["previous", "zero"] | None
@@ -128,7 +128,8 @@ class GrowingRun:
             Where there is no room; what was appended before stays, and a later volume may be appended when there is room again.
         """
         self._check_place(volume)
-        self._growing.check(volume)
+        if found := difference(self._last, volume):
+            raise BadData(f"{self.name}, volume {volume.index}: {found}")
         self._pass_over(range(self._last.index + 1, volume.index))
         self._learn(volume)
         self._growing.append(voxels(volume))

@@ -50,27 +50,6 @@ class GrowingFile:
         os.rename(self.path, path)
         self.path = path
 
-    def check(self, volume: Volume) -> None:
-        """Raise BadData where `volume` cannot stand in one file with those before it."""
-        expected, found = self.header, volume.header()
-        where = f"{self.path.name}, volume {volume.index}"
-        if found.shape != expected.shape[:3] or found.dtype != expected.dtype:
-            raise BadData(
-                f"{where}: expected {expected.shape[:3]} {expected.dtype} as before, found {found.shape} {found.dtype}"
-            )
-        if not np.array_equal(found.affine, expected.affine):
-            raise BadData(f"{where}: the position of the slices changed in the middle of the run")
-        if (found.slope, found.inter) != (expected.slope, expected.inter):
-            raise BadData(
-                f"{where}: expected scale {expected.slope:g} and offset {expected.inter:g} as before, "
-                f"found {found.slope:g} and {found.inter:g}"
-            )
-        if found.repetition_time != expected.repetition_time:
-            raise BadData(
-                f"{where}: expected a RepetitionTime of {expected.repetition_time:g} s as before, "
-                f"found {found.repetition_time:g} s"
-            )
-
     def append(self, content: memoryview) -> None:
         """Add the voxels of one volume; where there is no room, the file stays as it was and CannotWrite says so."""
         if self.count >= MOST_VOLUMES:

@@ -70,9 +70,8 @@ class Deadlines:
         """When `tick` must be called next."""
         return min((w.due for w in self._waiting.values() if w.due is not None and w.reason is None), default=None)
 
-    def arrived(self, index: int, received: float, deadline: float | None) -> None:
-        """Note that a volume is here: its line is due `deadline` seconds after `received`; None waits for the answer."""
-        due = None if deadline is None else received + deadline
+    def arrived(self, index: int, received: float, due: float | None) -> None:
+        """Note that a volume is here: its line is due at `due`; None waits for the answer."""
         self._waiting[index] = _Waiting(received, due)
 
     def is_overdue(self, index: int) -> bool:

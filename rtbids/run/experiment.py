@@ -97,6 +97,7 @@ class Experiment:
         self._rois = rois
         self._hand_over = hand_over
         self._runs: dict[tuple[tuple[str, str], ...], Run] = {}
+        self._early: dict[tuple[tuple[str, str], ...], list[Sent]] = {}  # what left before its run began here
 
     def begin(self, first: Volume) -> None:
         """Begin a run, whose geometry, sidecar and events `first` carries: masks are read and ``start(run)`` is called."""
@@ -112,6 +113,7 @@ class Experiment:
             entities,
             first.repetition_time,
             events,
+            self._early.pop(run_key(entities), []),
             _rois=regions,
             _hand_over=lambda value: self._hand_over(entities, value),
         )
@@ -129,8 +131,9 @@ class Experiment:
 
     def sent(self, entities: Mapping[str, str], sent: Sent) -> None:
         """Tell the script what has left."""
-        if (run := self._runs.get(run_key(entities))) is not None:
-            run.feedback.append(sent)
+        run = self._runs.get(run_key(entities))
+        told = run.feedback if run is not None else self._early.setdefault(run_key(entities), [])
+        told.append(sent)
 
     def end(self, entities: Mapping[str, str]) -> None:
         """End a run: ``end(run)`` is called."""

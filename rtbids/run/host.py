@@ -135,6 +135,7 @@ class ExperimentProcess:
         self._waiting: deque[Volume | Past | Entities] = deque()
         self._said: dict[tuple[tuple[str, str], ...], Mapping[str, Any]] = {}
         self._given: dict[tuple[tuple[str, str], ...], list[Past]] = {}
+        self._history: dict[tuple[tuple[str, str], ...], list[Message]] = {}
         self._unsaid: deque[Message] = deque()
         self._busy: _Busy | None = None
         self._again = False  # whether it was ended and started again
@@ -166,8 +167,9 @@ class ExperimentProcess:
         self._hand_on()
 
     def sent(self, entities: Entities, sent: Sent) -> None:
-        line = {"do": "sent", "entities": dict(entities), "volume": sent.volume}
-        self._unsaid.append({**line, "value": sent.value, "status": sent.status})
+        line = {"do": "sent", "entities": dict(entities), "volume": sent.volume, "value": sent.value, "status": sent.status}
+        self._unsaid.append(line)
+        self._history.setdefault(run_key(entities), []).append(line)
 
     def replies(self) -> list[Reply]:
         if not self._channel.poll():
@@ -187,6 +189,7 @@ class ExperimentProcess:
         self._said.clear()
         self._waiting.extendleft(reversed([item for given in self._given.values() for item in given]))
         self._given.clear()
+        self._unsaid = deque(line for lines in self._history.values() for line in lines)
         self._start()
         return given_up
 
@@ -248,6 +251,7 @@ class ExperimentProcess:
                 self._busy = _Busy(self._clock.now(), item)
                 self._said.pop(run_key(item), None)
                 self._given.pop(run_key(item), None)
+                self._history.pop(run_key(item), None)
                 self._say({"do": "end", "entities": dict(item)})
 
     def _give(self, volume: Volume, *, ask: bool) -> None:
@@ -315,7 +319,11 @@ class ExperimentProcess:
         return [Answer(busy.entities, busy.volume, error=why)]
 
     def _farewell(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self._end_process()
+            return "the experiment's process closed its channel"
         if code < 0:
             return f"the experiment's process was ended by {signal.Signals(-code).name}"
         return f"the experiment's process ended by itself (exit code {code})"

@@ -31,7 +31,7 @@ from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
 from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
-from rtbids.volume import Entities, Item, RunEnd, Volume, run_key
+from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
 
 PATIENCE = 10  # deadlines that a script may be silent before it is started again
 SILENCE = 600.0  # seconds, where the source waits and nobody said how long a volume may take
@@ -64,7 +64,9 @@ class _RunState:
     deadlines: Deadlines
     record: Record | None
     growing: Any
-    deadline: float | None
+    first: Volume
+    deadline: float | None = None
+    paced: bool = True
     latest: int = -1
     times: dict[int, dict[str, float]] = field(default_factory=dict)
     held: list[tuple[Answer, float]] = field(default_factory=list)
@@ -182,7 +184,7 @@ class Session:
         backlog = self._host.backlog if self._host is not None else 0
         if backlog >= MOST_WAITING or self._recorder.backlog >= MOST_WAITING:
             return False
-        return all(state.deadline is not None or not state.deadlines.outstanding for state in self._runs.values())
+        return all(state.paced or not state.deadlines.outstanding for state in self._runs.values())
 
     def _volume(self, volume: Volume) -> None:
         key = run_key(volume.entities)
@@ -193,15 +195,19 @@ class Session:
         begins = state is None
         if state is None:
             state = self._runs[key] = self._begin(volume)
-        state.deadline = self._deadline(volume)
+        if found := difference(state.first, volume):
+            logger.warning("%s, volume %d is left out: %s", state.name, volume.index, found)
+            return
         now = self._clock.now()
         received = volume.times.get("received", now)
+        state.deadline, state.paced = self._deadline(volume), volume.paced and not self._plan.in_process
+        since = received if volume.paced else now  # what does not come at the scanner's pace has waited for us
         for index in range(state.latest + 1, volume.index):
             self._send(state, state.deadlines.missing(index, now))
             self._progress.missing += 1
         state.latest = volume.index
         state.times[volume.index] = dict(volume.times)
-        state.deadlines.arrived(volume.index, received, state.deadline)
+        state.deadlines.arrived(volume.index, received, None if state.deadline is None else since + state.deadline)
         self._progress.volumes += 1
         if self._host is not None:
             self._host.offer(volume)  # first: the script works while the volume is written
@@ -222,13 +228,18 @@ class Session:
             record.first(volume)
         self._progress.begin(name)
         deadlines = Deadlines(self._recipe.config.alternate)
-        return _RunState(name, volume.entities, deadlines, record, growing, self._deadline(volume))
+        return _RunState(name, volume.entities, deadlines, record, growing, volume)
 
     def _deadline(self, volume: Volume) -> float | None:
-        """Return the deadline of a volume: none where the source waits for us, or where somebody sits at a breakpoint."""
-        if self._plan.in_process or not volume.paced:
+        """Return the deadline of a volume: the one that was asked for, else one TR where it came at the scanner's pace.
+
+        Where somebody sits at a breakpoint there is none.
+        """
+        if self._plan.in_process:
             return None
-        return self._plan.deadline if self._plan.deadline is not None else volume.repetition_time
+        if self._plan.deadline is not None:
+            return self._plan.deadline
+        return volume.repetition_time if volume.paced else None
 
     def _is_overdue(self, entities: Entities, index: int) -> bool:
         state = self._runs.get(run_key(entities))
@@ -372,6 +383,8 @@ class Session:
                 if state.ended:
                     self._finish(state)
             return
+        if self._archive is None:
+            why += "; without --bids-dir its analysis begins anew"
         for reply in host.restart(why):
             self._hear(reply)
         logger.warning("%s is started again: %s", self._recipe.name, why)

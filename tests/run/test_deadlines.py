@@ -11,7 +11,7 @@ from rtbids.run.deadlines import Deadlines, Line
 
 def arrived(machine: Deadlines, *indices: int, deadline: float | None = 1.0) -> None:
     for index in indices:
-        machine.arrived(index, float(index), deadline)
+        machine.arrived(index, float(index), None if deadline is None else index + deadline)
 
 
 def shown(lines: list[Line]) -> list[tuple[int, object, str, str | None]]:
@@ -125,7 +125,7 @@ def test_every_volume_has_one_line_in_order_and_never_after_its_due_time_without
         if machine.next_due is not None and machine.next_due <= now:  # the session ticks at the due time, not after it
             lines += machine.tick(machine.next_due)
         if what == "arrive":
-            machine.arrived(following, now, deadline)
+            machine.arrived(following, now, None if deadline is None else now + deadline)
             following += 1
         elif what == "lose":
             lines += machine.missing(following, now)

@@ -266,3 +266,50 @@ def test_an_error_that_comes_at_every_volume_is_said_a_few_times_and_counted(tmp
     assert len(rows) == 20
     assert len(said) == NAMED + 1
     assert "17 more volumes" in said[-1]
+
+
+def test_a_script_that_is_started_again_knows_what_had_left(tmp_path):
+    dies = """
+import os
+
+def feedback(volume, run):
+    if volume.index == 2:
+        os._exit(3)
+    return len(run.feedback)
+"""
+    rows = lines(dies, tmp_path, iter([unpaced(index) for index in range(4)]), Plan())
+    # Volume 2 has an alternate, the last value, before volume 3 is asked about.
+    assert [(row["value"], row["status"]) for row in rows] == [(0, "ok"), (1, "ok"), (1, "alternate"), (3, "ok")]
+
+
+def test_a_deadline_that_was_asked_for_holds_where_the_source_waits_too(tmp_path):
+    slow = (
+        "import time\n\ndef feedback(volume, run):\n    time.sleep(0.8 if volume.index == 1 else 0)\n    return volume.index\n"
+    )
+    rows = lines(slow, tmp_path, iter([unpaced(index, received=CLOCK.now() - FAR) for index in range(3)]), Plan(deadline=0.5))
+    assert [(row["volume"], row["status"]) for row in rows if row["status"] != "late"] == [
+        (0, "ok"),
+        (1, "alternate"),
+        (2, "ok"),
+    ]
+
+
+def test_without_one_a_source_that_waits_is_answered_however_long_it_takes(tmp_path):
+    slow = "import time\n\ndef feedback(volume, run):\n    time.sleep(0.3)\n    return volume.index\n"
+    volumes = [replace(unpaced(index), metadata={**UNPACED, "RepetitionTime": 0.01}) for index in range(2)]
+    assert [row["status"] for row in lines(slow, tmp_path, iter(volumes), Plan())] == ["ok", "ok"]
+
+
+def test_a_volume_on_another_grid_is_left_out_and_the_run_goes_on(tmp_path, caplog):
+    odd = replace(unpaced(1), data=np.zeros((5, 3, 2), np.int16))
+    rows = lines("def feedback(volume, run):\n    return volume.index\n", tmp_path, iter([unpaced(0), odd, unpaced(2)]), Plan())
+    assert [(row["volume"], row["reason"]) for row in rows] == [(0, None), (1, "missing"), (2, None)]
+    assert "volume 1 is left out: expected (4, 3, 2) int16 as before, found (5, 3, 2) int16" in caplog.text
+
+
+UNPACED = {"RepetitionTime": 1.0, "TaskName": "nf", "Paced": False}
+
+
+def unpaced(index: int, received: float | None = None) -> Volume:
+    """Return a volume of a source that waits for the answer."""
+    return replace(volume(index, received=received), metadata=UNPACED)
