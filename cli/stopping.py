@@ -1,25 +1,26 @@
-"""Ctrl-C and SIGTERM: once to end in order, twice to end at once."""
+"""Ctrl-C, SIGTERM and a terminal that closes: once to end in order, twice to end at once."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from rtbids.errors import Stopped
 from rtbids.pipeline import Wakeup
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPING = b"\nstopping in order; once more to stop at once\n"
 
 
 @contextmanager
 def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
-    """Give a flag that the first SIGINT or SIGTERM sets; a second one raises Stopped where the program is.
+    """Give a flag that the first signal sets; a second one raises Stopped where the program is.
 
-    When the body has ended in order after a signal, Stopped (exit 130 or 143) is raised. `at_once` is what to tell who did
-    not wait.
+    When the body has ended in order after a signal, Stopped (exit 128 + signal) is raised. `at_once` is what to tell who did
+    not wait. Under nohup a terminal that closes ends nothing.
     """
     stop = Wakeup()
     received: list[int] = []
@@ -28,10 +29,12 @@ def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
         received.append(number)
         if len(received) > 1:
             raise Stopped(number, at_once)
-        os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    spared = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    before = {number: signal.signal(number, handle) for number in _SIGNALS if number not in spared}
     try:
         yield stop
     finally:

@@ -115,8 +115,9 @@ def main(descriptor: int) -> None:
 
 
 def _live_and_die_with_the_run() -> None:
-    """Leave Ctrl-C to the run, end when it is killed, and let a script keep every volume it was given."""
+    """Leave Ctrl-C and a closed terminal to the run, end when it is killed, and let a script keep every volume it was given."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # A mapped volume holds a descriptor for as long as the script keeps it.

@@ -206,7 +206,7 @@ def test_a_stream_cut_in_the_middle_ends_with_74_and_keeps_what_came_whole(small
     assert np.array_equal(archived(study), small.voxels[..., :whole])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_in_order(small, script, start, tmp_path, number, code):
     study = tmp_path / "study"
     process = start("run", script(MEAN), small.root, "--speed", "0.5", "--bids-dir", study, "--feedback", "-")
