@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +13,16 @@ from rtbids.bids import entities as bids_entities
 from rtbids.errors import UsageFault
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.FloatRange):
+    """A time, which is a number: a comparison with NaN is never true, and no range keeps it out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"expected seconds, found {value!r}", param, ctx)
+        return seconds
 
 
 def entity_options(function: F) -> F:
@@ -75,7 +86,7 @@ def live_options(function: F) -> F:
         click.option("--pattern", default="*", show_default=True, help="File names to take."),
         click.option("--existing/--new-only", default=True, help="Take the files already there first, or leave them."),
         click.option("--wait/--no-wait", default=True, help="Wait for files to come, or end when what is there is done."),
-        click.option("--idle-timeout", type=float, metavar="S", help="End after S seconds without a file."),
+        click.option("--idle-timeout", type=Seconds(0), metavar="S", help="End after S seconds without a file."),
         click.option(
             "--poll/--no-poll",
             default=None,
@@ -88,7 +99,12 @@ def live_options(function: F) -> F:
 
 
 open_timeout = click.option(
-    "--open-timeout", type=float, default=10.0, show_default=True, metavar="S", help="Wait S seconds for a pipe's other side."
+    "--open-timeout",
+    type=Seconds(0),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="Wait S seconds for a pipe's other side.",
 )
 keep = click.option(
     "--keep",

@@ -47,10 +47,10 @@ class AlternateType(click.ParamType[str | float]):
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(0, min_open=True),
+    type=options.Seconds(0, min_open=True),
     metavar="S",
-    help="Feedback is due S seconds after a volume's last byte; by default one TR, and no deadline where the source waits (--speed "
-    "max, files that were there before).",
+    help="Feedback is due S seconds after a volume's last byte; by default one TR, and no deadline where the source waits "
+    "(--speed max, files that were there before).",
 )
 @click.option(
     "--alternate",

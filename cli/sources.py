@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rtbids.bids import dataset
 from rtbids.clock import CLOCK
-from rtbids.errors import BadData, InputMissing, UsageFault
+from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
 from rtbids.pipeline import Inbox, Wakeup
 from rtbids.stream import bidsi, endpoints, fifo, wire
 from rtbids.volume import Entities, Item, Volume
@@ -131,8 +131,7 @@ def instances(request: Request) -> Iterator[Instance]:
     )
     if live.series is None:
         return found
-    wanted = live.series
-    return (instance for instance in found if _number(instance) in wanted)
+    return _of_series(found, live.series, request)
 
 
 def first_files(found: Iterator[Instance], most: int | None) -> Iterator[Instance]:
@@ -149,6 +148,19 @@ def first_files(found: Iterator[Instance], most: int | None) -> Iterator[Instanc
         count += sum(isinstance(item, Volume) for item in assembler.add(instance, CLOCK.now()))
         if count >= most:
             return
+
+
+def _of_series(found: Iterator[Instance], wanted: frozenset[int], request: Request) -> Iterator[Instance]:
+    """Pass on the files of the wanted series; raise NothingMatched where there were others only and no more will come."""
+    numbers: set[int | None] = set()
+    for instance in found:
+        number = _number(instance)
+        numbers.add(number)
+        if number in wanted:
+            yield instance
+    if numbers and not request.live.wait and not request.stop.is_set() and not numbers & wanted:
+        there = ", ".join(str(number) for number in sorted(number for number in numbers if number is not None))
+        raise NothingMatched(f"{request.source}: no series {', '.join(map(str, sorted(wanted)))}, there are: {there or 'none'}")
 
 
 def _number(instance: Instance) -> int | None:

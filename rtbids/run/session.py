@@ -358,8 +358,7 @@ class Session:
             return LOADING
         if any(state.ended for state in self._runs.values()):
             return LAST_WORDS
-        said = [state.deadline or self._plan.deadline for state in self._runs.values()]
-        deadlines = [deadline for deadline in said if deadline is not None]
+        deadlines = [state.deadline for state in self._runs.values() if state.deadline is not None]
         return PATIENCE * max(deadlines) if deadlines else SILENCE
 
     def _wake_the_silent(self, now: float) -> None:

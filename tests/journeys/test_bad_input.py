@@ -114,6 +114,21 @@ def test_nothing_good_at_all_is_65_and_an_empty_folder_66(script, call, tmp_path
     assert call("run", script(SCRIPT), tmp_path / "empty", "--no-wait").code == 66
 
 
+@pytest.mark.parametrize("command", ["watch", "convert"])
+def test_a_series_that_is_not_there_is_missed_and_the_others_are_named(export, call, command):
+    outcome = call(command, export, "--no-wait", "--series", "98,99")
+    assert outcome.code == 18
+    assert "no series 98, 99, there are: 7" in outcome.err
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "soon"])
+@pytest.mark.parametrize("option", ["--idle-timeout", "--open-timeout"])
+def test_a_time_is_a_number_of_seconds(export, call, option, seconds):
+    outcome = call("convert", export, option, seconds)
+    assert outcome.code == 64
+    assert f"Invalid value for '{option}'" in outcome.err
+
+
 def test_a_full_disk_ends_the_run_with_73_and_keeps_what_was_written(export, script, call, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
