@@ -236,7 +236,7 @@ def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instanc
 
     for member in members:
         try:
-            yield dicom.read(member.content, member.name, member.modified or CLOCK.now())
+            yield dicom.read(member.content, dicom.shown(member.name), member.modified or CLOCK.now())
         except BadData as error:
             faults.append(str(error))
             logger.warning("%s", error)

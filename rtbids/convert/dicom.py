@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -15,6 +16,9 @@ from rtbids.convert import elements, mosaic, pixels
 from rtbids.errors import BadData
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_NUMBER = re.compile(r"(IM|IMG|MR|I|[a-z]*)[-_]?\d{1,6}([-_]\d{1,6}){0,3}")  # 001_000007_000012, IM-0001-0012
+_SMALL = re.compile(r"[a-z0-9 ,_-]*")
+_LONG_NUMBER = re.compile(r"\d{5}")
 
 
 class Incomplete(BadData):
@@ -66,6 +70,20 @@ def _image(content: memoryview, name: str) -> Dataset:
     if found < expected:
         raise Incomplete(f"{name}: the pixel data end after {found} of {expected} bytes")
     return dataset
+
+
+def shown(path: str) -> str:
+    """Return what a message may say of a file: its name where it is a number or small letters, else the end of it.
+
+    Scanners name folders and files by patients (in capitals) and by UIDs, which hold a serial number and a date.
+    """
+    name = path.rsplit("/", 1)[-1]
+    stem, dot, extension = name.rpartition(".")
+    stem, extension = (stem, dot + extension) if stem and len(extension) <= 4 else (name, "")
+    if _NUMBER.fullmatch(stem) or (_SMALL.fullmatch(stem) and not _LONG_NUMBER.search(stem)):
+        return name
+    digits = re.search(r"\d{0,3}\Z", stem)
+    return f"…{digits[0] if digits else ''}{extension}"
 
 
 def zero_tail(instance: Instance) -> bool:

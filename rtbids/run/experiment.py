@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import dataclasses
 import importlib.util
 import math
@@ -144,6 +145,8 @@ class Experiment:
             return None
         try:
             return getattr(self._module, function)(*arguments)
+        except bdb.BdbQuit:
+            raise KeyboardInterrupt from None  # who leaves the debugger wants to leave
         except Exception as error:
             raise ExperimentFault(f"{function}() {_where(error, self._script)}") from error
 

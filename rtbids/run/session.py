@@ -34,7 +34,7 @@ from rtbids.run.recorder import Recorder
 from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
 
 PATIENCE = 10  # deadlines that a script may be silent before it is started again
-SILENCE = 600.0  # seconds, where the source waits and nobody said how long a volume may take
+SILENCE = 120.0  # seconds, where the source waits and nobody said how long a volume may take
 MOST_WAITING = 32  # volumes that wait for the script or the disk before the source is held
 GRACE = 1.0  # seconds that a source may take to end after a signal
 LAST_WORDS = 5.0  # seconds that `end(run)` may take
@@ -399,7 +399,7 @@ class Session:
     def _close(self) -> None:
         now = self._clock.now()
         for state in list(self._runs.values()):
-            self._send(state, state.deadlines.close(now))
+            self._send(state, state.deadlines.close(now, "error"))  # the run is broken off: nobody will answer
             self._finish(state)
         self._recorder.close()
         if self._host is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from rtbids.clock import Clock
-from rtbids.convert.dicom import Incomplete, Instance, instance_uid, read, zero_tail
+from rtbids.convert.dicom import Incomplete, Instance, instance_uid, read, shown, zero_tail
 from rtbids.errors import BadData
 from rtbids.watch.faults import Fault, Faults
 from rtbids.watch.looks import Content, Look, look_at
@@ -143,8 +143,8 @@ class Intake:
         return instance
 
     def _name(self, path: str) -> str:
-        """Return what a message may say: scanners name folders by patient and date, so they stay out."""
-        return os.path.basename(path)
+        """Return what a message may say."""
+        return shown(path)
 
     def _wait(self, path: str, look: Look | None, fault: Fault, text: str) -> None:
         if path in self._waiting and self._waiting[path].look == look:

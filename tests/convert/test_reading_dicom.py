@@ -226,3 +226,20 @@ def test_the_quick_reader_finds_what_pydicom_finds(real_data: Path, name: str) -
         quick.get("PerFrameFunctionalGroupsSequence") or (), full.get("PerFrameFunctionalGroupsSequence") or (), strict=True
     ):
         assert one.PlanePositionSequence[0] == other.PlanePositionSequence[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/export/DOE_JANE/001_000007_000012.dcm", "001_000007_000012.dcm"),
+        ("IM-0001-0012.dcm", "IM-0001-0012.dcm"),
+        ("truncated.dcm", "truncated.dcm"),
+        ("DOE_JANE.MR.HEAD_FUNC.7.12.2024.01.02.10.11.12.345.6789.IMA", "…789.IMA"),
+        ("1.3.12.2.1107.5.2.43.66012.2024010210111213456789.dcm", "…789.dcm"),
+        ("MR.1.3.12.2.1107.5.2.43.66012.20240102", "…102"),
+        ("Doe Jane.dcm", "….dcm"),
+        ("19700101.dcm", "…101.dcm"),
+    ],
+)
+def test_a_message_names_a_file_without_naming_a_patient(path: str, said: str) -> None:
+    assert dicom.shown(path) == said

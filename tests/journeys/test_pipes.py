@@ -96,9 +96,9 @@ def test_a_stream_kept_in_a_file_waits_for_the_script(scanned, script, start, ca
     assert call("convert", scanned.folder, "--no-wait", "-o", tmp_path / "source").code == 0
     kept = tmp_path / "kept.tar"
     assert call("replay", tmp_path / "source", "--speed", 50, "--to", kept).code == 0
-    named = call("run", script(SCRIPT), kept, *scanned.extra, "--deadline", 0.001)
+    named = call("run", script(SCRIPT), kept, *scanned.extra)
     with kept.open("rb") as stream:
-        process = start("run", script(SCRIPT), "-", *scanned.extra, "--deadline", 0.001, stdin=stream)
+        process = start("run", script(SCRIPT), "-", *scanned.extra, stdin=stream)
         out, _ = process.communicate(timeout=60)
     for lines in (named.lines, [json.loads(line) for line in out.splitlines()]):
         assert [line["status"] for line in lines] == ["ok"] * 24
