@@ -89,6 +89,8 @@ def run(command: click.Command, arguments: list[str] | None = None, name: str = 
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it flushes at exit
         return _say("the reader of standard output has gone", None, 74)
+    except OSError as error:
+        return _say(f"{error.filename or 'standard output'}: {error.strerror or error}", None, 74)
 
 
 def _say(message: str, hint: str | None, code: int) -> int:

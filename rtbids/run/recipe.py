@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,12 +112,25 @@ def _assign(fields: Mapping[str, object], assignment: str) -> Mapping[str, objec
     key, equals, value = assignment.partition("=")
     if not equals or not key:
         raise UsageFault(f"--set takes key=value, found {assignment!r}", "for example --set baseline=rest")
-    top = key.split(".", 1)[0]
+    top, _, name = key.partition(".")
+    if top == "rois":
+        _check_roi(name, fields)
     if top in ("rois", "events"):
-        value = str(Path(value).resolve())
+        value = json.dumps(str(Path(value).resolve()))  # quoted: a path is not to be read as YAML
     elif top not in Config.__dataclass_fields__:
         key = f"settings.{key}"
     return config.assign(fields, f"{key}={value}")
+
+
+def _check_roi(name: str, fields: Mapping[str, object]) -> None:
+    """Refuse a region that the config does not have, where it has some: the script would never ask for it."""
+    known = fields.get("rois")
+    if isinstance(known, Mapping) and known and name not in known:
+        close = difflib.get_close_matches(name, list(known), n=1)
+        raise UsageFault(
+            f"--set rois.{name}: the config has no such region" + (f", did you mean {close[0]!r}?" if close else ""),
+            f"its regions: {', '.join(known)}",
+        )
 
 
 def _absolute(settings: Config, folder: Path) -> Config:
