@@ -111,7 +111,7 @@ def say(message: str) -> None:
 
 
 def watching(source: str) -> Callable[[str], None]:
-    """Return what says how a folder is watched."""
+    """Return what says how a source is watched."""
     return lambda mode: say(f"watching {source}: {mode}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--to", "destination", metavar="DEST", help="Write BIDS-I to -, a named pipe or a .tar file.")
 @click.option("-o", "--bids-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write a BIDS data set.")
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
+@click.option("--check", is_flag=True, help="Convert nothing for good: compare with the dcm2niix binary, series by series.")
 @options.overwrite
 @options.entity_options
 @options.keep
@@ -30,6 +32,7 @@ def command(
     destination: str | None,
     bids_dir: Path | None,
     volumes: int | None,
+    check: bool,
     overwrite: bool,
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
@@ -38,21 +41,25 @@ def command(
 ) -> None:
     """Turn SOURCE into BIDS: BIDS-I as a stream (one NIfTI a volume), or a data set with -o.
 
-    SOURCE is a DICOM folder or file, a tar stream of DICOM files or of BIDS-I (a named pipe, a .tar file, - for standard
-    input), a BIDS data set or one of its runs.
+    SOURCE is a DICOM folder or file, a port that the scanner sends to (dicom-scp://[AET@]host:port), a tar stream of DICOM
+    files or of BIDS-I (a named pipe, a .tar file, - for standard input), a BIDS data set or one of its runs.
 
     \b
     Examples:
       rtbids convert /data/export --no-wait -o study --subject 07
       rtbids watch /data/export | rtbids convert --to volumes.tar
+      rtbids convert /data/export --check
     """
-    from rtbids.cli import archiving, console, sources, streams
+    from rtbids.cli import archiving, checking, console, sources, streams
     from rtbids.cli.stopping import stopping
     from rtbids.errors import UsageFault
     from rtbids.pipeline import first_volumes
 
     if destination and bids_dir:
         raise UsageFault("--to and -o exclude each other", "rtbids run --bids-dir keeps and passes on")
+    if check:
+        checking.report(sources.Request(source, live=replace(live, wait=False)))
+        return
     with stopping() as stop:
         request = sources.Request(
             source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)

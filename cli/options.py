@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -70,15 +71,41 @@ def common_options(function: F) -> F:
     return command  # type: ignore[return-value]
 
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NETWORK = {  # what is said of a source dicom-scp://, by the names of `rtbids.cli.sources.Network`
+    "fsync": click.option("--fsync", is_flag=True, help="DICOM network: answer when the disk itself has confirmed the image."),
+    "spool": click.option(
+        "--spool",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="DICOM network: where images wait; by default ~/.local/state/rtbids/spool/PORT.",
+    ),
+    "tls_ca": click.option("--tls-ca", type=_FILE, metavar="FILE", help="DICOM network: take senders certified by these only."),
+    "tls_key": click.option("--tls-key", type=_FILE, metavar="FILE", help="DICOM network: the certificate's private key."),
+    "tls_cert": click.option("--tls-cert", type=_FILE, metavar="FILE", help="DICOM network: encrypt, with this certificate."),
+    "allow_host": click.option(
+        "--allow-host",
+        multiple=True,
+        metavar="ADDRESS",
+        help="DICOM network: take images from this address, network (10.1.0.0/16) or host only. Repeatable.",
+    ),
+    "allow_aet": click.option(
+        "--allow-aet", multiple=True, metavar="AET", help="DICOM network: take images from this AE title only. Repeatable."
+    ),
+}
+
+
 def live_options(function: F) -> F:
     """Add what a live source understands; the command receives it as `live`, a `rtbids.cli.sources.Live`."""
 
     @functools.wraps(function)
     def command(*args: Any, series: str | None, **options: Any) -> Any:
-        from rtbids.cli.sources import Live
+        from rtbids.cli.sources import Live, Network
 
         names = ("pattern", "existing", "wait", "idle_timeout", "poll")
-        live = Live(**{name: options.pop(name) for name in names}, series=series_numbers(series))
+        taken = {name: options.pop(name) for name in names}
+        network = Network(**{name: options.pop(name) for name in _NETWORK})
+        live = Live(**taken, series=series_numbers(series), network=network)
         return function(*args, live=live, **options)
 
     decorated: Any = command
@@ -93,6 +120,7 @@ def live_options(function: F) -> F:
             help="Look at the folder again and again, as a network share needs; found out by default.",
         ),
         click.option("--series", metavar="N[,N...]", help="Take these series only, functional or not."),
+        *_NETWORK.values(),
     ):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]

@@ -110,8 +110,8 @@ def command(
     """Run EXPERIMENT on the volumes of SOURCE and send feedback for each, on time.
 
     EXPERIMENT is a folder with an experiment.py, a script, or the name of a sample. SOURCE is the scanner's DICOM folder, a
-    BIDS data set or one of its runs (replayed at the scanner's pace), or a stream: a named pipe, a .tar file, - for standard
-    input.
+    port that it sends to (dicom-scp://[AET@]host:port), a BIDS data set or one of its runs (replayed at the scanner's pace), or
+    a stream: a named pipe, a .tar file, - for standard input.
 
     Feedback goes to every --feedback; without one, and without --bids-dir, to standard output. With --bids-dir the volumes, the
     feedback, the latencies and a report are kept in a BIDS data set that is valid at every moment.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from rtbids import dicomnet
 from rtbids.bids import dataset
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
@@ -27,6 +28,19 @@ logger = logging.getLogger("rtbids")
 
 
 @dataclass(frozen=True)
+class Network:
+    """How the DICOM network is listened to; see the options of the same names. `spool` None is one for each address."""
+
+    allow_aet: tuple[str, ...] = ()
+    allow_host: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    spool: Path | None = None
+    fsync: bool = False
+
+
+@dataclass(frozen=True)
 class Live:
     """How a live source is taken; see the options of the same names."""
 
@@ -36,6 +50,7 @@ class Live:
     idle_timeout: float | None = None
     poll: bool | None = None
     series: frozenset[int] | None = None
+    network: Network = Network()
 
 
 @dataclass(frozen=True)
@@ -90,8 +105,12 @@ def kind(source: str) -> Kind:
     """Say what SOURCE is; raise InputMissing where it is nothing."""
     if source == endpoints.STANDARD:
         return "stream"
+    if is_network(source):
+        dicomnet.parse(source)  # or says what is wrong with it
+        return "dicom"
     if scheme := endpoints.scheme(source):
-        raise UsageFault(f"{source}: expected a folder, a run, a named pipe, a .tar file or -, found {scheme}://")
+        expected = "a folder, a run, a named pipe, a .tar file, dicom-scp://host:port or -"
+        raise UsageFault(f"{source}: expected {expected}, found {scheme}://")
     path = Path(source)
     if not path.exists():
         raise InputMissing(f"{source}: no such file or folder")
@@ -100,6 +119,11 @@ def kind(source: str) -> Kind:
     if path.name.endswith((".nii", ".nii.gz")) or dataset.is_dataset(path):
         return "bids"
     return "dicom"
+
+
+def is_network(source: str) -> bool:
+    """Say whether SOURCE is a port of ours that images are sent to."""
+    return endpoints.scheme(source) == "dicom-scp"
 
 
 def items(request: Request) -> Iterator[Item]:
@@ -114,11 +138,20 @@ def items(request: Request) -> Iterator[Item]:
 
 
 def instances(request: Request) -> Iterator[Instance]:
-    """Return the whole DICOM files of a folder, those of the wanted series."""
+    """Return the whole DICOM files of a folder or from the network, those of the wanted series."""
+    found = (_received if is_network(request.source) else _watched)(request)
+    if request.live.series is None:
+        return found
+    return _of_series(found, request.live.series, request)
+
+
+def _watched(request: Request) -> Iterator[Instance]:
     from rtbids.watch import directory
 
     live = request.live
-    found = directory.instances(
+    if live.network != Network():
+        raise UsageFault("--allow-*, --tls-*, --spool and --fsync are of the DICOM network: expected dicom-scp://host:port")
+    return directory.instances(
         Path(request.source),
         pattern=live.pattern,
         existing=live.existing,
@@ -129,9 +162,33 @@ def instances(request: Request) -> Iterator[Instance]:
         on_mode=request.on_mode,
         faults=request.faults,
     )
-    if live.series is None:
-        return found
-    return _of_series(found, live.series, request)
+
+
+def _received(request: Request) -> Iterator[Instance]:
+    from rtbids.watch import associations, storage_scp
+
+    live, network = request.live, request.live.network
+    address = dicomnet.parse(request.source)
+    return storage_scp.instances(
+        address,
+        spool=network.spool or _spool(address),
+        existing=live.existing,
+        wait=live.wait,
+        idle_timeout=live.idle_timeout,
+        allowed_aets=frozenset(map(dicomnet.ae_title, network.allow_aet)) or None,
+        allowed_hosts=associations.networks(network.allow_host) or None,
+        tls=dicomnet.server_tls(network.tls_cert, network.tls_key, network.tls_ca),
+        fsync=network.fsync,
+        stop=request.stop,
+        on_mode=request.on_mode,
+        faults=request.faults,
+    )
+
+
+def _spool(address: dicomnet.Address) -> Path:
+    """Return where images of this address wait: the same place at the next start, and no memory that a restart empties."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "rtbids" / "spool" / str(address.port)
 
 
 def first_files(found: Iterator[Instance], most: int | None) -> Iterator[Instance]:

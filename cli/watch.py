@@ -13,31 +13,35 @@ if TYPE_CHECKING:
 
 
 @click.command(name="watch", short_help="Hand on DICOM files as each becomes complete.")
-@click.argument("dicom_dir", metavar="DICOM_DIR")
+@click.argument("source", metavar="DICOM_DIR|dicom-scp://[AET@]HOST:PORT")
 @click.option("--to", "destination", default="-", metavar="DEST", help="Where to: -, a named pipe or a .tar file.")
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N functional volumes.")
 @options.live_options
 @options.open_timeout
 @options.common_options
 def command(
-    dicom_dir: str,
+    source: str,
     destination: str,
     volumes: int | None,
     live: Live,
     open_timeout: float,
 ) -> None:
-    """Hand on the DICOM files of a folder, each as soon as it is complete, as a tar stream.
+    """Hand on the DICOM files of a folder or from the network, each as soon as it is complete, as a tar stream.
 
     Files already there come first, series by series in the order of acquisition; then new ones, until Ctrl-C. Subfolders that
     appear are watched too. Truncated, foreign and doubled files are named and left alone.
 
+    At dicom-scp:// we listen, and the scanner sends (C-STORE). It is told that an image was stored when that is safe on disk.
+    Without a host only this machine is heard; 0.0.0.0 hears all.
+
     \b
-    Example:
+    Examples:
       rtbids watch /data/export --no-wait | tar tv
+      rtbids watch dicom-scp://RTBIDS@0.0.0.0:11112 --allow-host 10.1.0.0/16 > session.tar
     """
     from rtbids.cli import console, sources, streams
     from rtbids.cli.stopping import stopping
 
     with stopping() as stop:
-        request = sources.Request(dicom_dir, live=live, stop=stop, on_mode=console.watching(dicom_dir))
+        request = sources.Request(source, live=live, stop=stop, on_mode=console.watching(source))
         streams.send_files(sources.first_files(sources.instances(request), volumes), destination, stop, open_timeout)

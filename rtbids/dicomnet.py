@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from rtbids.errors import BadData, ConnectionLost, UsageFault
@@ -78,6 +79,30 @@ def ae_title(text: str) -> str:
     if not 0 < len(title) <= 16 or "\\" in title or not title.isascii() or not title.isprintable():
         raise UsageFault(f"expected an AE title of 1 to 16 characters, found {text!r}")
     return title
+
+
+def server_tls(certificate: Path | None, key: Path | None, ca: Path | None) -> ssl.SSLContext | None:
+    """Return how we encrypt as the one who is called, None where there is no certificate; with `ca` callers need one too.
+
+    Raises
+    ------
+    UsageFault
+        The files do not belong together, or are not in PEM.
+    """
+    if certificate is None:
+        if key or ca:
+            raise UsageFault("--tls-key and --tls-ca need --tls-cert")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")  # or OpenSSL would ask at the terminal
+        if ca is not None:
+            context.load_verify_locations(ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        raise UsageFault(f"{certificate}: expected a certificate and its key in PEM ({reason})") from None
+    return context
 
 
 def be_prompt(event: Any) -> None:

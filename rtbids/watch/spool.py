@@ -1,0 +1,177 @@
+"""Where images that came over the network lie until they are dealt with: files that outlast the process.
+
+An image is in the spool, whole and under its final name, before its sender is told so, and leaves it when nobody holds its
+`Instance` any more. What a process that was killed has left behind is there at the next start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from rtbids.convert.dicom import Instance
+from rtbids.errors import CannotWrite, cannot_write
+
+BACKLOG = 4 << 30  # bytes in the spool beyond which senders wait
+_OURS = re.compile(r"\d{9,}\.dcm")
+
+
+class Closed(Exception):
+    """The spool takes no more."""
+
+
+class Spool:
+    """A folder of image files of ours, held by one process at a time.
+
+    Parameters
+    ----------
+    folder
+        Made where there is none, for its owner only.
+    backlog
+        Bytes that may wait; one image is taken in any case.
+    fsync
+        Return from `keep` only when the disk itself has the image, so that it outlasts a power cut too.
+
+    Raises
+    ------
+    CannotWrite
+        The folder cannot be made, or another process has it.
+    """
+
+    def __init__(self, folder: Path, *, backlog: int = BACKLOG, fsync: bool = False) -> None:
+        self.folder = folder
+        self._backlog, self._fsync = backlog, fsync
+        self._released: SimpleQueue[int] = SimpleQueue()  # sizes of files that have left: its `put` may interrupt anything
+        self._counting = threading.Lock()
+        self._closed = False
+        self._lock = _opened(folder)
+        self.leftovers = _leftovers(folder)
+        self._held = sum(path.stat().st_size for path in self.leftovers)
+        self._number = max((int(path.stem) for path in self.leftovers), default=0)
+
+    def is_full(self) -> bool:
+        """Say whether the next image would have to wait."""
+        with self._counting:
+            self._count_released()
+            return self._held >= self._backlog
+
+    def keep(self, content: bytes) -> Path:
+        """Write an image and return its file, once there is room for it.
+
+        Raises
+        ------
+        Closed
+            The spool was closed before there was room.
+        OSError
+            The disk did not take it.
+        """
+        path = self.folder / f"{self._room(len(content)):09d}.dcm"
+        try:
+            self._write(content, path)
+        except OSError:
+            self._released.put(len(content))
+            raise
+        return path
+
+    def release_with(self, instance: Instance, path: Path) -> None:
+        """Remove the file as soon as nobody holds `instance`; not at the exit of a process that still holds it."""
+        weakref.finalize(instance, _remove, path, len(instance.content), self._released).atexit = False
+
+    def forget(self, path: Path) -> None:
+        """Remove a file that no instance stands for."""
+        _remove(path, path.stat().st_size, self._released)
+
+    def stop(self) -> None:
+        """Take no more; whoever waits for room gets Closed."""
+        self._closed = True
+        self._released.put(0)
+
+    def close(self) -> None:
+        """Leave the folder, with what is in it, to the next process."""
+        self.stop()
+        os.close(self._lock)
+
+    def _room(self, size: int) -> int:
+        """Wait for room for `size` bytes and take it; return the number of the file."""
+        with self._counting:
+            self._count_released()
+            while self._held and self._held + size > self._backlog and not self._closed:
+                self._held -= self._released.get()
+            if self._closed:
+                self._released.put(0)  # for who waits behind
+                raise Closed
+            self._held += size
+            self._number += 1
+            return self._number
+
+    def _count_released(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._held -= self._released.get_nowait()
+
+    def _write(self, content: bytes, path: Path) -> None:
+        hidden = path.with_name(f".{path.name}.part")
+        try:
+            with open(hidden, "xb", buffering=0, opener=_for_owner) as file:
+                _write_all(file.fileno(), content)
+                if self._fsync:
+                    os.fsync(file.fileno())
+            hidden.rename(path)
+        except OSError:
+            with suppress(OSError):
+                hidden.unlink()
+            raise
+        if self._fsync:
+            _sync_folder(self.folder)
+
+
+def _opened(folder: Path) -> int:
+    """Make the folder and return the descriptor of its lock."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CannotWrite(f"{folder}: another rtbids receives into this spool", "give this one its own with --spool") from None
+    return lock
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """Return the whole files in the order in which they came; what was never finished was never acknowledged, and goes."""
+    for part in folder.glob(".*.dcm.part"):
+        part.unlink(missing_ok=True)
+    return sorted((path for path in folder.iterdir() if _OURS.fullmatch(path.name)), key=lambda path: int(path.stem))
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path, size: int, released: SimpleQueue[int]) -> None:
+    with suppress(OSError):  # gone by another hand: there is nothing left to do
+        path.unlink()
+    released.put(size)

@@ -1,0 +1,226 @@
+"""The DICOM network as a source of whole files: a storage SCP that answers when an image is safe, and never before.
+
+Every image is read and lies in the spool before its sender hears that it was stored. Where the loop is slow the spool fills,
+and where that is full senders wait for their answer: nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rtbids.clock import CLOCK, Clock
+from rtbids.convert.dicom import Instance, instance_uid, read
+from rtbids.dicomnet import Address
+from rtbids.errors import BadData
+from rtbids.pipeline import Wakeup
+from rtbids.watch.associations import Guests, Listener, Network
+from rtbids.watch.faults import Fault, Faults
+from rtbids.watch.spool import BACKLOG, Closed, Spool
+
+IN_MEMORY = 16  # images that wait read; those behind them are read again from the spool
+SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000  # statuses of a store (PS3.4, B.2.3)
+logger = logging.getLogger("rtbids")
+
+
+def instances(
+    address: Address,
+    *,
+    spool: Path,
+    existing: bool = True,
+    wait: bool = True,
+    idle_timeout: float | None = None,
+    allowed_aets: frozenset[str] | None = None,
+    allowed_hosts: frozenset[Network] | None = None,
+    tls: ssl.SSLContext | None = None,
+    fsync: bool = False,
+    backlog: int = BACKLOG,
+    stop: Wakeup | None = None,
+    on_mode: Callable[[str], None] | None = None,
+    faults: list[str] | None = None,
+    clock: Clock = CLOCK,
+) -> Iterator[Instance]:
+    """Listen at `address` and hand out each image that is stored; `received` is the moment of its last byte.
+
+    Parameters
+    ----------
+    spool
+        Folder for the images that wait. Those that an earlier process has left there come first.
+    existing
+        Whether to hand these out; else they stay there.
+    wait
+        Whether to listen at all.
+    idle_timeout
+        End after so many seconds without an image.
+    allowed_aets, allowed_hosts
+        Who may send: AE titles, networks. None lets everybody.
+    tls
+        Takes encrypted connections only.
+    fsync
+        Have the disk itself confirm each image before its sender is answered.
+    backlog
+        Bytes in the spool beyond which senders wait.
+    stop
+        Ends the listening: what was stored until then is still handed out.
+    on_mode
+        Is told once where we listen.
+    faults
+        Gets a line for each image that could not be used. Each is warned of once too.
+
+    Raises
+    ------
+    CannotWrite
+        The port or the spool is taken, or may not be used.
+    """
+    noted = Faults(faults)
+    stop = stop or Wakeup()
+    with closing(Spool(spool, backlog=backlog, fsync=fsync)) as kept:
+        intake = _Intake(kept, noted, clock)
+        if not wait:
+            yield from intake.leftovers(existing, stop)
+            noted.summarise()
+            return
+        with closing(Listener(address, intake, Guests(allowed_aets, allowed_hosts), tls)) as listener:
+            if on_mode is not None:
+                on_mode(f"listening as {address.aet} on {address.host}:{listener.port}{', with TLS' if tls else ''}")
+            try:
+                yield from intake.leftovers(existing, stop)
+                yield from intake.live(idle_timeout, stop)
+            finally:
+                kept.stop()  # first, or an association that waits for room could not be ended
+        yield from intake.stored()
+    noted.summarise()
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An image in the spool, and where there are few, as it was read."""
+
+    path: Path
+    received: float
+    instance: Instance | None
+
+
+class _Intake:
+    """Takes images from associations, in their threads, and hands them out in the loop's own."""
+
+    def __init__(self, spool: Spool, faults: Faults, clock: Clock) -> None:
+        self._spool, self._faults, self._clock = spool, faults, clock
+        self._waiting: deque[_Stored] = deque()
+        self._arrived = Wakeup()
+        self._one_at_a_time = threading.Lock()
+        self._images: set[str] = set()  # SOP Instance UIDs
+        self._count = 0
+        self._said: set[str] = set()
+        self._active = clock.now()
+
+    def moment(self) -> float:
+        return self._clock.now()
+
+    def store(self, content: Callable[[], bytes], received: float) -> int:
+        """Take an image: success only once it is in the spool, or was before."""
+        with self._one_at_a_time:
+            self._count += 1
+            name = f"image {self._count} from the network"
+            try:
+                instance = read(content(), name, received)
+            except BadData as error:
+                self._faults.note(Fault.FOREIGN, name, str(error))
+                return CANNOT_UNDERSTAND
+            return self._kept(instance, received)
+
+    def refuse(self, sop_class: str) -> None:
+        with self._one_at_a_time:
+            self._faults.note(Fault.FOREIGN, sop_class, f"an image from the network: no MR image ({sop_class})")
+
+    def broken_off(self, *, in_image: bool) -> None:
+        if not in_image:
+            logger.info("an association ended without being released, between two images")
+            return
+        with self._one_at_a_time:
+            text = "an image from the network: its association broke off in the middle of it"
+            self._faults.note(Fault.INCOMPLETE, text, text)
+
+    def turned_away(self, why: str) -> None:
+        self._say_once(f"an association was turned away: {why}")
+
+    def leftovers(self, existing: bool, stop: Wakeup) -> Iterator[Instance]:
+        """Hand out what an earlier process has left, at no pace; a stop leaves the rest where it is."""
+        if not existing:
+            return
+        for path in self._spool.leftovers:
+            if stop.is_set():
+                return
+            if (left := self._again(_Stored(path, self._clock.now(), None))) is not None:
+                instance = replace(left, paced=False)
+                self._images.add(instance_uid(instance.dataset))
+                yield self._released_later(instance, path)
+
+    def live(self, idle_timeout: float | None, stop: Wakeup) -> Iterator[Instance]:
+        """Hand out each image as it is stored, until stopped or idle for too long."""
+        self._active = self._clock.now()
+        while not stop.is_set():
+            yield from self.stored()
+            ends = None if idle_timeout is None else self._active + idle_timeout - self._clock.now()
+            if ends is not None and ends <= 0 and not self._waiting:
+                return
+            select.select([self._arrived, stop], [], [], ends)
+
+    def stored(self) -> Iterator[Instance]:
+        """Hand out what is there now."""
+        self._arrived.clear()
+        while self._waiting:
+            stored = self._waiting.popleft()
+            instance = stored.instance or self._again(stored)
+            path = stored.path
+            del stored  # or it would hold the instance as long as we wait
+            if instance is not None:
+                yield self._released_later(instance, path)
+            del instance
+
+    def _kept(self, instance: Instance, received: float) -> int:
+        uid = instance_uid(instance.dataset)
+        if uid in self._images:
+            self._faults.note(Fault.DUPLICATE, instance.name, f"{instance.name}: a copy of an image already taken")
+            return SUCCESS
+        if self._spool.is_full():
+            self._say_once("images come faster than they are taken and the spool is full: senders wait")
+        try:
+            path = self._spool.keep(bytes(instance.content))
+        except Closed:
+            return OUT_OF_RESOURCES
+        except OSError as error:
+            self._say_once(f"the spool cannot be written, and images are refused: {error.strerror or error}")
+            return OUT_OF_RESOURCES
+        self._images.add(uid)
+        self._waiting.append(_Stored(path, received, instance if len(self._waiting) < IN_MEMORY else None))
+        self._active = received
+        self._arrived.set()
+        return SUCCESS
+
+    def _again(self, stored: _Stored) -> Instance | None:
+        """Read an image from the spool; one that cannot be read stays there, and is named."""
+        name = stored.path.name
+        try:
+            return read(stored.path.read_bytes(), name, stored.received)
+        except OSError as error:
+            self._faults.note(Fault.UNREADABLE, name, f"{name} in the spool: cannot be read ({error.strerror or error})")
+        except BadData as error:
+            self._faults.note(Fault.FOREIGN, name, f"{error} (it stays in the spool)")
+        return None
+
+    def _released_later(self, instance: Instance, path: Path) -> Instance:
+        self._spool.release_with(instance, path)
+        return instance
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            logger.warning("%s", text)
