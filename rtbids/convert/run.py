@@ -13,6 +13,7 @@ from rtbids.clock import Clock
 from rtbids.convert import header, siemens
 from rtbids.convert.moment import DAY
 from rtbids.convert.order import Order
+from rtbids.convert.pace import Pace
 from rtbids.convert.stack import Stack
 from rtbids.volume import Entities, Item, RunEnd, Volume, volume_of
 
@@ -34,6 +35,7 @@ class Run:
         self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX) of the first to leave
         self._metadata = header.sidecar(first.header(), first.shape, first.repetition_time, entities["task"])
         self._marked: tuple[dict[str, Any], bool, dict[str, Any]] | None = None
+        self._pace = Pace(first.repetition_time)
         self._asked_for_timing = 0  # volumes that have been asked for the slice times: one, or two where the first cannot tell
         absent = [
             field for field in header.WISHED if field not in self._metadata and (field != "SliceTiming" or not first.timing)
@@ -128,6 +130,8 @@ class Run:
             return times
         if self._began is None:
             self._began = stack.acquired, stack.received
+        if said := self._pace.acquired(stack.index, stack.acquired):
+            logger.warning("%s: %s", self.stem, said)
         since = (stack.acquired - self._began[0] + DAY / 2) % DAY - DAY / 2  # a run may pass midnight
         acquired = self._began[1] + since
         return times if acquired > stack.received + self.repetition_time else {"acquired": acquired, **times}
