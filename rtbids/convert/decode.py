@@ -126,7 +126,9 @@ def _stack(
 
 def _enhanced(instance: Instance, index: int) -> list[Stack]:
     read = enhanced.read(instance.dataset)
-    flat = enhanced.flat(instance.dataset, read.frames[0])
+    flat = enhanced.flat(
+        instance.dataset, instance.dataset.PerFrameFunctionalGroupsSequence[0]
+    )  # of others only places are read
     slope, inter = header.scale(flat)
     alone = len(read.volumes) == 1
     timing = siemens.frame_timing(read.frames) if vendor(flat) == "siemens" else None

@@ -10,8 +10,8 @@ from rtbids.convert import enhanced, mosaic, private
 
 _PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imag", "IMAGINARY": "imag"}
 _OTHER_SEQUENCE = re.compile(r"ep_b\d|diff|dti|dwi|epse", re.IGNORECASE)
-_OTHER_NAME = re.compile(
-    r"(?<![a-z])(dti|dwi|diffusion|sbref|field_?map|fmap|topup|pepolar|localizer|scout)(?![a-z])", re.IGNORECASE
+_OTHER_NAME = re.compile(  # but a task may be called so: ``task-localizer`` is BOLD
+    r"(?<![a-z])(?<!task-)(dti|dwi|diffusion|sbref|field_?map|fmap|topup|pepolar|localizer|scout)(?![a-z])", re.IGNORECASE
 )
 
 

@@ -1,172 +1,87 @@
-"""Siemens-like mosaic DICOM, written from volumes: what `rtbids.convert` and dcm2niix read back to the same voxels.
-
-The inverse of the rules for reading mosaics: rows flipped, LPS for RAS, slices in tiles, and the position of the big picture's
-corner for that of the first slice's.
-"""
+"""Siemens-like mosaic DICOM: all slices of a volume as the tiles of one picture, the position that of the picture's corner."""
 
 from __future__ import annotations
 
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import PYDICOM_ROOT_UID, UID, ExplicitVRLittleEndian, MRImageStorage
-from pydicom.valuerep import format_number_as_ds
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage
 
-from rtbids.errors import BadData
+from rtbids.replay.series import BANDWIDTH, Series, decimals, time_of_day, written
 
-BANDWIDTH = 40.0  # Hz per pixel along the phase-encoding direction
+__all__ = ["BANDWIDTH", "MosaicSeries", "csa_header", "mosaic_dicom"]
+
 CSA_ITEMS = 6  # value fields of an element; those not used are empty
 
 
-@dataclass(frozen=True)
-class MosaicSeries:
-    """One functional series of an imaginary Siemens scanner; `dicom` gives the file of one volume.
-
-    Attributes
-    ----------
-    shape, affine
-        (i, j, k) and voxel → mm, RAS+, as the NIfTI file shall have them.
-    repetition_time
-        Seconds.
-    number
-        Series Number; the Series Instance UID follows from it and from `study`.
-    image_type
-        After ORIGINAL\\PRIMARY: ``("M", "ND", "MOCO")`` marks motion-corrected volumes. MOSAIC is added.
-    bits
-        12, stored as the vendor does and read back as int16, or 16, read back as uint16.
-    study
-        A number that sets the UIDs of one study apart from another's.
-    """
-
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
-    repetition_time: float
-    number: int = 7
-    image_type: tuple[str, ...] = ("M", "ND")
-    protocol: str = "func_task-nf"
-    bits: int = 12
-    study: int = 1
-
-    @property
-    def uid(self) -> str:
-        return f"{PYDICOM_ROOT_UID}{self.study}.{self.number}"
+class MosaicSeries(Series):
+    """A series of mosaics: one file a volume, any orientation and handedness."""
 
     @property
     def tiles(self) -> int:
         """Tiles along one side of the square."""
         return math.ceil(math.sqrt(self.shape[2]))
 
+    def dicoms(self, data: NDArray[np.integer], index: int) -> list[bytes]:
+        return [self.dicom(data, index)]
+
     def dicom(self, data: NDArray[np.integer], index: int, image: int | None = None) -> bytes:
         """Return the file of volume `index` (from 0); another `image` number makes the same volume another instance."""
-        if data.shape != self.shape or data.min() < 0 or data.max() >= 1 << self.bits:
-            raise BadData(f"volume {index}: expected {self.shape} of {self.bits} bits, found {data.shape} up to {data.max()}")
         dataset = self._template
-        uid = UID(f"{self.uid}.{(index if image is None else image) + 1}")
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
+        dataset.PixelData = self._picture(self._images(data, index)).tobytes()
         dataset.InstanceNumber = dataset.AcquisitionNumber = index + 1
-        dataset.AcquisitionTime = dataset.ContentTime = _time_of_day(10 * 3600 + index * self.repetition_time)
-        dataset.PixelData = self._picture(data).tobytes()
-        file = BytesIO()
-        dcmwrite(file, dataset, enforce_file_format=True)
-        return file.getvalue()
+        dataset.AcquisitionTime = dataset.ContentTime = time_of_day(index * self.repetition_time)
+        return written(dataset, f"{self.uid}.{(index if image is None else image) + 1}")
 
-    def _picture(self, data: NDArray[np.integer]) -> NDArray[np.uint16]:
+    def _picture(self, images: NDArray[np.integer]) -> NDArray[np.integer]:
         """Lay the slices out row by row in a square of tiles."""
         columns, rows, slices = self.shape
-        tiles = np.zeros((self.tiles**2, rows, columns), "<u2")
-        tiles[:slices] = data[:, ::-1].transpose(2, 1, 0)
+        tiles = np.zeros((self.tiles**2, rows, columns), self.dtype)
+        tiles[:slices] = images
         square = tiles.reshape(self.tiles, self.tiles, rows, columns)
         return square.transpose(0, 2, 1, 3).reshape(self.tiles * rows, self.tiles * columns)
 
     @cached_property
     def _template(self) -> Dataset:
         """All elements that the volumes of the series have in common."""
-        dataset = Dataset()
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = MRImageStorage
-        for elements in (_SCANNER, _SEQUENCE, self._identity(), self._pixels(), self._geometry()):
-            for keyword, value in elements.items():
-                setattr(dataset, keyword, value)
+        dataset = self._begun(MRImageStorage, _SCANNER, self._sequence(), self._plane(), self._scale(), self._big_picture())
         block = dataset.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
         block.add_new(0x08, "CS", "IMAGE NUM 4")
         block.add_new(0x09, "LO", "20000101")
         block.add_new(0x10, "OB", self._csa())
         return dataset
 
-    def _identity(self) -> dict[str, object]:
+    def _big_picture(self) -> dict[str, object]:
+        """Return what the picture of all tiles says otherwise than one slice would."""
+        sides = np.array(self.shape[:2]) * (self.tiles - 1) / 2
         return {
             "ImageType": ["ORIGINAL", "PRIMARY", *self.image_type, "MOSAIC"],
-            "StudyInstanceUID": f"{PYDICOM_ROOT_UID}{self.study}",
-            "SeriesInstanceUID": self.uid,
-            "FrameOfReferenceUID": f"{PYDICOM_ROOT_UID}{self.study}.0",
-            "SeriesNumber": self.number,
-            "SeriesDescription": self.protocol,
-            "ProtocolName": self.protocol,
-            "RepetitionTime": _decimal(self.repetition_time * 1000),
-        }
-
-    def _pixels(self) -> dict[str, object]:
-        return {
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
             "Rows": self.tiles * self.shape[1],
             "Columns": self.tiles * self.shape[0],
-            "BitsAllocated": 16,
-            "BitsStored": self.bits,
-            "HighBit": self.bits - 1,
-            "PixelRepresentation": 0,
+            "ImagePositionPatient": decimals(self._lps[:3, 3] - self._lps[:3, :2] @ sides),
+            "AcquisitionMatrix": self._matrix(),
         }
-
-    def _geometry(self) -> dict[str, object]:
-        columns = self._lps
-        steps = np.linalg.norm(columns[:3, :3], axis=0)
-        sides = np.array(self.shape[:2]) * (self.tiles - 1) / 2
-        corner = columns[:3, 3] - columns[:3, :2] @ sides
-        return {
-            "PixelSpacing": _decimals(steps[1::-1]),
-            "SliceThickness": _decimal(steps[2]),
-            "SpacingBetweenSlices": _decimal(steps[2]),
-            "ImageOrientationPatient": _decimals((columns[:3, :2] / steps[:2]).T.ravel()),
-            "ImagePositionPatient": _decimals(corner),
-            "AcquisitionMatrix": [self.shape[0], 0, 0, self.shape[1]],
-        }
-
-    @cached_property
-    def _lps(self) -> NDArray[np.float64]:
-        """Voxel as stored (rows from the top) → mm, LPS+."""
-        flip = np.diag([1.0, -1.0, 1.0, 1.0])
-        flip[1, 3] = self.shape[1] - 1
-        lps: NDArray[np.float64] = np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.affine @ flip
-        return lps
-
-    def slice_timing(self) -> NDArray[np.float64]:
-        """Return the seconds of each slice after the first one (slices,): interleaved, in steps of 2.5 ms as the vendor has."""
-        slices = self.shape[2]
-        order = [*range((slices + 1) % 2, slices, 2), *range(slices % 2, slices, 2)]
-        step = math.floor(self.repetition_time / slices / 0.0025 + 1e-6) * 0.0025
-        return np.argsort(order).astype(np.float64) * step
 
     def _csa(self) -> bytes:
-        normal = self._lps[:3, 2] / np.linalg.norm(self._lps[:3, 2])
-        return csa_header(
-            [
-                ("ProtocolSliceNumber", "IS", 6, ["0"]),
-                ("PhaseEncodingDirectionPositive", "IS", 6, ["1"]),
-                ("NumberOfImagesInMosaic", "US", 10, [str(self.shape[2])]),
-                ("SliceNormalVector", "FD", 4, [f"{value:.8f}" for value in normal]),
-                ("BandwidthPerPixelPhaseEncode", "FD", 4, [f"{BANDWIDTH:.8f}"]),
-                ("MosaicRefAcqTimes", "FD", 4, [f"{1000 * seconds:.8f}" for seconds in self.slice_timing()]),
-            ]
-        )
+        normal = self._lps[:3, 2] / self._sizes[2]
+        timing = self.slice_timing()
+        elements = [
+            ("ProtocolSliceNumber", "IS", 6, ["0"]),
+            ("NumberOfImagesInMosaic", "US", 10, [str(self.shape[2])]),
+            ("SliceNormalVector", "FD", 4, [f"{value:.8f}" for value in normal]),
+        ]
+        if self.phase_sign is not None:
+            elements.append(("PhaseEncodingDirectionPositive", "IS", 6, [str(self.phase_sign)]))
+        if self.bandwidth is not None:
+            elements.append(("BandwidthPerPixelPhaseEncode", "FD", 4, [f"{self.bandwidth:.8f}"]))
+        if timing is not None:
+            elements.append(("MosaicRefAcqTimes", "FD", 4, [f"{1000 * seconds:.8f}" for seconds in timing]))
+        return csa_header(elements)
 
 
 def mosaic_dicom(
@@ -192,52 +107,8 @@ def _csa_item(value: str) -> bytes:
     return struct.pack("<4i", len(text), len(text), 77, len(text)) + text + bytes(-len(text) % 4)
 
 
-def _decimal(value: float) -> str:
-    return format_number_as_ds(float(value))
-
-
-def _decimals(values: ArrayLike) -> list[str]:
-    return [_decimal(value) for value in np.asarray(values, dtype=np.float64)]
-
-
-def _time_of_day(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 3600 % 24:02}{whole // 60 % 60:02}{whole % 60:02}.{round((seconds - whole) * 1e6):06}"
-
-
 _SCANNER: dict[str, object] = {
-    "SpecificCharacterSet": "ISO_IR 100",
-    "Modality": "MR",
     "Manufacturer": "SIEMENS",
-    "ManufacturerModelName": "Phantom",
     "SoftwareVersions": "syngo MR E11",
-    "StudyDate": "20000101",
-    "SeriesDate": "20000101",
-    "AcquisitionDate": "20000101",
-    "ContentDate": "20000101",
-    "StudyTime": "100000.000000",
-    "SeriesTime": "100000.000000",
-    "PatientName": "Phantom",
-    "PatientID": "phantom",
-    "PatientPosition": "HFS",
-    "MagneticFieldStrength": "3",
-    "ImagingFrequency": "123.25",
-    "ImagedNucleus": "1H",
-}
-
-_SEQUENCE: dict[str, object] = {
-    "ScanningSequence": "EP",
-    "SequenceVariant": "SK",
-    "ScanOptions": "FS",
-    "MRAcquisitionType": "2D",
     "SequenceName": "*epfid2d1_64",
-    "EchoTime": "30",
-    "FlipAngle": "77",
-    "EchoNumbers": "1",
-    "EchoTrainLength": "64",
-    "NumberOfAverages": "1",
-    "PixelBandwidth": "1565",
-    "PercentSampling": "100",
-    "PercentPhaseFieldOfView": "100",
-    "InPlanePhaseEncodingDirection": "COL",
 }
