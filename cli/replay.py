@@ -6,12 +6,26 @@ from collections.abc import Mapping
 
 import click
 
-from rtbids.cli import options
+from rtbids.cli import options, scanning
 
 
 @click.command(name="replay", short_help="Play a past run as if it were live.")
 @click.argument("source")
-@click.option("--to", "destination", default="-", metavar="DEST", help="Where to: -, a named pipe or a .tar file.")
+@click.option(
+    "--to",
+    "destination",
+    default="-",
+    metavar="DEST",
+    help="Where to: -, a named pipe or a .tar file; with --as dicom a folder or dicom://AET@host:port.",
+)
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(["bids", "dicom"]),
+    default="bids",
+    show_default=True,
+    help="What to play: a stream of volumes, or DICOM files as a scanner exports them.",
+)
 @click.option(
     "--speed",
     type=options.SpeedType(),
@@ -20,12 +34,15 @@ from rtbids.cli import options
     help="1 is the scanner's pace, max as fast as it is read.",
 )
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
+@scanning.simulation_options
 @options.entity_options
 @options.open_timeout
 @options.common_options
 def command(
     source: str,
     destination: str,
+    kind: str,
+    simulation: scanning.Simulation,
     speed: float | None,
     volumes: int | None,
     entities: Mapping[str, str],
@@ -33,15 +50,24 @@ def command(
 ) -> None:
     """Play the runs of a BIDS data set, or one run's file, as a stream of volumes at the scanner's pace.
 
+    With --as dicom it is a scanner: runs become DICOM series, the files of a DICOM folder leave as they are. The options from
+    --form to --zero are for that.
+
     \b
-    Example:
+    Examples:
       rtbids replay study --subject 01 --run 1 --speed 10 | rtbids run roi_feedback -
+      rtbids replay study --run 1 --as dicom --to export --jitter 0.1 --drop 12
     """
     from rtbids.cli import sources, streams
     from rtbids.cli.stopping import stopping
     from rtbids.errors import UsageFault
     from rtbids.pipeline import first_volumes
 
+    if kind == "dicom":
+        with stopping() as stop:
+            scanning.play(scanning.Played(source, destination, entities, speed, volumes), simulation, stop)
+        return
+    simulation.refuse(tuple(simulation.given), "of the simulated scanner, for --as dicom")
     if sources.kind(source) != "bids":
         raise UsageFault(f"{source}: expected a BIDS data set or one of its runs", "a DICOM folder: rtbids convert SOURCE")
     with stopping() as stop:

@@ -96,7 +96,7 @@ class EnhancedSeries(Series):
         )
 
     def _frame(self, k: int, place: int) -> Dataset:
-        """Return what is said of slice `k`, its orientation too: without that in each frame dcm2niix makes no run of the files."""
+        """Return what is said of slice `k`, its orientation too: without it in each frame dcm2niix makes no run of files."""
         frame = _item(
             FrameContentSequence=[_item(StackID="1", InStackPositionNumber=place, FrameAcquisitionNumber=1)],
             PlanePositionSequence=[_item(ImagePositionPatient=self._position(k))],

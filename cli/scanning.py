@@ -1,0 +1,192 @@
+"""``replay --as dicom``: options of the simulated scanner, and the way of its files to a folder or a receiver."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rtbids.cli import options
+from rtbids.errors import CannotWrite, UsageFault, cannot_write
+
+if TYPE_CHECKING:
+    from rtbids.pipeline import Wakeup
+    from rtbids.replay.arrival import Receiver
+    from rtbids.replay.forms import Form
+    from rtbids.replay.plan import Course
+    from rtbids.replay.simulator import Exported
+
+F = TypeVar("F", bound=Callable[..., Any])
+logger = logging.getLogger("rtbids")
+
+_NAMES = ("form", "write", "spread", "jitter", "seed", "pause", "drop", "duplicate", "truncate", "zero")
+_FOLDER_ONLY = ("write", "truncate", "zero")  # ways in which a file lies in a folder
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What was asked of the scanner, by the names of the options; what was not asked for is absent."""
+
+    given: Mapping[str, Any]
+
+    @property
+    def form(self) -> Form:
+        form: Form = self.given.get("form", "mosaic")
+        return form
+
+    @property
+    def course(self) -> Course:
+        from rtbids.replay.plan import Course
+
+        given = self.given
+        return Course(
+            jitter=given.get("jitter", 0.0),
+            seed=given.get("seed", 0),
+            pauses=dict(_pause(text) for text in given.get("pause", ())),
+            drop=_volumes("--drop", given.get("drop")),
+            duplicate=_volumes("--duplicate", given.get("duplicate")),
+            truncate=_volumes("--truncate", given.get("truncate")),
+            preallocate=_volumes("--zero", given.get("zero")),
+            slow=given.get("write") == "slow",
+            spread="spread" in given,
+        )
+
+    def refuse(self, names: tuple[str, ...], why: str) -> None:
+        """Raise UsageFault where one of these options was given."""
+        for name in names:
+            if name in self.given:
+                raise UsageFault(f"--{name}: {why}")
+
+
+def simulation_options(function: F) -> F:
+    """Add the options of the simulated scanner; the command receives what was given of them as `simulation`."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **arguments: Any) -> Any:
+        asked = {name: arguments.pop(name) for name in _NAMES}
+        given = {name: value for name, value in asked.items() if value is not None and value is not False and value != ()}
+        return function(*args, simulation=Simulation(given), **arguments)
+
+    decorated: Any = command
+    listed = "N[,N...]"
+    for option in (
+        click.option("--zero", metavar=listed, help="Write these volumes in full length, and fill them half a TR later."),
+        click.option("--truncate", metavar=listed, help="End the last file of these volumes in the middle."),
+        click.option("--duplicate", metavar=listed, help="Let the last file of these volumes come twice."),
+        click.option("--drop", metavar=listed, help="Leave out these volumes, counted from 0 over the whole replay."),
+        click.option("--pause", multiple=True, metavar="N:S", help="Stand still for S seconds before volume N; repeatable."),
+        click.option("--seed", type=int, metavar="N", help="Another N is another jitter; 0 by default."),
+        click.option("--jitter", type=options.Seconds(0), metavar="S", help="Let volumes be late by up to S seconds."),
+        click.option("--spread", is_flag=True, help="Spread the files of a volume over the TR."),
+        click.option(
+            "--write",
+            type=click.Choice(["rename", "in-place", "slow"]),
+            help="How files appear: by a rename (default), growing under their names, or slowly so, for half a TR.",
+        ),
+        click.option(
+            "--form",
+            type=click.Choice(["mosaic", "enhanced", "slices"]),
+            help="DICOM to write from BIDS: Siemens mosaic (default), enhanced multi-frame (XA), or a file a slice (GE).",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Played:
+    """What is to leave, and how: see the options of ``replay``."""
+
+    source: str
+    destination: str
+    entities: Mapping[str, str]
+    speed: float | None
+    volumes: int | None
+
+
+def play(order: Played, simulation: Simulation, stop: Wakeup) -> None:
+    """Let a run, or the files of a DICOM folder, leave as from the scanner."""
+    from rtbids.replay import simulator
+
+    course = simulation.course
+    scan = islice(_scan(order, simulation, stop), order.volumes)
+    with _receiver(order, simulation) as receive:
+        sent = simulator.play(scan, course, receive, speed=order.speed, stop=stop)
+    logger.info("%d files have left for %s", sent, order.destination)
+
+
+def _scan(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[Exported]:
+    from rtbids.cli import sources
+    from rtbids.clock import CLOCK
+    from rtbids.replay import folder, simulator
+
+    match sources.kind(order.source):
+        case "bids":
+            items = sources.items(sources.Request(order.source, order.entities, speed=None, stop=stop))
+            return simulator.exported(items, simulation.form, study=int(CLOCK.now()))
+        case "dicom":
+            simulation.refuse(("form",), "the files of a DICOM folder leave as they are")
+            if order.entities:
+                raise UsageFault("--subject, --task, --run …: pick runs of a BIDS data set, not DICOM files")
+            return folder.exported(Path(order.source), stop)
+    raise UsageFault(f"{order.source}: expected a BIDS data set, one of its runs, or a DICOM folder")
+
+
+@contextmanager
+def _receiver(order: Played, simulation: Simulation) -> Iterator[Receiver]:
+    from rtbids.replay import arrival
+
+    if order.destination.startswith("dicom://"):
+        from rtbids import dicomnet
+
+        simulation.refuse(_FOLDER_ONLY, "for files in a folder; over the network an image comes whole or not at all")
+        with dicomnet.Sender(dicomnet.parse(order.destination)) as sender:
+            yield arrival.over(sender)
+        return
+    how: arrival.Arrival = "rename" if simulation.given.get("write", "rename") == "rename" else "in place"
+    yield arrival.into(_folder(order), how)
+
+
+def _folder(order: Played) -> Path:
+    """Return the folder to write into, made where it is not there."""
+    if order.destination == "-" or "://" in order.destination:
+        raise UsageFault(f"--to {order.destination}: expected, with --as dicom, a folder or dicom://AET@host:port")
+    path = Path(order.destination)
+    if path.exists() and not path.is_dir():
+        raise CannotWrite(f"{path}: expected a folder to write DICOM files into, found a file")
+    if path.resolve() == Path(order.source).resolve():
+        raise UsageFault(f"--to {path}: expected another folder than the source")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def _volumes(option: str, text: str | None) -> frozenset[int]:
+    """Read ``3,17``."""
+    if text is None:
+        return frozenset()
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageFault(f"{option}: expected volumes counted from 0, such as 3,17, found {text!r}")
+    return frozenset(int(part) for part in parts)
+
+
+def _pause(text: str) -> tuple[int, float]:
+    """Read ``20:5``."""
+    volume, _, seconds = text.partition(":")
+    try:
+        found = int(volume), float(seconds)
+    except ValueError:
+        found = -1, 0.0
+    if found[0] < 0 or not 0 <= found[1] < float("inf"):
+        raise UsageFault(f"--pause: expected a volume counted from 0 and seconds, such as 20:5, found {text!r}")
+    return found
