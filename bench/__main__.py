@@ -12,6 +12,7 @@ import append
 import latency
 import memory
 import startup
+import store
 import wire
 
 MEASUREMENTS = {
@@ -19,6 +20,7 @@ MEASUREMENTS = {
     "wire": (wire.measure, "tar stream through a named pipe, 64×64×36 int16, beside tarfile"),
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
+    "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
 }
 

@@ -281,7 +281,7 @@ def _taken_apart(content: bytes) -> _File:
 def _refusal(association: Any, address: Address) -> ConnectionLost:
     if association.is_rejected:
         answer = association.acceptor.primitive
-        return ConnectionLost(f"{_name(address)} refused the association: {answer.reason_str.lower()}", _HINT)
+        return ConnectionLost(f"{_name(address)} refused the association: {answer.reason_str}", _HINT)
     return ConnectionLost(f"{_name(address)}: no DICOM receiver answers there")
 
 

@@ -149,12 +149,12 @@ class _Handlers:
     def requested(self, event: Any) -> None:
         """Agree to every storage class that is proposed: a store that is refused is heard of, one never asked for is not."""
         acceptor = event.assoc.acceptor
-        known = {context.abstract_syntax for context in acceptor.supported_contexts}
+        supported = {str(context.abstract_syntax): context for context in acceptor.supported_contexts}
         for context in event.assoc.requestor.primitive.presentation_context_definition_list:
-            proposed = context.abstract_syntax
-            if proposed not in known and uid_to_service_class(proposed) is StorageServiceClass:
-                known.add(proposed)
-                acceptor.add_supported_context(proposed, list(_readable()))
+            proposed = str(context.abstract_syntax)
+            if proposed not in supported and uid_to_service_class(proposed) is StorageServiceClass:
+                supported[proposed] = build_context(proposed, list(_readable()))
+        acceptor.supported_contexts = list(supported.values())
 
     def rejected(self, event: Any) -> None:
         request = event.assoc.requestor.primitive

@@ -55,11 +55,11 @@ class Spool:
         self._held = sum(path.stat().st_size for path in self.leftovers)
         self._number = max((int(path.stem) for path in self.leftovers), default=0)
 
-    def is_full(self) -> bool:
-        """Say whether the next image would have to wait."""
+    def is_full(self, size: int) -> bool:
+        """Say whether an image of `size` bytes would have to wait."""
         with self._counting:
             self._count_released()
-            return self._held >= self._backlog
+            return self._is_full(size)
 
     def keep(self, content: bytes) -> Path:
         """Write an image and return its file, once there is room for it.
@@ -83,10 +83,6 @@ class Spool:
         """Remove the file as soon as nobody holds `instance`; not at the exit of a process that still holds it."""
         weakref.finalize(instance, _remove, path, len(instance.content), self._released).atexit = False
 
-    def forget(self, path: Path) -> None:
-        """Remove a file that no instance stands for."""
-        _remove(path, path.stat().st_size, self._released)
-
     def stop(self) -> None:
         """Take no more; whoever waits for room gets Closed."""
         self._closed = True
@@ -101,7 +97,7 @@ class Spool:
         """Wait for room for `size` bytes and take it; return the number of the file."""
         with self._counting:
             self._count_released()
-            while self._held and self._held + size > self._backlog and not self._closed:
+            while self._is_full(size) and not self._closed:
                 self._held -= self._released.get()
             if self._closed:
                 self._released.put(0)  # for who waits behind
@@ -109,6 +105,9 @@ class Spool:
             self._held += size
             self._number += 1
             return self._number
+
+    def _is_full(self, size: int) -> bool:
+        return self._held > 0 and self._held + size > self._backlog
 
     def _count_released(self) -> None:
         with suppress(Empty):

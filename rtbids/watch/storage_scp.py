@@ -190,7 +190,7 @@ class _Intake:
         if uid in self._images:
             self._faults.note(Fault.DUPLICATE, instance.name, f"{instance.name}: a copy of an image already taken")
             return SUCCESS
-        if self._spool.is_full():
+        if self._spool.is_full(len(instance.content)):
             self._say_once("images come faster than they are taken and the spool is full: senders wait")
         try:
             path = self._spool.keep(bytes(instance.content))

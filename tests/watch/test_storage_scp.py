@@ -1,0 +1,521 @@
+"""A storage SCP on a port of its own, and senders of every sort: ours, pynetdicom's, and bare sockets that break off."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import logging
+import os
+import socket
+import ssl
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pynetdicom
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pynetdicom.pdu_primitives import P_DATA
+
+from rtbids import dicomnet
+from rtbids.clock import CLOCK
+from rtbids.convert.dicom import Instance
+from rtbids.dicomnet import Address, Sender
+from rtbids.errors import BadData, CannotWrite, ConnectionLost, UsageFault
+from rtbids.pipeline import Wakeup
+from rtbids.replay.scanner import Phantom, dicoms
+from rtbids.watch.associations import networks
+from rtbids.watch.storage_scp import instances
+
+LONG = 20.0  # seconds: the bound of a wait for something that takes milliseconds
+RUN = list(dicoms(Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=6)))
+MR = dicomnet.MR[0]
+
+
+class Reception:
+    """A receiver in a thread of its own that takes images as long as `hold` is not set."""
+
+    def __init__(self, spool: Path, **options: Any) -> None:
+        self.spool = spool
+        self.contents: list[bytes] = []
+        self.received: list[float] = []
+        self.paced: list[bool] = []
+        self.faults: list[str] = []
+        self.error: Exception | None = None
+        self.taking = threading.Event()
+        self._stop = Wakeup()
+        self._changed = threading.Condition()
+        self._ready = threading.Event()
+        self.mode = ""
+        if not options.pop("hold", False):
+            self.taking.set()
+        options = {"stop": self._stop, "on_mode": self._told, "faults": self.faults, **options}
+        address = options.pop("address", Address("RTBIDS", "127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._run, args=(address, options), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(LONG)
+
+    @property
+    def address(self) -> Address:
+        return Address("RTBIDS", "127.0.0.1", int(self.mode.partition(",")[0].rpartition(":")[2]))
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(dcmread(BytesIO(content)).InstanceNumber) for content in self.contents]
+
+    def _told(self, mode: str) -> None:
+        self.mode = mode
+        self._ready.set()
+
+    def _run(self, address: Address, options: dict[str, Any]) -> None:
+        try:
+            for instance in instances(address, spool=self.spool, **options):
+                self._take(instance)
+                del instance
+                self.taking.wait(LONG)
+        except Exception as error:
+            self.error = error
+        self._ready.set()
+
+    def _take(self, instance: Instance) -> None:
+        with self._changed:
+            self.contents.append(bytes(instance.content))
+            self.received.append(instance.received)
+            self.paced.append(instance.paced)
+            self._changed.notify_all()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = CLOCK.now() + LONG
+        with self._changed:
+            while not condition():
+                assert CLOCK.now() < deadline, f"came: {self.numbers}, faults: {self.faults}, error: {self.error}"
+                self._changed.wait(0.02)
+
+    def came(self, count: int) -> list[int]:
+        self.until(lambda: len(self.contents) >= count)
+        return self.numbers
+
+    def stop(self) -> None:
+        self.taking.set()
+        self._stop.set()
+        self.ended()
+
+    def ended(self) -> None:
+        self._thread.join(LONG)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def receive(tmp_path: Path) -> Iterator[Callable[..., Reception]]:
+    begun: list[Reception] = []
+
+    def begin(**options: Any) -> Reception:
+        begun.append(Reception(options.pop("spool", tmp_path / "spool"), **options))
+        return begun[-1]
+
+    yield begin
+    for reception in begun:
+        reception.stop()
+
+
+def send(files: list[bytes], address: Address, **options: Any) -> None:
+    with Sender(address, files=files[:1], **options) as sender:
+        for content in files:
+            sender.send(content)
+
+
+def in_spool(reception: Reception) -> list[Path]:
+    return sorted(path for path in reception.spool.iterdir() if not path.name.startswith("."))
+
+
+def dataset_of(content: bytes) -> bytes:
+    return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def test_images_come_as_they_were_sent_with_a_header_that_says_what_they_are(receive):
+    reception = receive()
+    begin = CLOCK.now()
+    send(RUN, reception.address)
+    assert reception.came(6) == [1, 2, 3, 4, 5, 6]
+    for sent, came, received in zip(RUN, reception.contents, reception.received, strict=True):
+        assert dataset_of(came) == dataset_of(sent)  # not encoded anew: byte for byte
+        meta, original = dcmread(BytesIO(came)).file_meta, dcmread(BytesIO(sent)).file_meta
+        for keyword in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID"):
+            assert meta[keyword].value == original[keyword].value
+        assert begin < received < CLOCK.now()
+    assert all(reception.paced)
+
+
+def test_the_spool_is_the_owners_alone_and_empty_when_all_is_taken(receive):
+    reception = receive(hold=True)
+    send(RUN[:3], reception.address)
+    reception.came(1)
+    assert stat.S_IMODE(reception.spool.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in in_spool(reception)} == {0o600}
+    assert len(in_spool(reception)) >= 2  # stored, and not taken
+    reception.taking.set()
+    reception.came(3)
+    reception.stop()
+    assert in_spool(reception) == []
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+def test_success_is_answered_when_the_image_is_in_the_spool(receive, fsync):
+    reception = receive(hold=True, fsync=fsync)
+    with Sender(reception.address) as sender:
+        for count, content in enumerate(RUN, 1):
+            sender.send(content)
+            stored = {dataset_of(path.read_bytes()) for path in in_spool(reception)}
+            assert stored | {dataset_of(c) for c in reception.contents} == {dataset_of(c) for c in RUN[:count]}
+
+
+def test_echo_is_answered(receive):
+    application = pynetdicom.AE("CONSOLE")
+    application.add_requested_context("1.2.840.10008.1.1")
+    association = application.associate("127.0.0.1", receive().address.port, ae_title="RTBIDS")
+    assert association.send_c_echo().Status == 0x0000
+    association.release()
+
+
+def test_associations_are_served_side_by_side(receive):
+    reception = receive()
+    with Sender(reception.address) as one, Sender(reception.address) as other:
+        for left, right in zip(RUN[:3], RUN[3:], strict=True):
+            one.send(left)
+            other.send(right)
+    assert reception.came(6) == [1, 4, 2, 5, 3, 6]
+
+
+def test_many_senders_at_a_time_lose_nothing(receive):
+    reception = receive()
+    threads = [threading.Thread(target=send, args=([content], reception.address)) for content in RUN]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert sorted(reception.came(6)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_image_sent_twice_is_taken_once_and_the_sender_is_content(receive, caplog):
+    reception = receive()
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        send([RUN[0], RUN[0], RUN[1]], reception.address)
+        assert reception.came(2) == [1, 2]
+        reception.stop()
+    assert reception.numbers == [1, 2]
+    assert caplog.messages == ["left out: image 2 from the network: a copy of an image already taken"]
+    assert reception.faults == ["image 2 from the network: a copy of an image already taken"]
+
+
+def test_a_class_that_is_not_mr_is_refused_with_its_status_and_the_association_goes_on(receive, caplog):
+    reception = receive()
+    capture = dcmread(BytesIO(RUN[0]))
+    capture.SOPClassUID = capture.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    buffer = BytesIO()
+    capture.save_as(buffer)
+    with caplog.at_level(logging.WARNING, "rtbids"), Sender(reception.address, files=[buffer.getvalue()]) as sender:
+        with pytest.raises(BadData, match="status 0x0122"):
+            sender.send(buffer.getvalue())
+        sender.send(RUN[0])
+    assert reception.came(1) == [1]
+    expected = "an image from the network: no MR image (Secondary Capture Image Storage)"
+    assert caplog.messages == [f"left out: {expected}"]
+
+
+def test_a_class_that_nobody_knows_is_not_agreed_on(receive):
+    private = dcmread(BytesIO(RUN[0]))
+    private.SOPClassUID = private.file_meta.MediaStorageSOPClassUID = "1.3.12.2.1107.5.9.99"
+    buffer = BytesIO()
+    private.save_as(buffer)
+    reception = receive()
+    with Sender(reception.address, files=[buffer.getvalue()]) as sender:
+        with pytest.raises(BadData, match=r"does not take 1\.3\.12"):
+            sender.send(buffer.getvalue())
+        sender.send(RUN[0])
+    assert reception.came(1) == [1]
+
+
+def test_what_cannot_be_read_is_not_acknowledged(receive, caplog):
+    reception = receive()
+    short = dcmread(BytesIO(RUN[0]))
+    short.PixelData = short.PixelData[:100]
+    buffer = BytesIO()
+    short.save_as(buffer)
+    with Sender(reception.address) as sender:
+        with pytest.raises(BadData, match="status 0xC000"):
+            sender.send(buffer.getvalue())
+        sender.send(RUN[0])
+    assert reception.came(1) == [1]
+    assert reception.faults == ["image 1 from the network: the pixel data end after 100 of 4608 bytes"]
+
+
+def test_a_sender_that_calls_somebody_else_is_turned_away(receive, caplog):
+    reception = receive()
+    stranger = Address("PACS", "127.0.0.1", reception.address.port)
+    with caplog.at_level(logging.WARNING, "rtbids"), pytest.raises(ConnectionLost, match="Called AE title not recognised"):
+        Sender(stranger).__enter__()
+    assert caplog.messages == ["an association was turned away: it called an AE title that is not ours"]
+
+
+def test_only_the_titles_allowed_may_send_and_a_warning_names_nobody(receive, caplog):
+    reception = receive(allowed_aets=frozenset({"PRISMA"}))
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        for _ in range(2):  # said once
+            with pytest.raises(ConnectionLost, match="Calling AE title not recognised"):
+                Sender(reception.address, calling="SMITH^JOHN").__enter__()
+        send(RUN[:1], reception.address, calling="PRISMA")
+    assert reception.came(1) == [1]
+    assert caplog.messages == ["an association was turned away: its AE title is not among those allowed"]
+
+
+def test_only_the_hosts_allowed_may_send(receive, caplog):
+    reception = receive(allowed_hosts=networks(("10.1.0.0/16",)))
+    with caplog.at_level(logging.WARNING, "rtbids"), pytest.raises(ConnectionLost):
+        Sender(reception.address).__enter__()
+    assert caplog.messages == ["an association was turned away: its address is not among those allowed"]
+    other = receive(spool=reception.spool.with_name("other"), allowed_hosts=networks(("localhost", "10.1.0.0/16")))
+    send(RUN[:1], other.address)
+    assert other.came(1) == [1]
+
+
+def test_hosts_are_addresses_networks_and_names():
+    assert networks(("10.1.2.3/16", "::1")) == {ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("::1")}
+    with pytest.raises(UsageFault, match="a host's name, found 'no such host'"):
+        networks(("no such host",))
+
+
+def broken_off(address: Address, share: float) -> None:
+    """Send part of an image, and vanish."""
+    with Sender(address) as sender:
+        association = sender._association
+        context = next(c for c in association.accepted_contexts if c.abstract_syntax == MR)
+        request = pynetdicom.dimse_primitives.C_STORE()
+        request.MessageID, request.Priority = 1, 0
+        request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = MR, "1.2.3"
+        request.DataSet = BytesIO(dataset_of(RUN[0]))
+        message = pynetdicom.dimse_messages.C_STORE_RQ()
+        message.primitive_to_message(request)
+        parts: list[P_DATA] = list(message.encode_msg(context.context_id, 1024))
+        gone = threading.Event()
+        some = parts[: max(1, int(share * len(parts)))]
+        left = iter(range(len(some) - 1, -1, -1))  # to be sent after each event
+        association.bind(pynetdicom.evt.EVT_DATA_SENT, lambda event: None if next(left) else gone.set())
+        for part in some:
+            association.dul.send_pdu(part)
+        assert gone.wait(LONG)
+        association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_an_image_whose_association_breaks_off_is_left_out_with_one_warning(receive, caplog, share):
+    reception = receive()
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        send(RUN[:1], reception.address)
+        broken_off(reception.address, share)
+        reception.until(lambda: bool(reception.faults))
+        send(RUN[1:2], reception.address)
+        assert reception.came(2) == [1, 2]
+        reception.stop()
+    assert reception.numbers == [1, 2]
+    assert caplog.messages == ["left out: an image from the network: its association broke off in the middle of it"]
+    assert in_spool(reception) == []
+
+
+def test_senders_wait_where_nobody_takes_the_images_and_nothing_is_lost(receive, caplog):
+    reception = receive(hold=True, backlog=3 * len(RUN[0]))
+    sender = threading.Thread(target=send, args=(RUN, reception.address), daemon=True)
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        sender.start()
+        reception.until(lambda: bool(caplog.messages))
+    assert reception.numbers == [1]
+    assert len(in_spool(reception)) <= 3
+    assert sender.is_alive()  # held, not refused
+    assert caplog.messages == ["images come faster than they are taken and the spool is full: senders wait"]
+    reception.taking.set()
+    sender.join(LONG)
+    assert reception.came(6) == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_end_does_not_wait_for_a_sender_that_is_held(receive):
+    reception = receive(hold=True, backlog=1)
+
+    def send_in_vain() -> None:
+        with pytest.raises((BadData, ConnectionLost)):
+            send(RUN, reception.address)
+
+    sender = threading.Thread(target=send_in_vain, daemon=True)
+    sender.start()
+    reception.came(1)
+    reception.stop()
+    sender.join(LONG)
+    assert not sender.is_alive()
+
+
+def test_images_that_were_stored_are_handed_out_after_the_stop_too(receive):
+    reception = receive(hold=True)
+    send(RUN, reception.address)
+    reception.stop()
+    assert reception.numbers == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_a_process_left_in_the_spool_comes_first_at_the_next_start(receive, tmp_path):
+    reception = receive(hold=True)
+    send(RUN[:3], reception.address)
+    reception.came(1)
+    left = [path.read_bytes() for path in in_spool(reception)][-2:]
+    reception.stop()
+    other = tmp_path / "left"
+    other.mkdir()
+    for number, content in enumerate(left, 10):
+        (other / f"{number:09d}.dcm").write_bytes(content)
+    (other / ".000000012.dcm.part").write_bytes(left[0][:100])  # never acknowledged
+    (other / "notes.txt").write_text("not ours")
+    again = receive(spool=other)
+    send(RUN[3:], again.address)
+    assert again.came(5) == [2, 3, 4, 5, 6]
+    assert again.paced == [False, False, True, True, True]
+    again.stop()
+    assert [path.name for path in other.iterdir() if path.name != ".lock"] == ["notes.txt"]
+
+
+def test_the_spool_is_what_is_there_without_waiting(tmp_path):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    (spool / "000000007.dcm").write_bytes(RUN[0])
+    (spool / "000000008.dcm").write_bytes(b"damaged by the disk")
+    address = Address("RTBIDS", "127.0.0.1", 0)
+    faults: list[str] = []
+    assert len(list(instances(address, spool=spool, wait=False, existing=False))) == 0
+    assert len(list(instances(address, spool=spool, wait=False, faults=faults))) == 1
+    assert [path.name for path in spool.iterdir() if path.name != ".lock"] == ["000000008.dcm"]  # never thrown away
+    assert faults == [
+        "000000008.dcm: not a DICOM file (no DICM mark at byte 128, no DICOM element at byte 0) (it stays in the spool)"
+    ]
+
+
+def test_an_instance_leaves_the_spool_when_nobody_holds_it_any_more(tmp_path):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    for number, content in enumerate(RUN[:3], 1):
+        (spool / f"{number:09d}.dcm").write_bytes(content)
+    source = instances(Address("RTBIDS", "127.0.0.1", 0), spool=spool, wait=False)
+    held = [next(source), next(source)]
+    assert len(list(spool.glob("*.dcm"))) == 3
+    del held[0]
+    assert len(list(spool.glob("*.dcm"))) == 2
+    source.close()
+    assert len(list(spool.glob("*.dcm"))) == 2
+
+
+def test_it_ends_when_nothing_has_come_for_long_enough(receive):
+    reception = receive(idle_timeout=0.3)
+    send(RUN[:2], reception.address)
+    reception.ended()
+    assert reception.numbers == [1, 2]
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(receive, tmp_path):
+    taken = receive().address
+    with pytest.raises(CannotWrite, match=rf"cannot listen on 127.0.0.1:{taken.port}: address already in use"):
+        next(instances(taken, spool=tmp_path / "other"))
+
+
+def test_an_address_that_is_not_this_machines_is_said_in_one_line(tmp_path):
+    with pytest.raises(CannotWrite, match=r"cannot listen on 192\.0\.2\.1:11112: cannot assign requested address"):
+        next(instances(Address("RTBIDS", "192.0.2.1", 11112), spool=tmp_path / "spool"))
+
+
+def test_two_receivers_do_not_share_a_spool(receive):
+    reception = receive()
+    with pytest.raises(CannotWrite, match="another rtbids receives into this spool"):
+        next(instances(Address("RTBIDS", "127.0.0.1", 0), spool=reception.spool))
+
+
+def test_a_spool_that_cannot_be_made_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotWrite, match=r"cannot write .*file/spool: Not a directory"):
+        next(instances(Address("RTBIDS", "127.0.0.1", 0), spool=tmp_path / "file" / "spool"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_an_image_that_a_full_disk_does_not_take_is_not_acknowledged(receive, tmp_path, caplog):
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    try:
+        reception = receive(spool=disk / "spool", hold=True)
+        with pytest.raises(BadData, match="status 0xA700"):
+            send(RUN, reception.address)
+        stored = len(in_spool(reception))
+        reception.stop()
+        assert len(reception.numbers) == stored == 2
+        assert "the spool cannot be written, and images are refused: No space left on device" in caplog.messages
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "scanner.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, plain))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_tls_encrypts_and_asks_for_a_certificate_where_told_to(receive, tmp_path):
+    certificate, key = certified(tmp_path)
+    reception = receive(tls=dicomnet.server_tls(certificate, key, certificate))
+    assert reception.mode.endswith(", with TLS")
+    trusting = ssl.create_default_context(cafile=certificate)
+    with socket.create_connection(("127.0.0.1", reception.address.port)), pytest.raises(ConnectionLost):
+        Sender(reception.address, tls=trusting).__enter__()  # no certificate of its own; a silent peer holds up nobody
+    with pytest.raises(ConnectionLost):
+        Sender(reception.address).__enter__()  # not encrypted
+    trusting.load_cert_chain(certificate, key)
+    send(RUN, reception.address, tls=trusting)
+    assert reception.came(6) == [1, 2, 3, 4, 5, 6]
+
+
+def test_certificates_that_cannot_be_used_are_said_in_one_line(tmp_path):
+    certificate, key = certified(tmp_path)
+    with pytest.raises(UsageFault, match="--tls-key and --tls-ca need --tls-cert"):
+        dicomnet.server_tls(None, key, None)
+    with pytest.raises(UsageFault, match="expected a certificate and its key in PEM"):
+        dicomnet.server_tls(certificate, None, None)
+
+
+def test_both_ends_send_without_waiting_for_more(receive):
+    reception = receive()
+    with Sender(reception.address) as sender:
+        ours = sender._association.dul.socket.socket
+        accepted = [thread for thread in threading.enumerate() if "AcceptorThread" in thread.name]
+        (theirs,) = [t.dul.socket.socket for t in accepted if t.requestor.port == ours.getsockname()[1]]
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_uncompressed_is_agreed_on_where_a_sender_offers_both(receive):
+    application = pynetdicom.AE("CONSOLE")
+    application.add_requested_context(MR, ["1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2", ExplicitVRLittleEndian])
+    association = application.associate("127.0.0.1", receive().address.port, ae_title="RTBIDS")
+    (context,) = association.accepted_contexts
+    association.release()
+    assert context.transfer_syntax == [ExplicitVRLittleEndian]
