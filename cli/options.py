@@ -71,7 +71,7 @@ def common_options(function: F) -> F:
     return command  # type: ignore[return-value]
 
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _NETWORK = {  # what is said of a source dicom-scp://, by the names of `rtbids.cli.sources.Network`
     "fsync": click.option("--fsync", is_flag=True, help="DICOM network: answer when the disk itself has confirmed the image."),
     "spool": click.option(
@@ -144,6 +144,28 @@ keep = click.option(
 
 
 overwrite = click.option("--overwrite", is_flag=True, help="Let --run N replace a run that is there.")
+
+
+def session_options(function: F) -> F:
+    """Add what is to be done with series that are not functional; the command receives it as `others`."""
+
+    @click.option("--session-map", type=_FILE, metavar="FILE", help="YAML: where series that are not functional go in BIDS.")
+    @click.option(
+        "--all-series/--functional-only",
+        default=True,
+        help="Put anatomical, field map and diffusion series into the data set too, or leave them alone.",
+    )
+    @functools.wraps(function)
+    def command(*args: Any, session_map: Path | None, all_series: bool, **options: Any) -> Any:
+        from rtbids.cli.whole_session import Choice
+
+        if session_map is not None and not all_series:
+            raise UsageFault("--session-map and --functional-only exclude each other")
+        if session_map is not None and options.get("bids_dir") is None:
+            raise UsageFault("--session-map needs a data set", "name one by --bids-dir")
+        return function(*args, others=Choice(all_series, session_map), **options)
+
+    return command  # type: ignore[return-value]
 
 
 class SpeedType(click.ParamType[float | None]):

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rtbids.errors import BadData, ConnectionLost, UsageFault
+from rtbids.errors import BadData, ConnectionLost, InputMissing, UsageFault
 
 AE_TITLE = "RTBIDS"
 PORT = 11112  # registered for DICOM; 104 is root's
@@ -86,13 +86,18 @@ def server_tls(certificate: Path | None, key: Path | None, ca: Path | None) -> s
 
     Raises
     ------
+    InputMissing
+        One of the files is not there.
     UsageFault
-        The files do not belong together, or are not in PEM.
+        They do not belong together, or are not in PEM.
     """
     if certificate is None:
         if key or ca:
             raise UsageFault("--tls-key and --tls-ca need --tls-cert")
         return None
+    for path in filter(None, (certificate, key, ca)):
+        if not path.is_file():
+            raise InputMissing(f"{path}: no such file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")  # or OpenSSL would ask at the terminal

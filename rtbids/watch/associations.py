@@ -137,7 +137,7 @@ class _Handlers:
 
     def bound(self) -> list[Any]:
         return [
-            (evt.EVT_CONN_OPEN, dicomnet.be_prompt),
+            (evt.EVT_CONN_OPEN, self.opened),
             (evt.EVT_REQUESTED, self.requested),
             (evt.EVT_REJECTED, self.rejected),
             (evt.EVT_DIMSE_RECV, self.complete),
@@ -145,6 +145,10 @@ class _Handlers:
             (evt.EVT_ACSE_RECV, self.ended),
             (evt.EVT_CONN_CLOSE, self.closed),
         ]
+
+    def opened(self, event: Any) -> None:
+        dicomnet.be_prompt(event)
+        event.assoc.dul.daemon = True  # a sender that stays must not keep the process from ending
 
     def requested(self, event: Any) -> None:
         """Agree to every storage class that is proposed: a store that is refused is heard of, one never asked for is not."""

@@ -28,7 +28,7 @@ from rtbids import dicomnet
 from rtbids.clock import CLOCK
 from rtbids.convert.dicom import Instance
 from rtbids.dicomnet import Address, Sender
-from rtbids.errors import BadData, CannotWrite, ConnectionLost, UsageFault
+from rtbids.errors import BadData, CannotWrite, ConnectionLost, InputMissing, UsageFault
 from rtbids.pipeline import Wakeup
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.watch.associations import networks
@@ -500,6 +500,8 @@ def test_certificates_that_cannot_be_used_are_said_in_one_line(tmp_path):
         dicomnet.server_tls(None, key, None)
     with pytest.raises(UsageFault, match="expected a certificate and its key in PEM"):
         dicomnet.server_tls(certificate, None, None)
+    with pytest.raises(InputMissing, match=r"ca\.pem: no such file"):
+        dicomnet.server_tls(certificate, key, tmp_path / "ca.pem")
 
 
 def test_both_ends_send_without_waiting_for_more(receive):
