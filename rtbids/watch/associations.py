@@ -11,7 +11,6 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from rtbids import dicomnet
 from rtbids.dicomnet import Address
 from rtbids.errors import CannotWrite, UsageFault
+from rtbids.watch import part10
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 logger = logging.getLogger("rtbids")
@@ -38,7 +38,7 @@ MOST = 100  # associations at a time
 class Receiver(Protocol):
     """Who is told what comes."""
 
-    def store(self, content: Callable[[], bytes], received: float) -> int:
+    def store(self, content: bytes, received: float) -> int:
         """Take one file, and return the status (PS3.4, B.2.3) that its sender is answered."""
         ...
 
@@ -175,11 +175,13 @@ class _Handlers:
         self._complete[id(event.assoc)] = self._receiver.moment()
 
     def store(self, event: Any) -> int:
-        sop_class = str(event.request.AffectedSOPClassUID)
+        request = event.request
+        sop_class = str(request.AffectedSOPClassUID)
         if sop_class not in TAKEN:
             self._receiver.refuse(UID(sop_class).name)
             return NOT_SUPPORTED
-        return self._receiver.store(event.encoded_dataset, self._complete[id(event.assoc)])
+        head = part10.header(sop_class, str(request.AffectedSOPInstanceUID), str(event.context.transfer_syntax))
+        return self._receiver.store(head + request.DataSet.getbuffer(), self._complete[id(event.assoc)])
 
     def ended(self, event: Any) -> None:
         """Hear of an abort, or of a connection that is lost, which pynetdicom tells alike."""

@@ -119,18 +119,19 @@ class _Intake:
         self._images: set[str] = set()  # SOP Instance UIDs
         self._count = 0
         self._said: set[str] = set()
+        self._refused: set[str] = set()  # classes
         self._active = clock.now()
 
     def moment(self) -> float:
         return self._clock.now()
 
-    def store(self, content: Callable[[], bytes], received: float) -> int:
+    def store(self, content: bytes, received: float) -> int:
         """Take an image: success only once it is in the spool, or was before."""
         with self._one_at_a_time:
             self._count += 1
             name = f"image {self._count} from the network"
             try:
-                instance = read(content(), name, received)
+                instance = read(content, name, received)
             except BadData as error:
                 self._faults.note(Fault.FOREIGN, name, str(error))
                 return CANNOT_UNDERSTAND
@@ -138,7 +139,9 @@ class _Intake:
 
     def refuse(self, sop_class: str) -> None:
         with self._one_at_a_time:
-            self._faults.note(Fault.FOREIGN, sop_class, f"an image from the network: no MR image ({sop_class})")
+            if sop_class not in self._refused:
+                self._refused.add(sop_class)
+                self._faults.note(Fault.FOREIGN, sop_class, f"images from the network: no MR images ({sop_class})")
 
     def broken_off(self, *, in_image: bool) -> None:
         if not in_image:
