@@ -125,12 +125,16 @@ def play(order: Played, simulation: Simulation, stop: Wakeup) -> None:
 def _scan(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[Exported]:
     from rtbids.cli import sources
     from rtbids.clock import CLOCK
+    from rtbids.convert import bids
     from rtbids.replay import folder, simulator
+    from rtbids.volume import run_key
 
     match sources.kind(order.source):
         case "bids":
             items = sources.items(sources.Request(order.source, order.entities, speed=None, stop=stop))
-            return simulator.exported(items, simulation.form, study=int(CLOCK.now()))
+            runs = bids.runs_of(Path(order.source), order.entities)
+            volumes = {run_key(run.entities): bids.volume_count(run) for run in runs}
+            return simulator.exported(items, simulation.form, int(CLOCK.now()), volumes)
         case "dicom":
             simulation.refuse(("form",), "the files of a DICOM folder leave as they are")
             if order.entities:

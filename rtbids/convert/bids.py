@@ -87,6 +87,14 @@ def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
     yield RunEnd(run.entities, count, tuple(sorted(missing)))
 
 
+def volume_count(run: Run) -> int:
+    """Return how many volumes were planned for `run`: those in its file, and those that its sidecar lists as missing."""
+    missing = _missing(sidecar.inherited(run.root, run.file, "bold").get("MissingVolumes", []), run.file)
+    with _opened(run.file) as file:
+        shape = _header(file, run.file).shape
+    return (shape[3] if len(shape) > 3 else 1) + len(missing)
+
+
 def _missing(found: Any, file: Path) -> frozenset[int]:
     if not isinstance(found, list) or not all(isinstance(index, int) and index >= 0 for index in found):
         raise BadData(f"{file}: expected MissingVolumes to be a list of indices, found {found!r:.60}")

@@ -43,7 +43,7 @@ class EnhancedSeries(Series):
         content.TemporalPositionIndex = index + 1
         content.DimensionIndexValues = [1, content.InStackPositionNumber, index + 1]
         private = _siemens(_siemens(frame)[0xFE].value[0])
-        private[0x8E].value = "X_1_1_1_1_1_1_1_1_1_1_1_1_1_1_1_1_1_" + f"{index + 1}_1_{self.shape[2]}_1_1"
+        private[0x8E].value = f"X_1_1_1_1_1_1_1_1_1_1_1_1_1_1_1_1_{self.volumes or 1}_{index + 1}_1_{self.shape[2]}_1_1"
         if (timing := self.slice_timing()) is not None:
             content.FrameAcquisitionDateTime = DATE + time_of_day(index * self.repetition_time + timing[k])
 
@@ -53,6 +53,7 @@ class EnhancedSeries(Series):
         dataset = self._begun(EnhancedMRImageStorage, _SCANNER, {"NumberOfFrames": self.shape[2]})
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "FMRI", "NONE"]
         dataset.ComplexImageComponent = "PHASE" if "P" in self.image_type else "MAGNITUDE"
+        dataset.NumberOfTemporalPositions = self.volumes
         dataset.EchoNumbers = str(self.echo) if self.echo > 1 else None
         organization = f"{self.uid}.0"
         dataset.DimensionOrganizationSequence = [_item(DimensionOrganizationUID=organization)]

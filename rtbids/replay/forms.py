@@ -20,8 +20,8 @@ SERIES: dict[Form, type[Series]] = {"mosaic": MosaicSeries, "enhanced": Enhanced
 _DIRECTIONS = {"j-": ("j", 1), "j": ("j", 0), "i": ("i", 1), "i-": ("i", 0)}
 
 
-def series_of(first: Volume, form: Form = "mosaic", *, number: int = 1, study: int = 1) -> Series:
-    """Return the series that a run becomes whose first volume is `first`: what its sidecar says goes into the headers.
+def series_of(first: Volume, form: Form = "mosaic", *, number: int = 1, study: int = 1, volumes: int | None = None) -> Series:
+    """Return the series that a run of `volumes` becomes whose first is `first`: what its sidecar says goes into the headers.
 
     Raises
     ------
@@ -35,6 +35,7 @@ def series_of(first: Volume, form: Form = "mosaic", *, number: int = 1, study: i
         first.repetition_time,
         number=number,
         study=study,
+        volumes=volumes,
         protocol=f"func_task-{first.entities.get('task', 'rest')}",
         image_type=("P" if first.entities.get("part") == "phase" else "M", "ND"),
         echo=int(first.entities.get("echo", "1")),

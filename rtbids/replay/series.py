@@ -59,6 +59,8 @@ class Series(ABC):
         contrary. None is left out.
     bandwidth
         Hz per pixel along phase encoding, 1 / (effective echo spacing · voxels). None is left out.
+    volumes
+        How many the header announces, in the forms whose vendors do; None is left out.
     """
 
     shape: tuple[int, int, int]
@@ -79,6 +81,7 @@ class Series(ABC):
     phase_axis: str | None = "j"
     phase_sign: int | None = 1
     bandwidth: float | None = BANDWIDTH
+    volumes: int | None = None
 
     def __post_init__(self) -> None:
         axes = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.pipeline import Wakeup
@@ -11,7 +12,9 @@ from rtbids.replay.arrival import Pace, Receiver
 from rtbids.replay.forms import Form, series_of
 from rtbids.replay.plan import Course, Delivery, deliveries
 from rtbids.replay.series import Series
-from rtbids.volume import Item, RunEnd
+from rtbids.volume import Item, RunEnd, run_key
+
+RunKey: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,15 @@ class Exported:
     files: tuple[File, ...]
 
 
-def exported(items: Iterable[Item], form: Form, study: int) -> Iterator[Exported]:
+def exported(items: Iterable[Item], form: Form, study: int, volumes: Mapping[RunKey, int] | None = None) -> Iterator[Exported]:
     """Give the volumes of runs as DICOM of a form; a run is a series, and a volume that is missing leaves its gap.
 
     Parameters
     ----------
     study
         A number of this replay's own, so that no image is taken for one of another replay.
+    volumes
+        How many volumes each run has, by its `run_key`: what the headers announce where it is known.
     """
     series: Series | None = None
     begin, number = 0.0, 0
@@ -48,7 +53,8 @@ def exported(items: Iterable[Item], form: Form, study: int) -> Iterator[Exported
             continue
         if series is None:
             number += 1
-            series = series_of(item, form, number=number, study=study)
+            planned = (volumes or {}).get(run_key(item.entities))
+            series = series_of(item, form, number=number, study=study, volumes=planned)
         contents = series.dicoms(item.data, item.index)
         yield Exported(
             begin + item.index * series.repetition_time, series.repetition_time, _named(contents, series, item.index)

@@ -47,6 +47,7 @@ class SliceSeries(Series):
         dataset.ScanOptions = ["EPI_GEMS"]
         dataset.AcquisitionNumber = 1
         dataset.ImagesInAcquisition = self.shape[2]
+        dataset.NumberOfTemporalPositions = self.volumes
         dataset.AcquisitionMatrix = self._matrix()
         dataset.ComplexImageComponent = "PHASE" if "P" in self.image_type else "MAGNITUDE"
         if self.phase_sign is not None:

@@ -1,4 +1,4 @@
-"""Imaginary scanners that write one file a slice: what the tests of classic series read."""
+"""Scanners that write one file a slice: what the tests of classic series read. All but GE's are GE's under another name."""
 
 from __future__ import annotations
 
@@ -7,33 +7,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import PYDICOM_ROOT_UID, UID, ExplicitVRLittleEndian, MRImageStorage
+from pydicom import dcmread
+from pydicom.uid import PYDICOM_ROOT_UID
 
 from rtbids.convert import dicom
+from rtbids.replay.series import set_elements, written
+from rtbids.replay.slices import SliceSeries
 
 SHAPE = (5, 4, 6)  # columns, rows, slices
 SPACING = 3.5
-_COMMON: dict[str, Any] = {
-    "ImageType": ["ORIGINAL", "PRIMARY", "M"],
-    "Modality": "MR",
-    "ScanningSequence": ["EP", "GR"],
-    "MRAcquisitionType": "2D",
-    "RepetitionTime": "2000",
-    "EchoTime": "30",
-    "SliceThickness": "3",
-    "PixelSpacing": ["2", "2.5"],
-    "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
-    "SamplesPerPixel": 1,
-    "PhotometricInterpretation": "MONOCHROME2",
-    "Columns": SHAPE[0],
-    "Rows": SHAPE[1],
-    "BitsAllocated": 16,
-    "BitsStored": 16,
-    "HighBit": 15,
-    "PixelRepresentation": 1,
-}
+AFFINE = np.array([[-2.5, 0, 0, 4], [0, -2, 0, 3], [0, 0, SPACING, -7], [0, 0, 0, 1]]) @ np.array(
+    [[1, 0, 0, 0], [0, -1, 0, SHAPE[1] - 1], [0, 0, 1, 0], [0, 0, 0, 1]]
+)
 
 
 def pixels(volume: int, place: int) -> NDArray[np.int16]:
@@ -47,26 +32,16 @@ def expected(volume: int) -> NDArray[np.int16]:
 
 
 def slice_file(volume: int, place: int, maker: str, number: int, series: int = 4, **elements: Any) -> bytes:
-    """Return slice `place` of a volume as one file; `number` is its instance number."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = MRImageStorage
-    uid = UID(f"{PYDICOM_ROOT_UID}9.{series}.{number}")
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
-    own = {
-        "Manufacturer": maker,
-        "SeriesInstanceUID": f"{PYDICOM_ROOT_UID}9.{series}",
-        "SeriesNumber": series,
-        "InstanceNumber": number,
-        "ImagePositionPatient": ["-4", "-3", str(place * SPACING - 7)],
-        "PixelData": pixels(volume, place).tobytes(),
-    }
-    for keyword, value in {**_COMMON, **own, **elements}.items():
+    """Return slice `place` of a volume as one file without the maker's own elements; `number` is its instance number."""
+    scan = SliceSeries(SHAPE, AFFINE, 2.0, series, study=9, protocol="", bits=16, signed=True, timing=None)
+    dataset = dcmread(BytesIO(scan.dicoms(expected(volume), volume)[place]))
+    dataset.remove_private_tags()
+    for keyword in ("ImagesInAcquisition", "TemporalPositionIdentifier", "InStackPositionNumber", "AcquisitionNumber"):
+        delattr(dataset, keyword)
+    set_elements(dataset, {"Manufacturer": maker, "InstanceNumber": number, "ImageType": ["ORIGINAL", "PRIMARY", "M"]})
+    for keyword, value in elements.items():
         setattr(dataset, keyword, value)
-    file = BytesIO()
-    dcmwrite(file, dataset, enforce_file_format=True)
-    return file.getvalue()
+    return written(dataset, f"{scan.uid}.{number}")
 
 
 def read(content: bytes, name: str = "slice.dcm", received: float = 0.0) -> dicom.Instance:

@@ -56,6 +56,11 @@ def test_volumes_are_what_nibabel_reads(tmp_path, extension, dtype, scale):
     assert [v.index for v in found] == [0, 1, 2, 3]
 
 
+def test_a_runs_count_includes_the_volumes_that_never_came(tmp_path):
+    file = study(tmp_path, sidecar={"RepetitionTime": 2.0, "MissingVolumes": [1, 5]})
+    assert bids.volume_count(bids.runs_of(file)[0]) == 6
+
+
 def test_metadata_are_inherited_and_shared_by_all_volumes(tmp_path):
     file = study(tmp_path)
     (tmp_path / "task-nf_bold.json").write_text('{"FlipAngle": 70, "EchoTime": 0.5}')

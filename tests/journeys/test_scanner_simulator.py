@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
+from rtbids.convert import dicom
 from rtbids.replay.forms import FORMS
 
 SHAPE, COUNT, TR = (48, 50, 24), 15, 0.4
@@ -120,6 +122,19 @@ def test_faults_cost_their_volumes_and_no_other(form, write, source, script, sta
     feedback = lines(out)
     assert sorted(feedback) == list(range(COUNT))
     assert [index for index, several in feedback.items() if several[0]["reason"] == "missing"] == [3, 7]
+
+
+def test_ctrl_c_ends_the_scan_in_order(source, start, tmp_path):
+    export = tmp_path / "export"
+    options = ("--as", "dicom", "--write", "slow", "--speed", "0.1", "--to", export)
+    played = start("replay", source, *options)
+    while not (export.exists() and any(export.iterdir())):  # in the middle of its first file, which takes two seconds
+        assert played.poll() is None
+    played.send_signal(signal.SIGINT)
+    played.communicate(timeout=10)
+    assert played.returncode == 130
+    (file,) = export.iterdir()
+    assert dicom.read(file.read_bytes(), file.name, 0.0).dataset.InstanceNumber == 1  # what was begun is whole
 
 
 def test_a_dicom_folder_is_played_again_as_it_is(source, call, tmp_path):

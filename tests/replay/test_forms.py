@@ -25,7 +25,7 @@ from rtbids.replay.forms import FORMS, SERIES, Form, series_of
 from rtbids.replay.phantom import Phantom
 from rtbids.replay.series import Series
 from rtbids.replay.slices import SliceSeries
-from rtbids.volume import Volume, volume_of
+from rtbids.volume import RunEnd, Volume, volume_of
 
 FORM = pytest.mark.parametrize("form", FORMS)
 SHAPE = (10, 12, 5)
@@ -241,6 +241,16 @@ def test_slice_times_counted_from_the_head_are_turned(form: Form) -> None:
     timing = [0.0, 0.3, 0.6, 0.9, 1.2]
     got = through_rtbids(written(run_of(voxels(), SliceTiming=timing[::-1], SliceEncodingDirection="k-"), form))
     assert got[-1].metadata["SliceTiming"] == pytest.approx(timing, abs=1e-6)
+
+
+@pytest.mark.parametrize("form", ["enhanced", "slices"])
+def test_a_run_of_a_known_length_ends_with_its_last_volume(form: Form) -> None:
+    run = run_of(voxels())
+    series = series_of(run[0], form, volumes=COUNT)
+    files = [file for volume in run for file in series.dicoms(volume.data, volume.index)]
+    assembler = Assembler({}, counter())
+    items = [item for k, file in enumerate(files) for item in assembler.add(read(file, f"{k}.dcm", 1.0), 1.0)]
+    assert [item.count for item in items if isinstance(item, RunEnd)] == [COUNT]
 
 
 @FORM
