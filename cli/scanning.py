@@ -134,7 +134,7 @@ def _scan(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[Expor
             items = sources.items(sources.Request(order.source, order.entities, speed=None, stop=stop))
             runs = bids.runs_of(Path(order.source), order.entities)
             volumes = {run_key(run.entities): bids.volume_count(run) for run in runs}
-            return simulator.exported(items, simulation.form, int(CLOCK.now()), volumes)
+            return simulator.exported(items, simulation.form, int(CLOCK.now() * 1000), volumes)
         case "dicom":
             simulation.refuse(("form",), "the files of a DICOM folder leave as they are")
             if order.entities:
