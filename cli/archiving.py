@@ -11,7 +11,7 @@ from typing import Literal
 
 from rtbids.archive.dataset import Archive, add
 from rtbids.bids import entities as bids_entities
-from rtbids.cli import console, sources
+from rtbids.cli import console, sources, whole_session
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox, first_volumes
 from rtbids.run import record, report, reports
@@ -41,10 +41,18 @@ def _complete(bids_dir: Path, name: str) -> None:
         logger.warning("the tables or the report of %s could not be finished: %s", name, error)
 
 
-def convert(request: sources.Request, bids_dir: Path, volumes: int | None, *, overwrite: bool) -> None:
+def convert(
+    request: sources.Request,
+    bids_dir: Path,
+    volumes: int | None,
+    *,
+    overwrite: bool,
+    others: whole_session.Choice = whole_session.ALL,
+) -> None:
     """Grow a data set from a source until the source ends, and say what there is."""
-    with opened(bids_dir) as archive:
-        request = replace(request, number=sources.numbering(request.entities.get("run"), archive.number))
+    with opened(bids_dir) as archive, whole_session.placed(archive, others, request.entities) as placing:
+        number = sources.numbering(request.entities.get("run"), archive.number)
+        request = replace(request, number=number, others=placing)
         inbox: Inbox[Item] = Inbox(first_volumes(sources.items(request), volumes))
         explicit = "run" in request.entities
         summary(add(inbox.until(request.stop), archive, explicit=explicit, overwrite=overwrite), bids_dir)

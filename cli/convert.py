@@ -13,6 +13,7 @@ from rtbids.cli import options
 
 if TYPE_CHECKING:
     from rtbids.cli.sources import Live
+    from rtbids.cli.whole_session import Choice
 
 
 @click.command(name="convert", short_help="Turn DICOM into BIDS, volume by volume.")
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @options.overwrite
 @options.entity_options
 @options.keep
+@options.session_options
 @options.live_options
 @options.open_timeout
 @options.common_options
@@ -36,6 +38,7 @@ def command(
     overwrite: bool,
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
+    others: Choice,
     live: Live,
     open_timeout: float,
 ) -> None:
@@ -68,4 +71,4 @@ def command(
             items = first_volumes(sources.items(request), volumes)
             streams.send_items(items, destination or "-", stop, open_timeout)
         else:
-            archiving.convert(request, bids_dir, volumes, overwrite=overwrite)
+            archiving.convert(request, bids_dir, volumes, overwrite=overwrite, others=others)

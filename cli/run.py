@@ -13,6 +13,7 @@ from rtbids.cli import options
 
 if TYPE_CHECKING:
     from rtbids.cli.sources import Live
+    from rtbids.cli.whole_session import Choice
 
 
 class AlternateType(click.ParamType[str | float]):
@@ -84,6 +85,7 @@ class AlternateType(click.ParamType[str | float]):
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
 @options.entity_options
 @options.keep
+@options.session_options
 @options.live_options
 @options.open_timeout
 @options.common_options
@@ -104,6 +106,7 @@ def command(
     volumes: int | None,
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
+    others: Choice,
     live: Live,
     open_timeout: float,
 ) -> None:
@@ -143,5 +146,6 @@ def command(
         fill_gaps=fill_gaps,
         overwrite=overwrite,
         volumes=volumes,
+        others=others,
     )
     running.run(order, request)

@@ -14,7 +14,7 @@ from typing import Literal
 from rtbids.analysis import masks
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
-from rtbids.cli import archiving, console, sources
+from rtbids.cli import archiving, console, sources, whole_session
 from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing
@@ -44,6 +44,7 @@ class Order:
     fill_gaps: Literal["previous", "zero"] | None = None
     overwrite: bool = False
     volumes: int | None = None
+    others: whole_session.Choice = whole_session.ALL
 
 
 def run(order: Order, request: sources.Request) -> Progress:
@@ -71,7 +72,8 @@ def run(order: Order, request: sources.Request) -> Progress:
             progress=progress,
             on_end=reports.write if reports else lambda entities: None,
         )
-        request = replace(request, stop=stop, on_mode=console.watching(request.source))
+        others = stack.enter_context(whole_session.placed(archive, order.others, request.entities)) if archive else None
+        request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         _be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
             session.run(Inbox(_items(order, request, archive, events)))

@@ -22,6 +22,7 @@ from rtbids.volume import volumes as volumes_of
 
 if TYPE_CHECKING:
     from rtbids.convert.dicom import Instance
+    from rtbids.convert.session import Others
 
 Kind = Literal["dicom", "bids", "stream"]
 logger = logging.getLogger("rtbids")
@@ -65,6 +66,8 @@ class Request:
         Gives a new functional series its run label; see `rtbids.convert.series.Assembler`.
     faults
         Collects what is said of files that could not be used.
+    others
+        Takes the series that are not functional; see `rtbids.convert.series.Assembler`.
     """
 
     source: str
@@ -77,6 +80,7 @@ class Request:
     open_timeout: float = fifo.OPEN_TIMEOUT
     faults: list[str] = field(default_factory=list)
     on_mode: Callable[[str], None] = lambda mode: None
+    others: Others | None = None
 
 
 def volumes(source: str | Path, *, speed: float | None = None, wait: bool = False) -> Iterator[Volume]:
@@ -233,6 +237,7 @@ def _converted(found: Iterable[Instance], request: Request) -> Iterator[Item]:
         request.number or numbering(request.entities.get("run"), series.counter()),
         keep=request.keep,
         series=request.live.series,
+        others=request.others,
     )
     inbox: Inbox[Instance] = Inbox(found, wake=lambda: assembler.wake)
     return series.volumes(inbox, assembler)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from rtbids import __version__
-from rtbids.archive import claims, finish
+from rtbids.archive import claims, finish, placing, waiting
 from rtbids.archive.finish import Finisher, OnProgress
 from rtbids.archive.growing import FillGaps, GrowingRun
+from rtbids.archive.placing import Aside, Image
 from rtbids.archive.study import DERIVATIVE, Study
+from rtbids.archive.waiting import Room, Waiting
 from rtbids.archive.writer import MOST_VOLUMES
 from rtbids.bids import entities as bids_entities
 from rtbids.bids.dataset import same_but_run
@@ -63,7 +65,25 @@ class Archive:
 
     def recover(self, on_progress: OnProgress | None = None) -> list[str]:
         """Finish the runs that a killed process left, changing none of their voxels; return their names."""
+        for series in waiting.left(self._study):
+            placing.undo(self._study, series)
         return finish.recover(self._study, on_progress)
+
+    def waiting_room(self) -> Room:
+        """Return the place where the files of other series than runs wait until each series is over."""
+        return Room(self._study)
+
+    def left_waiting(self) -> Iterator[Waiting]:
+        """Take over the series that killed processes left waiting; to be called after `recover`."""
+        return waiting.left(self._study)
+
+    def place_images(self, images: Sequence[Image], series: Waiting, owner: Entities, aside: Aside | None = None) -> list[Path]:
+        """Put the images of a whole series in place; see `rtbids.archive.placing.place`."""
+        return placing.place(self._study, images, series, owner, aside)
+
+    def set_aside(self, series: Waiting, owner: Entities, aside: Aside) -> Path:
+        """Keep a series in ``sourcedata``; see `rtbids.archive.placing.set_aside`."""
+        return placing.set_aside(self._study, series, owner, aside)
 
     def number(self, entities: Entities) -> str:
         """Return the next free run label, of two digits, for a run of these entities; none is given out twice."""

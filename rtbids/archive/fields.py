@@ -14,8 +14,10 @@ _IDENTIFYING = frozenset(
         "AccessionNumber",
         "AcquisitionDateTime",
         "DeviceSerialNumber",
+        "ImageComments",
         "InstitutionAddress",
         "InstitutionName",
+        "InstitutionalDepartmentName",
         "IssuerOfPatientID",
         "MedicalRecordLocator",
         "NameOfPhysiciansReadingStudy",
@@ -45,7 +47,7 @@ def of_run(metadata: Metadata, entities: Entities, missing: Sequence[int], fille
 
     `missing` are the indices of volumes that are not in the file, `filled` of those that stand in for volumes that never came.
     """
-    fields: dict[str, Any] = {key: value for key, value in _without_identifiers(metadata).items() if key not in _INTERNAL}
+    fields: dict[str, Any] = {key: value for key, value in without_identifiers(metadata).items() if key not in _INTERNAL}
     fields.setdefault("TaskName", entities.get("task", ""))
     if missing:
         fields["MissingVolumes"] = list(missing)
@@ -54,9 +56,10 @@ def of_run(metadata: Metadata, entities: Entities, missing: Sequence[int], fille
     return fields
 
 
-def _without_identifiers(fields: Mapping[str, Any]) -> dict[str, Any]:
+def without_identifiers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields without those that identify a person, a place or a day."""
     return {
-        key: _without_identifiers(value) if isinstance(value, Mapping) else value
+        key: without_identifiers(value) if isinstance(value, Mapping) else value
         for key, value in fields.items()
         if key not in _IDENTIFYING and not key.endswith(_IDENTIFYING_ENDS)
     }

@@ -26,7 +26,9 @@ class Series:
         description = str(dataset.get("SeriesDescription") or "")
         self.number = number_of(dataset)
         self.title = f"series {self.number} ({description or 'no description'})"
+        self.key = ""  # what tells it from other series
         self.wanted = True
+        self.other = False  # not functional: for the session's other series
         self.ended = False
         self.images, self.keys = 0, 1
         self._description = description

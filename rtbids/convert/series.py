@@ -15,6 +15,7 @@ from rtbids.clock import CLOCK, Clock
 from rtbids.convert import classic, dicom, functional, pixels
 from rtbids.convert.dicom import Instance
 from rtbids.convert.one_series import Keep, Series, number_of
+from rtbids.convert.session import Others
 from rtbids.convert.stack import MALFORMED
 from rtbids.errors import BadData
 from rtbids.volume import Item, run_key
@@ -59,6 +60,8 @@ class Assembler:
         ``rec-moco``.
     series
         Series numbers to take, functional or not; without it every functional series.
+    others
+        Takes the series that are not functional; without it they are left alone.
     """
 
     def __init__(
@@ -68,12 +71,14 @@ class Assembler:
         *,
         keep: Keep = "original",
         series: frozenset[int] | None = None,
+        others: Others | None = None,
         clock: Clock = CLOCK,
     ) -> None:
         self._entities = {"subject": "01", **entities}
         self._number = number
         self._keep = keep
         self._picked = series
+        self._others = others
         self._clock = clock
         self._seen: set[str] = set()
         self._series: dict[str, Series] = {}
@@ -84,6 +89,7 @@ class Assembler:
     def wake(self) -> float | None:
         """The moment (POSIX seconds) at which `tick` wants to be called; None while nothing is waited for."""
         moments = [series.wake(overtaken=series is not self._begun[-1]) for series in self._begun]
+        moments.append(self._others.wake if self._others else None)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def add(self, instance: Instance, now: float) -> list[Item]:
@@ -97,6 +103,8 @@ class Assembler:
 
     def tick(self, now: float) -> list[Item]:
         """Return what leaves because time has passed: volumes held for one that did not come, ends of runs."""
+        if self._others:
+            self._others.tick(now)
         leaving = [item for series in self._begun for item in series.tick(now, overtaken=series is not self._begun[-1])]
         self._begun = [series for series in self._begun if not series.over or series is self._begun[-1]]
         return leaving
@@ -104,7 +112,10 @@ class Assembler:
     def finish(self) -> list[Item]:
         """End every run; return what was held."""
         open_ones = [series for series in dict.fromkeys(self._series.values()) if not series.over]
-        return [item for series in open_ones for item in series.finish()]
+        leaving = [item for series in open_ones for item in series.finish()]
+        if self._others:
+            self._others.finish()
+        return leaving
 
     def _add(self, instance: Instance, now: float) -> list[Item]:
         dataset = instance.dataset
@@ -114,6 +125,8 @@ class Assembler:
             return []
         self._seen.add(uid)
         series = self._series_of(dataset)
+        if series.other and self._others:
+            self._others.add(series.key, series.number, instance, now)
         if not series.wanted or not series.keeps(dataset):
             return []
         leaving = series.add(instance, now)
@@ -140,15 +153,22 @@ class Assembler:
         return None
 
     def _new_series(self, dataset: Any) -> Series:
-        series = Series(dataset, self._entities_of_run, self._keep, self._clock)
+        number = number_of(dataset)
+        series = Series(
+            dataset, lambda protocol, title: self._entities_of_run(protocol, title, number), self._keep, self._clock
+        )
+        series.key = _key(dataset)
         if self._picked is not None:
             series.wanted = series.number in self._picked
         elif not functional.is_functional(dataset):
-            series.wanted = False
-            logger.warning("%s is not functional: left alone", series.title)
+            series.wanted, series.other = False, True
+            if self._others is None:
+                logger.warning("%s is not functional: left alone", series.title)
+        if self._others:
+            self._others.begun(series.key)
         return series
 
-    def _entities_of_run(self, protocol: str, title: str) -> dict[str, str]:
+    def _entities_of_run(self, protocol: str, title: str, number: int) -> dict[str, str]:
         """Return the entities of a new run."""
         task = self._entities.get("task") or bids_entities.task_label(protocol)
         base = {**self._entities, "task": task}
@@ -158,6 +178,8 @@ class Assembler:
             named["run"] = self._number(base)
             logger.warning("%s becomes %s: run %s is taken", title, bids_entities.stem(named), given)
         self._stems.add(bids_entities.stem(named))
+        if self._others:
+            self._others.named(number, protocol, named)
         return named
 
 

@@ -1,0 +1,199 @@
+"""The series that are not functional, placed in the data set while the session goes on: a thread beside the run."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rtbids.errors import BadData, RtbidsError
+
+if TYPE_CHECKING:
+    from rtbids.archive.dataset import Archive
+    from rtbids.archive.waiting import Waiting
+    from rtbids.convert.places import Decision, Known
+    from rtbids.convert.session import Gathered, Session
+    from rtbids.convert.whole_series import Output
+
+logger = logging.getLogger("rtbids")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether series that are not functional are placed, and by which rules; see the options of the same names."""
+
+    all_series: bool = True
+    session_map: Path | None = None
+
+
+ALL = Choice()
+
+
+@contextmanager
+def placed(archive: Archive, choice: Choice, entities: Mapping[str, str]) -> Iterator[Session | None]:
+    """Give what takes the other series of a session; on leaving, wait until each has its place, and say what there is."""
+    if not choice.all_series:
+        yield None
+        return
+    placer = Placer(archive, choice, entities)
+    try:
+        yield placer.session
+    finally:
+        placer.close()
+
+
+class Placer:
+    """Converts and places series that are over, one after the other, in a thread of low priority."""
+
+    def __init__(self, archive: Archive, choice: Choice, entities: Mapping[str, str]) -> None:
+        from rtbids.convert import mapping
+        from rtbids.convert.places import Known
+        from rtbids.convert.session import Session
+
+        owner = {"subject": "01", **{entity: label for entity, label in entities.items() if entity in ("subject", "session")}}
+        self._archive = archive
+        self._rules = mapping.load(choice.session_map)
+        self._known = Known(owner, entities.get("task"))
+        self._room = archive.waiting_room()
+        self._over: queue.SimpleQueue[Gathered | None] = queue.SimpleQueue()
+        self._postponed: list[Gathered] = []
+        self._counts: Counter[str] = Counter()
+        self.session = Session(self._folder, self._over.put, self._known.runs.append)
+        # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery does its work.
+        self._thread = threading.Thread(target=self._run, name="placer", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Place what is left, and say what became of the session's series."""
+        from rtbids.cli import console
+
+        self.session.finish()
+        self._over.put(None)
+        self._thread.join()
+        self._room.close()
+        if self._counts:
+            parts = [
+                f"{self._counts[what]} series {what}"
+                for what in ("placed", "kept in sourcedata", "waiting")
+                if self._counts[what]
+            ]
+            listed = " (see sourcedata/series.tsv)" if self._counts["kept in sourcedata"] else ""
+            console.say(f"not functional: {', '.join(parts)}{listed}")
+
+    def _folder(self, number: int, description: str) -> Path:
+        waiting = self._room.new()
+        waiting.note({"number": number, "description": description, "owner": self._known.owner})
+        return waiting.dicom
+
+    def _run(self) -> None:
+        from rtbids.archive.finish import yield_to_others
+
+        yield_to_others()
+        self._take_up()
+        while (gathered := self._over.get()) is not None:
+            self._try(gathered, self._known, last=False)
+        for gathered in sorted(self._postponed, key=lambda gathered: gathered.number):
+            self._try(gathered, self._known, last=True)
+
+    def _take_up(self) -> None:
+        """Place what a killed process left waiting; a series that was still arriving then is kept aside."""
+        from rtbids.convert.places import Known
+        from rtbids.convert.session import Gathered
+
+        for waiting in self._archive.left_waiting():
+            facts = waiting.facts()
+            images = len(list(waiting.dicom.glob("*.dcm")))
+            gathered = Gathered(waiting.dicom, int(facts.get("number", 0)), str(facts.get("description", "")), images)
+            self._try(
+                replace(gathered, sequel=int(facts.get("sequel", -1))), Known(facts.get("owner", self._known.owner)), last=True
+            )
+
+    def _try(self, gathered: Gathered, known: Known, *, last: bool) -> None:
+        """Place a series; whatever goes wrong costs that series only, which waits for the next recovery."""
+        try:
+            outcome = self._place(gathered, known, last=last)
+        except (RtbidsError, OSError) as error:
+            logger.warning("series %d waits for the next rtbids on this data set: %s", gathered.number, error)
+            outcome = "waiting"
+        if outcome:
+            self._counts[outcome] += 1
+
+    def _place(self, gathered: Gathered, known: Known, *, last: bool) -> str:
+        """Convert a series and put its images in place; return what became of it, nothing where it is postponed."""
+        from rtbids.archive.waiting import Waiting
+
+        waiting = Waiting(gathered.place.parent)
+        if gathered.sequel >= 0:
+            waiting.note({**asdict(gathered), "place": "", "owner": dict(known.owner)})
+        made = Path(tempfile.mkdtemp(prefix="made-", dir=waiting.folder))
+        try:
+            decisions, outputs = self._decisions(gathered, known, made, last=last)
+            if any(decision.wait for decision in decisions):
+                self._postponed.append(gathered)
+                return ""
+            return self._settle(gathered, waiting, known, decisions, outputs)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    def _decisions(self, gathered: Gathered, known: Known, made: Path, *, last: bool) -> tuple[list[Decision], list[Output]]:
+        from rtbids.convert import places, whole_series
+
+        if reason := _unfinished(gathered) or whole_series.screened(gathered.place):
+            return [places.Decision(None, {}, reason)], []
+        try:
+            outputs = whole_series.convert(gathered.place, made)
+        except BadData as error:
+            return [places.Decision(None, {}, str(error))], []
+        if not outputs:
+            return [places.Decision(None, {}, "dcm2niix made no image of it")], []
+        return [places.decide(one.fields, bool(one.gradients), self._rules, known, last=last) for one in outputs], outputs
+
+    def _settle(
+        self, gathered: Gathered, waiting: Waiting, known: Known, decisions: list[Decision], outputs: list[Output]
+    ) -> str:
+        from rtbids.archive.placing import Aside, Image
+
+        reasons = dict.fromkeys(decision.reason for decision in decisions if decision.place is None)
+        aside = Aside(gathered.number, gathered.description, gathered.images, "; ".join(reasons)) if reasons else None
+        images = []
+        for decision, output in zip(decisions, outputs, strict=False):  # no output where there is a reason only
+            if (where := decision.place) is not None:
+                known.learn(where, decision.fields)
+                images.append(
+                    Image(
+                        where.entities,
+                        where.datatype,
+                        where.suffix,
+                        output.nifti,
+                        decision.fields,
+                        _besides(where.datatype, output),
+                    )
+                )
+        if aside:
+            title = f"series {aside.number} ({aside.description or 'no description'})"
+            logger.warning("%s is kept as DICOM in sourcedata, for your eyes only: %s", title, aside.reason)
+        if not images and aside:
+            self._archive.set_aside(waiting, known.owner, aside)
+            return "kept in sourcedata"
+        for path in self._archive.place_images(images, waiting, known.owner, aside):
+            logger.info("series %d is %s", gathered.number, path.name)
+        return "placed"
+
+
+def _unfinished(gathered: Gathered) -> str:
+    """Say why the files are not a whole series."""
+    if gathered.sequel < 0:
+        return "the rtbids that took it in was killed before its last image"
+    return "these images came after the series was over" if gathered.sequel else ""
+
+
+def _besides(datatype: str, output: Output) -> dict[str, Any]:
+    return dict(output.gradients) if datatype == "dwi" else {}

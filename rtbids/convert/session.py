@@ -1,0 +1,162 @@
+"""The series of a session that are not functional: their files are kept on the disk until each series is over.
+
+No volume waits for them: an image costs one small write, and what is done with a whole series is done elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rtbids.convert.dicom import Instance
+
+logger = logging.getLogger("rtbids")
+QUIET = 15.0  # seconds without an image after which a series is over when another has begun; nothing hurries here
+
+
+class Others(Protocol):
+    """What the assembler of functional runs gives the other series to; `key` tells series apart."""
+
+    @property
+    def wake(self) -> float | None:
+        """The moment (POSIX seconds) at which `tick` wants to be called."""
+        ...
+
+    def begun(self, key: str) -> None:
+        """Hear that a series has begun, functional or not."""
+        ...
+
+    def named(self, number: int, protocol: str, entities: Mapping[str, str]) -> None:
+        """Hear what the run of a functional series is called."""
+        ...
+
+    def add(self, key: str, number: int, instance: Instance, now: float) -> None:
+        """Take an image of a series that is not functional."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """Hear that time has passed."""
+        ...
+
+    def finish(self) -> None:
+        """Hear that nothing more will come."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The files of a series that is over, in the folder `place`.
+
+    `sequel` counts how often the series had been over before: 0, but for files that come late.
+    """
+
+    place: Path
+    number: int
+    description: str
+    images: int
+    sequel: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A functional run and the series that it was measured in."""
+
+    number: int
+    protocol: str
+    entities: Mapping[str, str]
+
+
+@dataclass
+class _Open:
+    """A series that is arriving."""
+
+    place: Path
+    number: int
+    description: str
+    sequel: int
+    images: int = 0
+    heard: float = 0.0
+
+
+@dataclass
+class Session:
+    """Gathers series in folders that `folder` makes (of number and description), and hands each to `on_over` when it is over.
+
+    A series is over when nothing of it has come for a while and another has begun, or at the end of the source.
+    """
+
+    folder: Callable[[int, str], Path]
+    on_over: Callable[[Gathered], None]
+    on_run: Callable[[Run], None] = lambda run: None
+    _open: dict[str, _Open] = field(default_factory=dict)
+    _closed: dict[str, int] = field(default_factory=dict)
+    _latest: str = ""
+    _deaf: bool = False  # the end was said, or the disk refused
+
+    @property
+    def wake(self) -> float | None:
+        """The moment (POSIX seconds) at which a series that another has overtaken is over."""
+        return min((series.heard + QUIET for key, series in self._open.items() if key != self._latest), default=None)
+
+    def begun(self, key: str) -> None:
+        """Hear that a series has begun, functional or not."""
+        self._latest = key
+
+    def named(self, number: int, protocol: str, entities: Mapping[str, str]) -> None:
+        """Pass on what the run of a functional series is called."""
+        self.on_run(Run(number, protocol, entities))
+
+    def add(self, key: str, number: int, instance: Instance, now: float) -> None:
+        """Keep an image on the disk; where that cannot be written, the other series are given up, never the volumes."""
+        if self._deaf:
+            return
+        try:
+            if key not in self._open:
+                description = str(instance.dataset.get("SeriesDescription") or "")
+                self._open[key] = _Open(self.folder(number, description), number, description, self._closed.get(key, 0))
+            series = self._open[key]
+            series.images, series.heard = series.images + 1, now
+            _keep(series.place / f"{series.images:06d}.dcm", instance.content)
+        except OSError as error:
+            self._deaf = True
+            logger.warning("series that are not functional are left alone from here on: %s", error.strerror or error)
+
+    def tick(self, now: float) -> None:
+        """Hand over the series that are over at `now`."""
+        for key in [key for key, series in self._open.items() if key != self._latest and now >= series.heard + QUIET]:
+            self._close(key)
+
+    def finish(self) -> None:
+        """Hand over what is left; nothing is taken any more."""
+        self._deaf = True
+        for key in list(self._open):
+            self._close(key)
+
+    def _close(self, key: str) -> None:
+        series = self._open.pop(key)
+        self._closed[key] = series.sequel + 1
+        self.on_over(Gathered(series.place, series.number, series.description, series.images, series.sequel))
+
+
+def _keep(path: Path, content: bytes | bytearray | memoryview) -> None:
+    """Write a file that its owner alone may read: it names a patient."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def unfit(header: Any) -> str | None:
+    """Say why the image with this header is no measurement that BIDS has a place for; None where it may be one."""
+    if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
+        return "text is burned into its pixels"
+    kinds = [str(value).upper() for value in header.get("ImageType") or ()]
+    uid = str(header.get("SOPClassUID") or "")
+    if uid.startswith("1.2.840.10008.5.1.4.1.1.7") or header.get("ConversionType") or "SCREEN SAVE" in kinds:
+        return "it is a screenshot"
+    if not uid.startswith("1.2.840.10008.5.1.4.1.1.4"):
+        return "it is no MR image"
+    return None

@@ -1,0 +1,80 @@
+"""A whole series through the dcm2niix binary: its images with their sidecars and gradients."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from rtbids.convert.session import unfit
+from rtbids.errors import BadData
+
+_SECONDS = 900.0  # a series takes dcm2niix a second or two; one that takes so long has hung
+_TAGS = ["BurnedInAnnotation", "ImageType", "SOPClassUID", "ConversionType"]
+_DB_NAME, _AUX_FILE = slice(14, 32), slice(228, 252)  # NIfTI-1 texts into which dcm2niix writes patients and comments
+
+
+@dataclass(frozen=True)
+class Output:
+    """One image that dcm2niix wrote: an uncompressed NIfTI, its sidecar, and the files of its gradients by extension."""
+
+    nifti: Path
+    fields: Mapping[str, Any]
+    gradients: Mapping[str, Path]
+
+
+def screened(folder: Path) -> str | None:
+    """Say why the DICOM files of `folder` are not for converting; None where nothing speaks against it."""
+    for file in sorted(folder.glob("*.dcm")):
+        try:
+            header = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+        except (InvalidDicomError, OSError, ValueError, NotImplementedError):
+            return "its DICOM files cannot be read"
+        if reason := unfit(header):
+            return reason
+    return None
+
+
+def convert(folder: Path, made: Path) -> list[Output]:
+    """Convert the DICOM files of `folder` into `made`; return what came of them, nothing where dcm2niix refuses.
+
+    It runs at the priority of the thread that calls, and a Ctrl-C in the terminal does not reach it.
+
+    Raises
+    ------
+    BadData
+        Where there is no binary, or it hangs.
+    """
+    import dcm2niix
+
+    command = [dcm2niix.bin, "-f", "image", "-b", "y", "-ba", "y", "-z", "n", "-o", str(made), str(folder)]
+    try:
+        subprocess.run(command, check=False, capture_output=True, timeout=_SECONDS, start_new_session=True)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BadData(f"dcm2niix did not end well ({type(error).__name__})") from None
+    return [_output(file) for file in sorted(made.glob("*.nii"))]
+
+
+def _output(file: Path) -> Output:
+    _blank(file)
+    sidecar = file.with_suffix(".json")
+    try:
+        fields = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        fields = {}
+    gradients = {extension: file.with_suffix(extension) for extension in (".bval", ".bvec")}
+    return Output(file, fields, {extension: path for extension, path in gradients.items() if path.exists()})
+
+
+def _blank(file: Path) -> None:
+    """Empty the texts of a NIfTI header that may name a patient."""
+    with file.open("r+b") as nifti:
+        for place in (_DB_NAME, _AUX_FILE):
+            nifti.seek(place.start)
+            nifti.write(bytes(place.stop - place.start))

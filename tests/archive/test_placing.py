@@ -1,0 +1,123 @@
+"""Images of a whole series in a data set: all of them or none, whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from rtbids.archive.dataset import Archive
+from rtbids.archive.placing import Aside, Image
+from rtbids.archive.waiting import Waiting
+
+OWNER = {"subject": "01"}
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from rtbids.archive import placing
+from test_placing import OWNER, images_of, waiting_in
+from rtbids.archive.dataset import Archive
+
+root, step = Path(sys.argv[1]), int(sys.argv[2])
+archive = Archive(root)
+series = waiting_in(archive)
+steps = 0
+
+def counted(real):
+    def call(*arguments):
+        global steps
+        steps += 1
+        if steps == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments)
+    return call
+
+os.replace, os.rename = counted(os.replace), counted(os.rename)
+archive.place_images(images_of(root.parent), series, OWNER)
+"""
+
+
+def waiting_in(archive: Archive) -> Waiting:
+    series = archive.waiting_room().new()
+    series.note({"number": 5})
+    (series.dicom / "000001.dcm").write_bytes(b"an image")
+    return series
+
+
+def images_of(folder: Path) -> list[Image]:
+    """Two echoes of a field map's magnitude."""
+    found = []
+    for echo in (1, 2):
+        path = folder / f"echo{echo}.nii"
+        nibabel.Nifti1Image(np.full((4, 5, 3), echo, dtype=np.int16), np.eye(4)).to_filename(path)
+        fields = {"EchoTime": 0.004 * echo, "InstitutionName": "a clinic", "SeriesInstanceUID": "1.2.3"}
+        found.append(Image(OWNER, "fmap", f"magnitude{echo}", path, fields))
+    return found
+
+
+def names(root: Path) -> set[str]:
+    return {path.name for path in root.glob("sub-*/*/*")}
+
+
+BOTH = {f"sub-01_magnitude{echo}{extension}" for echo in (1, 2) for extension in (".nii.gz", ".json")}
+
+
+def test_images_are_placed_with_rows_and_clean_sidecars(tmp_path, errors_of):
+    root = tmp_path / "study"
+    with Archive(root) as archive:
+        series = waiting_in(archive)
+        archive.place_images(images_of(tmp_path), series, OWNER)
+        assert not series.folder.exists()
+    assert names(root) == BOTH
+    assert (root / "participants.tsv").read_text() == "participant_id\nsub-01\n"
+    assert "fmap/sub-01_magnitude2.nii.gz" in (root / "sub-01/sub-01_scans.tsv").read_text()
+    assert "clinic" not in (root / "sub-01/fmap/sub-01_magnitude1.json").read_text()
+    assert "UID" not in (root / "sub-01/fmap/sub-01_magnitude1.json").read_text()
+    assert errors_of(root) == []
+
+
+def test_a_name_that_is_taken_gets_the_next_run(tmp_path):
+    root = tmp_path / "study"
+    with Archive(root) as archive:
+        for _ in range(2):
+            archive.place_images(images_of(tmp_path), waiting_in(archive), OWNER)
+    assert names(root) == BOTH | {name.replace("_mag", "_run-02_mag") for name in BOTH}
+
+
+@pytest.mark.parametrize("step", range(1, 14))
+def test_a_kill_while_placing_leaves_a_valid_data_set_and_the_series_waits(tmp_path, errors_of, step):
+    root = tmp_path / "study"
+    Archive(root).close()
+    command = [sys.executable, "-c", _KILLED, str(root), str(step)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    killed = done.returncode == -signal.SIGKILL
+    assert killed or (step > 10 and done.returncode == 0), done.stderr
+    assert errors_of(root) == []
+    with Archive(root) as archive:
+        archive.recover()
+        left = list(archive.left_waiting())
+        assert errors_of(root) == []
+        for series in left:
+            assert names(root) == set()
+            assert (series.dicom / "000001.dcm").read_bytes() == b"an image"
+            archive.place_images(images_of(tmp_path), series, OWNER)
+    assert bool(left) == killed
+    assert names(root) == BOTH
+    assert "rtbids" not in (root / ".bidsignore").read_text()
+    assert errors_of(root) == []
+
+
+def test_a_series_that_is_set_aside_is_listed_once(tmp_path):
+    root = tmp_path / "study"
+    with Archive(root) as archive:
+        for reason in ("no rule", "no rule\tfits"):
+            archive.set_aside(waiting_in(archive), OWNER, Aside(5, "odd", 1, reason))
+    lines = (root / "sourcedata/series.tsv").read_text().splitlines()
+    assert lines[1:] == ["sub-01/series-005\t5\todd\t1\tno rule", "sub-01/series-005-2\t5\todd\t1\tno rule fits"]
+    assert stat.S_IMODE((root / "sourcedata/sub-01/series-005").stat().st_mode) == 0o700

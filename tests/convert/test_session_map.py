@@ -1,0 +1,188 @@
+"""Where images go by the rules, and what they take from what is known of the session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slices import canon
+
+from rtbids.convert import mapping
+from rtbids.convert.places import Known, decide
+from rtbids.convert.session import QUIET, Gathered, Run, Session
+from rtbids.errors import UsageFault
+
+OWNER = {"subject": "01"}
+M, P = ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"], ["ORIGINAL", "PRIMARY", "P", "ND"]
+
+
+def fields(description: str, image_type: list[str] = M, **more: Any) -> dict[str, Any]:
+    return {"SeriesDescription": description, "ProtocolName": description, "ImageType": image_type, "SeriesNumber": 5, **more}
+
+
+@pytest.mark.parametrize(
+    ("found", "place"),
+    [
+        (fields("t1_mprage_sag_p2_iso"), "anat/T1w"),
+        (fields("MEMPRAGE_4e_p2"), "anat/T1w"),
+        (fields("WIP_T1W_3D_TFE"), "anat/T1w"),
+        (fields("Sag BRAVO"), "anat/T1w"),
+        (fields("T2_SPC_SAG"), "anat/T2w"),
+        (fields("anat-T2w_acq-highres"), "anat/T2w"),
+        (fields("t2_space_dark-fluid_sag"), "anat/FLAIR"),
+        (fields("3D_Brain_VIEW_FLAIR"), "anat/FLAIR"),
+        (fields("AAHead_Scout"), "sourcedata/"),
+        (fields("Survey"), "sourcedata/"),
+        (fields("3Plane Loc SSFSE"), "sourcedata/"),
+        (fields("gre_field_mapping", EchoNumber=1), "fmap/magnitude1"),
+        (fields("gre_field_mapping", EchoNumber=2), "fmap/magnitude2"),
+        (fields("gre_field_mapping", P, EchoTime1=0.004, EchoTime2=0.006), "fmap/phasediff"),
+        (
+            fields("SpinEchoFieldMap_AP", ScanningSequence="EP\\SE", PhaseEncodingDirection="j-", TotalReadoutTime=0.05),
+            "fmap/epi",
+        ),
+        (fields("t1_mprage MPR cor", ["DERIVED", "PRIMARY", "MPR"]), "sourcedata/"),
+        (fields("cmrr_dMRI_SBRef"), "dwi/sbref"),
+        (fields("spectro"), None),
+        (fields("t1_mprage", P), None),
+    ],
+    ids=lambda value: value["SeriesDescription"] if isinstance(value, dict) else "",
+)
+def test_series_are_known_by_what_scanners_call_them(found, place):
+    decided = mapping.load().place(found)
+    assert (decided and f"{decided.datatype}/{decided.suffix}") == place
+
+
+def test_labels_in_the_name_are_entities():
+    place = mapping.load().place(fields("anat-T1w_acq-fast"))
+    assert place is not None
+    assert place.entities == {"acquisition": "fast"}
+
+
+@pytest.mark.parametrize(("name", "label"), [("topup_AP", "AP"), ("fmap_dir-left_run", "left"), ("topup", "jminus")])
+def test_an_epi_field_map_has_the_direction_of_its_name_or_its_axis(name, label):
+    found = fields(name, ScanningSequence="EP", PhaseEncodingDirection="j-", TotalReadoutTime=0.05)
+    place = mapping.load().place(found)
+    assert place is not None
+    assert place.entities == {"direction": label}
+
+
+def test_diffusion_is_known_by_its_gradients():
+    known, rules = Known(OWNER), mapping.load()
+    assert decide(fields("ep2d_diff"), True, rules, known, last=True).place.entities == OWNER
+    assert decide(fields("ep2d_diff"), False, rules, known, last=True).reason == "no rule of the session map fits"
+
+
+def test_a_phase_difference_waits_for_its_magnitudes_and_takes_their_echo_times():
+    known, rules = Known(OWNER), mapping.load()
+    phase = fields("gre_field_mapping", P, EchoTime=0.00738)
+    assert decide(phase, False, rules, known, last=False).wait
+    for echo, seconds in ((1, 0.00492), (2, 0.00738)):
+        magnitude = decide(fields("gre_field_mapping", EchoNumber=echo, EchoTime=seconds), False, rules, known, last=False)
+        known.learn(magnitude.place, magnitude.fields)
+    decided = decide(phase, False, rules, known, last=False)
+    assert (decided.fields["EchoTime1"], decided.fields["EchoTime2"]) == (0.00492, 0.00738)
+    other = decide(fields("gre_field_mapping", P, EchoTime=0.005), False, rules, known, last=True)
+    assert other.reason == "phasediff needs EchoTime1, EchoTime2"
+
+
+def test_a_reference_waits_for_its_run_and_takes_its_name():
+    known, rules = Known(OWNER), mapping.load()
+    found = fields("nf_SBRef", ProtocolName="nf", RepetitionTime=1.0, SliceTiming=[0.0, 2.5], EchoNumber=2)
+    known.runs.append(Run(3, "nf", {**OWNER, "task": "nf", "run": "01"}))
+    assert decide(found, False, rules, known, last=False).wait
+    known.runs += [Run(number, "nf", {**OWNER, "task": "nf", "run": run}) for number, run in ((9, "03"), (6, "02"))]
+    decided = decide(found, False, rules, known, last=False)
+    assert decided.place.entities == {**OWNER, "task": "nf", "run": "02", "echo": "2"}
+    assert decided.fields["TaskName"] == "nf"
+    assert "SliceTiming" not in decided.fields  # 2.5 s into a TR of 1 s
+
+
+def test_a_reference_whose_run_never_comes_has_the_task_of_its_protocol():
+    decided = decide(fields("task-nf_sbref"), False, mapping.load(), Known(OWNER), last=True)
+    assert decided.place.entities == {**OWNER, "task": "nf"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rules: 5", "expected rules to be a list, found int"),
+        ("rulez: []", "expected rules and defaults, found rulez"),
+        ("rules: [{match: {name: a}, datatype: anat, suffix: bold}]", "rule 1: expected sourcedata or one of"),
+        ("rules: [{match: {name: '('}, datatype: sourcedata}]", "match name: not a regular expression"),
+        ("rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {sub: a}}]", "no such entity: sub"),
+        ("rules: [{match: {name: a}, place: anat}]", "no such key: place"),
+        ("rules: [{datatype: sourcedata}]", "expected match to name a field"),
+        ("rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {acquisition: a-b}}]", "only letters and digits"),
+    ],
+)
+def test_what_is_wrong_with_a_map_is_named(tmp_path, text, said):
+    path = tmp_path / "map.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageFault, match=said.replace("(", r"\(")):
+        mapping.load(path)
+
+
+def test_defaults_can_be_left_out(tmp_path):
+    path = tmp_path / "map.yaml"
+    path.write_text("defaults: false\nrules: [{match: {name: odd}, datatype: anat, suffix: T1w}]")
+    rules = mapping.load(path)
+    assert rules.place(fields("t1_mprage")) is None
+    assert rules.place(fields("ODD one")).suffix == "T1w"
+
+
+class Room:
+    """Folders for series, and the series that were handed over."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.made = 0
+        self.over: list[Gathered] = []
+
+    def folder(self, number: int, description: str) -> Path:
+        self.made += 1
+        path = self.place / str(self.made)
+        path.mkdir()
+        return path
+
+
+def test_a_series_is_over_when_it_is_quiet_and_another_has_begun(tmp_path):
+    room = Room(tmp_path)
+    session = Session(room.folder, room.over.append)
+    session.begun("a")
+    session.add("a", 1, canon(0, 0), 100.0)
+    session.tick(100.0 + 10 * QUIET)
+    assert (room.over, session.wake) == ([], None)
+    session.begun("b")
+    session.add("a", 1, canon(0, 1), 101.0)
+    session.tick(101.0 + QUIET / 2)
+    assert (room.over, session.wake) == ([], 101.0 + QUIET)
+    session.tick(101.0 + QUIET)
+    assert [(series.number, series.images, series.sequel) for series in room.over] == [(1, 2, 0)]
+    assert sorted(path.name for path in room.over[0].place.iterdir()) == ["000001.dcm", "000002.dcm"]
+
+
+def test_images_that_come_late_are_a_sequel_and_the_end_hands_over_what_is_left(tmp_path):
+    room = Room(tmp_path)
+    session = Session(room.folder, room.over.append)
+    session.begun("a")
+    session.add("a", 1, canon(0, 0), 100.0)
+    session.begun("b")
+    session.tick(100.0 + QUIET)
+    session.add("a", 1, canon(0, 1), 200.0)
+    session.finish()
+    session.add("a", 1, canon(0, 2), 201.0)
+    assert [(series.images, series.sequel) for series in room.over] == [(1, 0), (1, 1)]
+
+
+def test_a_disk_that_refuses_costs_the_other_series_only(tmp_path, caplog):
+    def refuse(number: int, description: str) -> Path:
+        raise OSError(28, "No space left on device")
+
+    session = Session(refuse, lambda gathered: None)
+    for place in range(3):
+        session.add("a", 1, canon(0, place), 100.0)
+    assert [record.message for record in caplog.records] == [
+        "series that are not functional are left alone from here on: No space left on device"
+    ]

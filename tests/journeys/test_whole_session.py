@@ -1,0 +1,188 @@
+"""A session of every kind of series, in any order, becomes a data set."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import stat
+import tarfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from series_of_a_session import BOLD, GREY, bold, field_map, write
+from validity import errors
+
+PLACED = {
+    "anat/sub-01_T1w.nii.gz",
+    "anat/sub-01_acq-fast_T2w.nii.gz",
+    "anat/sub-01_FLAIR.nii.gz",
+    "fmap/sub-01_magnitude1.nii.gz",
+    "fmap/sub-01_magnitude2.nii.gz",
+    "fmap/sub-01_phasediff.nii.gz",
+    "func/sub-01_task-rest_run-01_bold.nii.gz",
+    "func/sub-01_task-rest_run-01_sbref.nii.gz",
+}
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    folder = tmp_path / "export"
+    write(folder, 1, "localizer")
+    write(folder, 2, "t1_mprage_sag")
+    write(folder, 3, "t2_spc_acq-fast")
+    field_map(folder, 5)
+    write(folder, 7, "task-rest_bold_SBRef", ProtocolName="task-rest_bold", **BOLD)
+    bold(folder, 8)
+    write(folder, 9, "flair")
+    write(folder, 10, "something odd")
+    write(folder, 11, "t1_mprage result", BurnedInAnnotation="YES")
+    write(folder, 12, "t1_mprage shot", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    return folder
+
+
+def images(study: Path) -> set[str]:
+    return {path.relative_to(study / "sub-01").as_posix() for path in study.glob("sub-01/*/*.nii.gz")}
+
+
+def shuffled(folder: Path, stream: Path) -> Path:
+    files = sorted(folder.iterdir())
+    random.Random(5).shuffle(files)
+    with tarfile.open(stream, "w") as tar:
+        for file in files:
+            tar.add(file, file.name)
+    return stream
+
+
+def test_a_mixed_session_in_shuffled_order_becomes_a_data_set_without_errors(session, tmp_path, call, real_data):
+    for name in ("canon_classic_dti", "uih_grid_dti"):
+        for file in (path for path in (real_data / name).rglob("*") if path.is_file()):
+            shutil.copy(file, session / f"{name}_{file.name}")
+    study = tmp_path / "study"
+    done = call("convert", shuffled(session, tmp_path / "session.tar"), "-o", study)
+    assert done.code == 0, done.err
+    diffusion = {path for path in images(study) if path.startswith("dwi/")}
+    assert images(study) - diffusion == PLACED
+    assert len(diffusion) == 2
+    for path in diffusion:
+        base = study / "sub-01" / path.removesuffix(".nii.gz")
+        assert base.with_suffix(".bval").exists()
+        assert base.with_suffix(".bvec").exists()
+    assert errors(study) == []
+    assert "8 series placed, 4 series kept in sourcedata" in done.err
+
+
+def test_the_voxels_are_those_that_the_scanner_made(session, tmp_path, call):
+    assert call("convert", session, "--no-wait", "-o", tmp_path / "study").code == 0
+    image = nibabel.as_closest_canonical(nibabel.load(tmp_path / "study/sub-01/anat/sub-01_T1w.nii.gz"))
+    assert np.array_equal(np.asanyarray(image.dataobj), GREY.transpose(2, 1, 0)[::-1, ::-1])  # DICOM counts to left and back
+
+
+def test_unknown_series_are_listed_and_for_their_owner_only(session, tmp_path, call):
+    study = tmp_path / "study"
+    done = call("convert", session, "--no-wait", "-o", study)
+    head, *rows = [line.split("\t") for line in (study / "sourcedata/series.tsv").read_text().splitlines()]
+    found = [dict(zip(head, row, strict=True)) for row in rows]
+    assert {row["series"]: row["reason"] for row in found} == {
+        "1": "BIDS has no place for such images",
+        "10": "no rule of the session map fits",
+        "11": "text is burned into its pixels",
+        "12": "it is a screenshot",
+    }
+    for row in found:
+        folder = study / "sourcedata" / row["folder"]
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()] == [0o600] * int(row["images"])
+    assert "series 10 (something odd) is kept as DICOM in sourcedata" in done.err
+
+
+def test_no_identifier_is_in_what_is_placed(session, tmp_path, call):
+    study = tmp_path / "study"
+    call("convert", session, "--no-wait", "-o", study)
+    texts = [path.read_bytes() for path in study.rglob("*.json")]
+    texts += [nibabel.load(path).header.binaryblock for path in study.rglob("*.nii.gz")]
+    assert len(texts) > 2 * len(PLACED)
+    assert not [text for text in texts for secret in (b"Nemo", b"secret", b"4711", b"1970") if secret in text]
+
+
+def test_the_reference_is_named_as_the_run_that_follows_it(tmp_path, call):
+    folder = tmp_path / "export"
+    for series, reference in ((3, 4), (5, 6)):
+        write(folder, series, "nf_SBRef", ProtocolName="nf", **BOLD)
+        bold(folder, reference, "nf")
+    call("convert", folder, "--no-wait", "-o", tmp_path / "study")
+    assert images(tmp_path / "study") == {
+        f"func/sub-01_task-nf_run-{run}_{suffix}.nii.gz" for run in ("01", "02") for suffix in ("bold", "sbref")
+    }
+    sidecar = json.loads((tmp_path / "study/sub-01/func/sub-01_task-nf_run-02_sbref.json").read_text())
+    assert (sidecar["TaskName"], sidecar["SeriesNumber"]) == ("nf", 5)
+
+
+def test_a_phase_difference_without_its_magnitudes_is_kept_aside(tmp_path, call):
+    folder = tmp_path / "export"
+    write(folder, 6, "gre_field_mapping", ImageType=["ORIGINAL", "PRIMARY", "P", "ND"], EchoTime="7.38")
+    bold(folder)
+    call("convert", folder, "--no-wait", "-o", tmp_path / "study")
+    assert "phasediff needs EchoTime1, EchoTime2" in (tmp_path / "study/sourcedata/series.tsv").read_text()
+    assert errors(tmp_path / "study") == []
+
+
+def test_a_map_of_ones_own_changes_where_series_go(session, tmp_path, call):
+    own = tmp_path / "map.yaml"
+    own.write_text(
+        "rules:\n- match: {SeriesDescription: odd}\n  datatype: anat\n  suffix: T2starw\n  entities: {acquisition: odd}\n"
+    )
+    study = tmp_path / "study"
+    done = call("convert", session, "--no-wait", "-o", study, "--session-map", own, "--subject", "01", "--session", "2")
+    assert done.code == 0, done.err
+    assert (study / "sub-01/ses-2/anat/sub-01_ses-2_acq-odd_T2starw.nii.gz").exists()
+    assert (study / "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz").exists()
+    assert errors(study) == []
+
+
+def test_a_wrong_map_is_named_before_anything_is_written(session, tmp_path, call):
+    own = tmp_path / "map.yaml"
+    own.write_text("rules:\n- match: {name: odd}\n  datatype: anat\n  suffix: T9w\n")
+    done = call("convert", session, "--no-wait", "-o", tmp_path / "study", "--session-map", own)
+    assert done.code == 64
+    assert "rule 1: expected sourcedata or one of anat:" in done.err
+
+
+def test_functional_only_leaves_the_others_alone(session, tmp_path, call):
+    done = call("convert", session, "--no-wait", "-o", tmp_path / "study", "--functional-only")
+    assert images(tmp_path / "study") == {"func/sub-01_task-rest_run-01_bold.nii.gz"}
+    assert "series 2 (t1_mprage_sag) is not functional: left alone" in done.err
+    assert not (tmp_path / "study/sourcedata").exists()
+
+
+def test_run_places_them_too(session, tmp_path, call, script):
+    experiment = script("def feedback(volume, run):\n    return float(volume.data.mean())\n")
+    done = call("run", experiment, session, "--no-wait", "--bids-dir", tmp_path / "study")
+    assert done.code == 0, done.err
+    assert images(tmp_path / "study") == PLACED
+    assert errors(tmp_path / "study") == []
+
+
+def test_what_waits_when_rtbids_is_killed_is_kept_by_the_next(tmp_path, call, start):
+    folder, study = tmp_path / "export", tmp_path / "study"
+    write(folder, 2, "t1_mprage_sag")
+    bold(folder)
+    running = start("convert", folder, "-o", study)
+    for line in running.stderr:  # the run ends with its third volume of six slices or never; the anatomy waits in any case
+        if b"watching" in line:
+            break
+    waiting = study / ".rtbids" / "session"
+    while len(list(waiting.glob("*/*/dicom/*.dcm"))) < 6:
+        assert running.poll() is None
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    empty = tmp_path / "other"
+    bold(empty, 20)
+    assert call("convert", empty, "--no-wait", "-o", study).code == 0
+    assert "killed before its last image" in (study / "sourcedata/series.tsv").read_text()
+    assert len(list((study / "sourcedata/sub-01/series-002").iterdir())) == 6
+    assert not list(waiting.iterdir())
+    assert errors(study) == []
