@@ -100,8 +100,14 @@ class Placer:
         self._take_up()
         while (gathered := self._over.get()) is not None:
             self._try(gathered, self._known, last=False)
-        for gathered in sorted(self._postponed, key=lambda gathered: gathered.number):
-            self._try(gathered, self._known, last=True)
+            self._retry(last=False)
+        self._retry(last=True)
+
+    def _retry(self, *, last: bool) -> None:
+        """Try again what waited for other series."""
+        postponed, self._postponed = sorted(self._postponed, key=lambda gathered: gathered.number), []
+        for gathered in postponed:
+            self._try(gathered, self._known, last=last)
 
     def _take_up(self) -> None:
         """Place what a killed process left waiting; a series that was still arriving then is kept aside."""

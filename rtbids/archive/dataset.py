@@ -153,7 +153,8 @@ class Archive:
         study = self._study
         files = f"{bids_entities.folder(volume.entities)}/{claim.name}_*"
         if claim.name in self._to_overwrite:
-            study.unlist_scan(volume.entities, study.path(volume.entities, "bold", ".nii.gz"))
+            for image in study.folder(volume.entities).glob(f"{claim.name}_*.nii.gz"):
+                study.unlist_scan(volume.entities, image)
         with study.curtain("participants.tsv", files):
             if claim.name in self._to_overwrite:
                 self._remove(claim)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtbids.archive import listing, writer
+from rtbids.archive import listing, waiting, writer
 from rtbids.archive.fields import without_identifiers
 from rtbids.archive.finish import compress
 from rtbids.archive.study import Study, read_text
@@ -17,7 +17,7 @@ from rtbids.archive.tables import cell
 from rtbids.archive.waiting import Waiting
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import sidecar
-from rtbids.errors import cannot_write
+from rtbids.errors import RtbidsError, cannot_write
 from rtbids.volume import Entities
 
 COLUMNS = ("folder", "series", "description", "images", "reason")
@@ -55,7 +55,7 @@ def place(study: Study, images: Sequence[Image], series: Waiting, owner: Entitie
     Raises
     ------
     CannotWrite
-        Where the disk refuses; the series waits still, and `undo` takes back what there is of it.
+        Where the disk refuses; the series waits still.
     """
     try:
         staged = [_stage(image, series.folder / f"image-{number}") for number, image in enumerate(images)]
@@ -83,6 +83,7 @@ def undo(study: Study, series: Waiting) -> None:
             if path.name.endswith(".nii.gz"):
                 study.unlist_scan(entities, path)
             path.unlink(missing_ok=True)
+        series.forget()  # these names are free from here on, and may be another's tomorrow
 
 
 def _stage(image: Image, base: Path) -> dict[str, Path]:
@@ -100,9 +101,10 @@ def _stage(image: Image, base: Path) -> dict[str, Path]:
 def _named(study: Study, images: Sequence[Image]) -> dict[str, Entities]:
     """Return the images' places without their extension, in order: none is taken, and no two are alike."""
     named: dict[str, Entities] = {}
+    intended = waiting.all_intended(study)  # a killed process's too: its files will be taken back
     for image in images:
         entities, number = dict(image.entities), 1
-        while (name := _name(image, entities)) in named or any(study.root.glob(f"{name}.*")):
+        while (name := _name(image, entities)) in named or f"{name}.nii.gz" in intended or any(study.root.glob(f"{name}.*")):
             number += 1
             entities["run"] = f"{number:02d}"
         named[name] = entities
@@ -122,10 +124,16 @@ def _move(study: Study, named: Mapping[str, Entities], staged: Sequence[Mapping[
     owner = next(iter(named.values()))
     series.intend([path.relative_to(study.root).as_posix() for _, path in moves], dict(owner))
     with study.curtain("participants.tsv", *(f"{name}.*" for name in named)):
-        for path, target in moves:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
-        study.list_participants()
+        try:
+            for path, target in moves:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+            study.list_participants()
+        except (OSError, RtbidsError):
+            for _, target in moves:
+                target.unlink(missing_ok=True)
+            series.forget()
+            raise
     placed = [study.root / f"{name}.nii.gz" for name in named]
     for path in placed:
         study.list_scan(owner, path)

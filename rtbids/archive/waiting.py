@@ -48,6 +48,10 @@ class Waiting:
         noted = _read(self.folder / _JOURNAL)
         return noted.get("files", []), noted.get("entities", {})
 
+    def forget(self) -> None:
+        """Take back what `intend` noted."""
+        (self.folder / _JOURNAL).unlink(missing_ok=True)
+
 
 class Room:
     """The folders of one process: made when the first series comes, removed when none is left."""
@@ -91,6 +95,11 @@ def left(study: Study) -> Iterator[Waiting]:
             (place / "owner").unlink()
             place.rmdir()
         os.close(owner)
+
+
+def all_intended(study: Study) -> set[str]:
+    """Return the files that series of any process are about to make, or have made and not settled."""
+    return {name for journal in _rooms(study).glob(f"*/*/{_JOURNAL}") for name in _read(journal).get("files", [])}
 
 
 def _rooms(study: Study) -> Path:
