@@ -76,8 +76,9 @@ def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
     config_file = next((script.parent / name for name in CONFIGS if (script.parent / name).is_file()), None)
     fields: Mapping[str, object] = config.load(config_file) if config_file else {}
     where = str(config_file or script)
+    known = fields.get("rois")
     for assignment in assignments:
-        fields = _assign(fields, assignment)
+        fields = _assign(fields, assignment, known)
     settings = config.read(Config, fields, where)
     if settings.deadline is not None and not settings.deadline > 0:
         raise UsageFault(f"{where}: deadline: expected seconds above 0, found {settings.deadline:g}")
@@ -108,13 +109,13 @@ def _name(script: Path) -> str:
     return script.parent.name if script.name == SCRIPT else script.stem
 
 
-def _assign(fields: Mapping[str, object], assignment: str) -> Mapping[str, object]:
+def _assign(fields: Mapping[str, object], assignment: str, rois: object) -> Mapping[str, object]:
     key, equals, value = assignment.partition("=")
     if not equals or not key:
         raise UsageFault(f"--set takes key=value, found {assignment!r}", "for example --set baseline=rest")
     top, _, name = key.partition(".")
     if top == "rois":
-        _check_roi(name, fields)
+        _check_roi(name, rois)
     if top in ("rois", "events"):
         value = json.dumps(str(Path(value).resolve()))  # quoted: a path is not to be read as YAML
     elif top not in Config.__dataclass_fields__:
@@ -122,9 +123,8 @@ def _assign(fields: Mapping[str, object], assignment: str) -> Mapping[str, objec
     return config.assign(fields, f"{key}={value}")
 
 
-def _check_roi(name: str, fields: Mapping[str, object]) -> None:
+def _check_roi(name: str, known: object) -> None:
     """Refuse a region that the config does not have, where it has some: the script would never ask for it."""
-    known = fields.get("rois")
     if isinstance(known, Mapping) and known and name not in known:
         close = difflib.get_close_matches(name, list(known), n=1)
         raise UsageFault(

@@ -38,6 +38,12 @@ def test_a_region_that_the_config_does_not_have_is_an_error_that_names_the_neare
         recipe.read(str(folder), ["rois.targt=mask.nii"])
 
 
+def test_a_config_without_regions_takes_any(tmp_path):
+    (tmp_path / "experiment.py").write_text("def feedback(volume, run): ...\n")
+    read = recipe.read(str(tmp_path), ["rois.left=/l.nii", "rois.right=/r.nii"])
+    assert set(read.config.rois) == {"left", "right"}
+
+
 def test_a_sample_goes_by_its_name():
     assert recipe.read("roi_feedback").script.name == "experiment.py"
     assert "roi_feedback" in recipe.samples()
