@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -12,6 +13,7 @@ from rtbids.errors import Stopped
 from rtbids.pipeline import Wakeup
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ONE_PRESS = 0.3  # seconds: who forwards a signal (timeout, a supervisor) sends it to us and to our group, and means one
 _STOPPING = b"\nstopping in order; once more to stop at once\n"
 
 
@@ -23,12 +25,15 @@ def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
     not wait. Under nohup a terminal that closes ends nothing.
     """
     stop = Wakeup()
-    received: list[int] = []
+    received: list[tuple[int, float]] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
+        now = time.monotonic()
+        if received:
+            if now - received[0][1] < _ONE_PRESS:
+                return
             raise Stopped(number, at_once)
+        received.append((number, now))
         with suppress(OSError):  # the terminal may be gone
             os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
         stop.set()
@@ -41,4 +46,4 @@ def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if received:
-        raise Stopped(received[0])
+        raise Stopped(received[0][0])

@@ -12,7 +12,6 @@ from rtbids.errors import InputMissing, NotBids
 
 BIDS_VERSION = "1.10.0"
 DESCRIPTION = "dataset_description.json"
-CODE_URL = "https://github.com/rtbids/rtbids"
 
 
 def description(name: str, version: str) -> dict[str, Any]:

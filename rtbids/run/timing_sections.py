@@ -27,7 +27,7 @@ def latency(findings: Findings) -> str:
     if not np.isfinite(total).any():
         return "<p>No times from receipt to feedback were recorded in this run.</p>"
     spent = stages(findings.times)
-    return _columns(findings, spent, total) + _summaries(findings, spent, total)
+    return _columns(findings, spent, total) + _summaries(spent, total)
 
 
 def _columns(findings: Findings, spent: dict[str, Floats], total: Floats) -> str:
@@ -101,14 +101,11 @@ def _hints(findings: Findings, spent: dict[str, Floats], total: Floats) -> dict[
     return texts
 
 
-def _summaries(findings: Findings, spent: dict[str, Floats], total: Floats) -> str:
-    acquired = span(findings.times, "acquired", "received")
-    parts = {"acquired → received*": acquired} if np.isfinite(acquired).any() else {}
-    rows = [_row(name, values) for name, values in {**parts, **spent, "received → sent": total}.items()]
-    note = "*by the scanner's clock, which may differ from this machine's" if parts else ""
+def _summaries(spent: dict[str, Floats], total: Floats) -> str:
+    """Return the table, without the way from the scanner: its clock is set to ours at the first volume, so nobody knows it."""
+    rows = [_row(name, values) for name, values in {**spent, "received → sent": total}.items()]
     head = ("stage", "volumes", "median", "95 %", "99 %", "worst")
-    out = table("Time in each stage: median, 95th and 99th percentile, worst volume", head, rows, total=True)
-    return out + (f'<p class="note">{note}</p>' if note else "")
+    return table("Time in each stage: median, 95th and 99th percentile, worst volume", head, rows, total=True)
 
 
 def _row(name: str, values: Floats) -> tuple[str, ...]:

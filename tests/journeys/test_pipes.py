@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,8 +147,12 @@ def test_ctrl_c_twice_ends_at_once_and_loses_nothing(scanned, script, start, cal
     os.killpg(process.pid, signal.SIGINT)
     while b"once more to stop at once" not in process.stderr.readline():
         assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)  # at once: the same press, sent twice
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
+    assert b"finishes the run" in err
     assert process.returncode == 130, err.decode()
     assert b"Traceback" not in err
     shutil.rmtree(scanned.folder)
