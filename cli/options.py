@@ -132,7 +132,7 @@ open_timeout = click.option(
     default=10.0,
     show_default=True,
     metavar="S",
-    help="Wait S seconds for a pipe's other side.",
+    help="Wait S seconds for the other side.",
 )
 keep = click.option(
     "--keep",

@@ -65,7 +65,7 @@ def command(
 
     if kind == "dicom":
         with stopping() as stop:
-            scanning.play(scanning.Played(source, destination, entities, speed, volumes), simulation, stop)
+            scanning.play(scanning.Played(source, destination, entities, speed, volumes, open_timeout), simulation, stop)
         return
     simulation.refuse(tuple(simulation.given), "of the simulated scanner, for --as dicom")
     if sources.kind(source) != "bids":

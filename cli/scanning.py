@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rtbids.cli import options
-from rtbids.errors import CannotWrite, UsageFault, cannot_write
+from rtbids.errors import BadData, CannotWrite, UsageFault, cannot_write
 
 if TYPE_CHECKING:
     from rtbids.pipeline import Wakeup
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 logger = logging.getLogger("rtbids")
 
-_NAMES = ("form", "write", "spread", "jitter", "seed", "pause", "drop", "duplicate", "truncate", "zero")
-_FOLDER_ONLY = ("write", "truncate", "zero")  # ways in which a file lies in a folder
+_NAMES = ("form", "write", "spread", "jitter", "seed", "pause", "drop", "duplicate", "truncate", "short", "zero")
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Simulation:
             drop=_volumes("--drop", given.get("drop")),
             duplicate=_volumes("--duplicate", given.get("duplicate")),
             truncate=_volumes("--truncate", given.get("truncate")),
+            short=_volumes("--short", given.get("short")),
             preallocate=_volumes("--zero", given.get("zero")),
             slow=given.get("write") == "slow",
             spread="spread" in given,
@@ -77,8 +77,17 @@ def simulation_options(function: F) -> F:
     decorated: Any = command
     listed = "N[,N...]"
     for option in (
-        click.option("--zero", metavar=listed, help="Write these volumes in full length, and fill them half a TR later."),
-        click.option("--truncate", metavar=listed, help="End the last file of these volumes in the middle."),
+        click.option(
+            "--zero",
+            metavar=listed,
+            help="Write these volumes in full length, and fill them half a TR later; over the network, stall.",
+        ),
+        click.option("--short", metavar=listed, help="Let the last file of these volumes lack the second half of its pixels."),
+        click.option(
+            "--truncate",
+            metavar=listed,
+            help="End the last file of these volumes in the middle; over the network, cut the connection there.",
+        ),
         click.option("--duplicate", metavar=listed, help="Let the last file of these volumes come twice."),
         click.option("--drop", metavar=listed, help="Leave out these volumes, counted from 0 over the whole replay."),
         click.option("--pause", multiple=True, metavar="N:S", help="Stand still for S seconds before volume N; repeatable."),
@@ -88,7 +97,8 @@ def simulation_options(function: F) -> F:
         click.option(
             "--write",
             type=click.Choice(["rename", "in-place", "slow"]),
-            help="How files appear: by a rename (default), growing under their names, or slowly so, for half a TR.",
+            help="How files appear: by a rename (default), growing under their names, or slowly so, for half a TR; "
+            "over the network, at once or slowly.",
         ),
         click.option(
             "--form",
@@ -109,6 +119,7 @@ class Played:
     entities: Mapping[str, str]
     speed: float | None
     volumes: int | None
+    patience: float
 
 
 def play(order: Played, simulation: Simulation, stop: Wakeup) -> None:
@@ -117,7 +128,7 @@ def play(order: Played, simulation: Simulation, stop: Wakeup) -> None:
 
     course = simulation.course
     scan = islice(_scan(order, simulation, stop), order.volumes)
-    with _receiver(order, simulation) as receive:
+    with _receiver(order, simulation, stop) as receive:
         sent = simulator.play(scan, course, receive, speed=order.speed, stop=stop)
     logger.info("%d files have left for %s", sent, order.destination)
 
@@ -144,18 +155,24 @@ def _scan(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[Expor
 
 
 @contextmanager
-def _receiver(order: Played, simulation: Simulation) -> Iterator[Receiver]:
+def _receiver(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[Receiver]:
     from rtbids.replay import arrival
 
-    if order.destination.startswith("dicom://"):
-        from rtbids import dicomnet
-
-        simulation.refuse(_FOLDER_ONLY, "for files in a folder; over the network an image comes whole or not at all")
-        with dicomnet.Sender(dicomnet.parse(order.destination)) as sender:
-            yield arrival.over(sender)
+    write = simulation.given.get("write", "rename")
+    if not order.destination.startswith("dicom://"):
+        yield arrival.into(_folder(order), "rename" if write == "rename" else "in place")
         return
-    how: arrival.Arrival = "rename" if simulation.given.get("write", "rename") == "rename" else "in place"
-    yield arrival.into(_folder(order), how)
+    from rtbids import dicomnet
+    from rtbids.replay.network import Modality
+
+    if write == "in-place":
+        raise UsageFault("--write in-place: for files in a folder")
+    with Modality(dicomnet.parse(order.destination), patience=order.patience, stop=stop) as modality:
+        yield modality.receive
+    if modality.refused and not modality.stored:
+        raise BadData(f"{order.destination}: took none of {len(modality.refused)} files")
+    if modality.refused:
+        logger.warning("%d of %d files were not stored", len(modality.refused), len(modality.refused) + modality.stored)
 
 
 def _folder(order: Played) -> Path:

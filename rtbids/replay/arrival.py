@@ -1,21 +1,19 @@
-"""How a file gets from the scanner to us: into a folder in one of the ways that vendors have, or over DICOM's network."""
+"""How a file gets from the scanner into a folder, in one of the ways that vendors have."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from rtbids import dicomnet
 from rtbids.clock import CLOCK, Clock
-from rtbids.errors import BadData, cannot_write
+from rtbids.dicomnet.image import cut_short
+from rtbids.errors import cannot_write
 from rtbids.pipeline import Wakeup
 from rtbids.replay.plan import Delivery
-
-logger = logging.getLogger("rtbids")
 
 Arrival: TypeAlias = Literal["rename", "in place", "hard link"]
 CHUNK = 65536  # bytes a write, where a file grows under its final name
@@ -60,18 +58,6 @@ def into(folder: Path, how: Arrival) -> Receiver:
     return receive
 
 
-def over(sender: dicomnet.Sender) -> Receiver:
-    """Return what stores files at the other end of an association; one that is refused is named, and the next one sent."""
-
-    def receive(name: str, content: bytes, delivery: Delivery, pace: Pace) -> None:
-        try:
-            sender.send(content)
-        except BadData as error:
-            logger.warning("%s: %s", name, error)
-
-    return receive
-
-
 def write(content: bytes, path: Path, how: Arrival) -> None:
     """Write a whole file: it appears by a rename, grows under its final name, or is a second name of a hidden one."""
     match how:
@@ -82,20 +68,41 @@ def write(content: bytes, path: Path, how: Arrival) -> None:
             path.hardlink_to(hidden)
             hidden.unlink()
         case "in place":
-            with path.open("wb", buffering=0) as file:
+            with _growing(path) as file:
                 for start in range(0, len(content), CHUNK):
-                    os.write(file.fileno(), content[start : start + CHUNK])
+                    _put(file, content[start : start + CHUNK])
 
 
 def _hidden(content: bytes, path: Path) -> Path:
     hidden = path.with_name(f".{path.name}.part")
-    hidden.write_bytes(content)
+    with _growing(hidden) as file:
+        _put(file, content)
     return hidden
+
+
+@contextmanager
+def _growing(path: Path) -> Iterator[FileIO]:
+    """Open a file that grows; where it does not become whole (the disk is full, a second Ctrl-C) it is taken away."""
+    try:
+        with path.open("wb", buffering=0) as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _put(file: FileIO, content: bytes) -> None:
+    """Write all of it: where the disk fills up a part is written first, and only the next write fails."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _write(path: Path, content: bytes, delivery: Delivery, pace: Pace, how: Arrival) -> None:
     if delivery.state == "truncated":
         content = content[: len(content) // 2]
+    if delivery.state == "short":
+        content = cut_short(content)
     if delivery.state == "preallocated":
         _fill_later(path, content, delivery, pace)
     elif delivery.span:
@@ -107,17 +114,17 @@ def _write(path: Path, content: bytes, delivery: Delivery, pace: Pace, how: Arri
 def _write_slowly(path: Path, content: bytes, delivery: Delivery, pace: Pace) -> None:
     """Write piece by piece; what is left when the scan is stopped is written at once."""
     size = -(-len(content) // _PIECES)
-    with path.open("wb", buffering=0) as file:
+    with _growing(path) as file:
         for piece in range(_PIECES):
             pace.until(delivery.moment + delivery.span * piece / (_PIECES - 1))
-            file.write(content[piece * size : (piece + 1) * size])
+            _put(file, content[piece * size : (piece + 1) * size])
 
 
 def _fill_later(path: Path, content: bytes, delivery: Delivery, pace: Pace) -> None:
     """Write a file of full length of which three quarters are zero, and those after a while, all in one opening."""
     quarter = len(content) // 4
-    with path.open("wb", buffering=0) as file:
-        file.write(content[:quarter] + bytes(len(content) - quarter))
+    with _growing(path) as file:
+        _put(file, content[:quarter] + bytes(len(content) - quarter))
         pace.until(delivery.moment + delivery.span)
         file.seek(quarter)
-        file.write(content[quarter:])
+        _put(file, content[quarter:])

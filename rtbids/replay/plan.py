@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-State: TypeAlias = Literal["whole", "truncated", "preallocated"]
+State: TypeAlias = Literal["whole", "truncated", "short", "preallocated"]
 _NONE: frozenset[int] = frozenset()
 _PART_OF_TR = 0.5  # that a file written slowly, or one that is filled later, takes to become whole
 
@@ -23,9 +23,9 @@ class Course:
         Seconds by which volumes are late at the most, each by another part of it; `seed` decides which.
     pauses
         Seconds that the scanner stands still before a volume; all that follow are later by as much.
-    drop, duplicate, truncate, preallocate
-        Volumes of which nothing leaves; or whose last file leaves twice, ends in the middle, or has its full length at once and
-        its pixels half a TR later.
+    drop, duplicate, truncate, short, preallocate
+        Volumes of which nothing leaves; or whose last file leaves twice, ends in the middle, is whole but for the pixels of its
+        second half, or has its full length at once and its pixels half a TR later.
     slow
         Whether each file takes its share of half a TR to be written.
     spread
@@ -38,6 +38,7 @@ class Course:
     drop: frozenset[int] = _NONE
     duplicate: frozenset[int] = _NONE
     truncate: frozenset[int] = _NONE
+    short: frozenset[int] = _NONE
     preallocate: frozenset[int] = _NONE
     slow: bool = False
     spread: bool = False
@@ -77,6 +78,8 @@ def deliveries(volume: int, images: int, moment: float, step: float, course: Cou
     *others, last = [Delivery(image, begin + image * apart, span) for image in range(images)]
     if volume in course.truncate:
         last = replace(last, state="truncated")
+    elif volume in course.short:
+        last = replace(last, state="short")
     elif volume in course.preallocate:
         last = replace(last, state="preallocated", span=_PART_OF_TR * step)
     again = [replace(last, copy=True)] if volume in course.duplicate else []

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from rtbids.convert import dicom
-from rtbids.replay.forms import FORMS
 
 SHAPE, COUNT, TR = (48, 50, 24), 15, 0.4
 AFFINE = np.array([[-3.9, 0.2, 0, 90], [-0.19, -3.8, 0.9, 80.5], [-0.045, -0.91, -3.9, 60.25], [0, 0, 0, 1.0]])
 AFFINE[:3, :3] = np.linalg.qr(AFFINE[:3, :3])[0] @ np.diag([3.0, 3.2, 4.0])  # oblique, with axes square to each other
 AFFINE[:3, 0] *= np.sign(-np.linalg.det(AFFINE[:3, :3]))
 LISTENING = re.compile(rb"listening as RTBIDS on 127\.0\.0\.1:(\d+)")
+WRITINGS = (("mosaic", "slow"), ("enhanced", "in-place"), ("slices", "rename"))  # every form, and every way
 MEAN = "def feedback(volume, run):\n    return float(volume.data.mean())\n"
 RUN = "sub-01_task-nf_run-01"
 
@@ -56,72 +56,69 @@ def said(process, words: bytes) -> bytes:
     raise AssertionError(f"it ended before it said {words!r}")
 
 
-def lines(out: bytes) -> dict[int, list[dict]]:
-    """Return the feedback by volume."""
-    found: dict[int, list[dict]] = {}
-    for line in map(json.loads, out.splitlines()):
-        found.setdefault(line["volume"], []).append(line)
-    return found
-
-
-def assert_whole(study: Path, source: Path, feedback: dict[int, list[dict]]) -> None:
-    assert np.array_equal(voxels(study), voxels(source))
+def assert_archived(study: Path, source: Path, missing: list[int]) -> None:
+    """Hold the data set against the source: every volume but those that are missing, and these are named."""
+    kept = [index for index in range(COUNT) if index not in missing]
+    assert np.array_equal(voxels(study), voxels(source)[..., kept])
     np.testing.assert_allclose(nibabel.load(next(study.rglob("*_bold.nii.gz"))).affine, AFFINE, atol=1e-3)
-    assert "MissingVolumes" not in sidecar(study)
-    kept = ("RepetitionTime", "EchoTime", "FlipAngle", "PhaseEncodingDirection", "TaskName")
-    assert {key: sidecar(study)[key] for key in kept} == {key: sidecar(source)[key] for key in kept}
-    assert sorted(feedback) == list(range(COUNT))
-    assert not [line for several in feedback.values() for line in several if line["reason"] == "missing"]
+    assert sidecar(study).get("MissingVolumes", []) == missing
+    fields = ("RepetitionTime", "EchoTime", "FlipAngle", "PhaseEncodingDirection", "TaskName")
+    assert {key: sidecar(study)[key] for key in fields} == {key: sidecar(source)[key] for key in fields}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
-def test_a_folder_that_the_simulator_fills_drives_a_run_live(form, source, script, start, call, tmp_path):
-    export, study = tmp_path / "export", tmp_path / "study"
+def assert_answered(out: bytes, source: Path, missing: list[int]) -> None:
+    """Hold the feedback against the source: a line a volume, in order, each with its own volume's mean but those missing."""
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["volume"], line["status"], line["reason"]) for line in lines] == [
+        (index, "alternate", "missing") if index in missing else (index, "ok", None) for index in range(COUNT)
+    ]
+    answered = [line for line in lines if line["status"] == "ok"]
+    means = voxels(source).reshape(-1, COUNT).mean(axis=0)
+    assert [line["value"] for line in answered] == pytest.approx([means[line["volume"]] for line in answered], rel=1e-12)
+    late = [line["sent"] - line["received"] for line in answered]
+    assert np.median(late) < TR  # not each: the machine that runs the tests may stall for once, for which there is PATIENT
+
+
+PATIENT = ("--deadline", 5 * TR, "--feedback", "-", "--idle-timeout", "2")
+HARMLESS = ("--duplicate", "5", "--zero", "9", "--jitter", "0.1", "--pause", "11:0.7")
+HARMFUL = ("--drop", "3", "--truncate", "6", "--short", "7", "--duplicate", "5", "--jitter", "0.1", "--seed", "1")
+
+
+@pytest.fixture
+def into_folder(start, script, tmp_path):
+    """Start a run on a folder; gives its process, and the folder."""
+    export = tmp_path / "export"
     export.mkdir()
-    run = start("run", script(MEAN), export, "--bids-dir", study, "--feedback", "-", "--idle-timeout", "2")
+    run = start("run", script(MEAN), export, "--bids-dir", tmp_path / "study", *PATIENT)
     said(run, b"watching")
-    played = call("replay", source, "--as", "dicom", "--form", form, "--to", export)
-    assert (played.code, played.err) == (0, "")
-    out, err = run.communicate(timeout=60)
-    assert run.returncode == 0, err
-    assert_whole(study, source, lines(out))
+    return run, export
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
-def test_over_the_network_as_well(form, source, script, start, call, tmp_path):
-    study = tmp_path / "study"
-    options = ("--spool", tmp_path / "spool", "--bids-dir", study, "--feedback", "-", "--idle-timeout", "2")
+@pytest.fixture
+def over_network(start, script, tmp_path):
+    """Start a run on a port; gives its process, and the receiver's address."""
+    options = ("--spool", tmp_path / "spool", "--bids-dir", tmp_path / "study", *PATIENT)
     run = start("run", script(MEAN), "dicom-scp://RTBIDS@127.0.0.1:0", *options)
     port = int(LISTENING.search(said(run, b"listening"))[1])
-    played = call(
-        "replay", source, "--as", "dicom", "--form", form, "--to", f"dicom://RTBIDS@127.0.0.1:{port}", "--duplicate", "2,3"
-    )
-    assert (played.code, played.err) == (0, "")
-    out, err = run.communicate(timeout=60)
-    assert run.returncode == 0, err
-    assert_whole(study, source, lines(out))
+    return run, f"dicom://RTBIDS@127.0.0.1:{port}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("form", "write"), [("mosaic", "slow"), ("enhanced", "in-place"), ("slices", "rename")])
-def test_faults_cost_their_volumes_and_no_other(form, write, source, script, start, call, tmp_path):
-    export, study = tmp_path / "export", tmp_path / "study"
-    export.mkdir()
-    run = start("run", script(MEAN), export, "--bids-dir", study, "--feedback", "-", "--idle-timeout", "2")
-    said(run, b"watching")
-    faults = ("--drop", "3", "--truncate", "7", "--duplicate", "5", "--zero", "9", "--jitter", "0.1", "--pause", "11:0.7")
-    played = call("replay", source, "--as", "dicom", "--form", form, "--write", write, "--to", export, *faults)
-    assert (played.code, played.err) == (0, "")
+@pytest.mark.parametrize("way", ["into_folder", "over_network"])
+@pytest.mark.parametrize(("form", "write"), WRITINGS)
+@pytest.mark.parametrize(("faults", "missing"), [(HARMLESS, []), (HARMFUL, [3, 6, 7])], ids=["harmless", "harmful"])
+def test_the_simulator_drives_a_run_live_and_faults_cost_their_volumes_alone(
+    way, form, write, faults, missing, source, call, request, tmp_path
+):
+    run, destination = request.getfixturevalue(way)
+    way_of_writing = () if way == "over_network" and write == "in-place" else ("--write", write)
+    played = call("replay", source, "--as", "dicom", "--form", form, "--to", destination, *way_of_writing, *faults)
+    assert played.code == 0
+    assert all("not stored" in line for line in played.err.splitlines())
     out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
-    kept = [index for index in range(COUNT) if index not in (3, 7)]
-    assert sidecar(study)["MissingVolumes"] == [3, 7]
-    assert np.array_equal(voxels(study), voxels(source)[..., kept])
-    feedback = lines(out)
-    assert sorted(feedback) == list(range(COUNT))
-    assert [index for index, several in feedback.items() if several[0]["reason"] == "missing"] == [3, 7]
+    assert_archived(tmp_path / "study", source, missing)
+    assert_answered(out, source, missing)
 
 
 def test_ctrl_c_ends_the_scan_in_order(source, start, tmp_path):
@@ -154,8 +151,8 @@ def test_a_dicom_folder_is_played_again_as_it_is(source, call, tmp_path):
         (("--as", "dicom"), 64, "expected, with --as dicom, a folder"),
         (("--as", "dicom", "--to", "there", "--drop", "-1"), 64, "counted from 0"),
         (("--as", "dicom", "--to", "there", "--pause", "3"), 64, "20:5"),
-        (("--as", "dicom", "--to", "dicom://PACS@127.0.0.1:1", "--truncate", "3"), 64, "over the network"),
-        (("--as", "dicom", "--to", "dicom://PACS@127.0.0.1:1"), 75, "no DICOM receiver"),
+        (("--as", "dicom", "--to", "dicom://PACS@127.0.0.1:1", "--write", "in-place"), 64, "for files in a folder"),
+        (("--as", "dicom", "--to", "dicom://PACS@127.0.0.1:1", "--open-timeout", "0.2"), 75, "no DICOM receiver"),
         (("--as", "dicom", "--to", "taken"), 73, "found a file"),
     ],
 )

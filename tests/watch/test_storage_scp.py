@@ -455,7 +455,7 @@ def test_an_image_that_a_full_disk_does_not_take_is_not_acknowledged(receive, tm
         pytest.skip("this machine lets nobody mount a small disk")
     try:
         reception = receive(spool=disk / "spool", hold=True)
-        with pytest.raises(BadData, match="status 0xA700"):
+        with pytest.raises(ConnectionLost, match="status 0xA700"):
             send(RUN, reception.address)
         stored = len(in_spool(reception))
         reception.stop()
