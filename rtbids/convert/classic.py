@@ -6,38 +6,23 @@ told apart by the header alone: the vendors number their images differently.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
 
-import numpy as np
 from pydicom.dataset import Dataset
 
-from rtbids.convert import enhanced, ge, geometry, header, pixels, private
+from rtbids.convert import enhanced, ge, geometry, pixels, private, slices
 from rtbids.convert.dicom import Instance
-from rtbids.convert.geometry import Vector
-from rtbids.convert.moment import moment
-from rtbids.convert.pixels import Pixels
-from rtbids.convert.stack import MALFORMED, Refusal, Stack, checked_step, planned, stacks_or_refusal, without_pixels
+from rtbids.convert.slices import Slice
+from rtbids.convert.stack import MALFORMED, Refusal, Stack, malformed, stacks_or_refusal
 from rtbids.convert.vendor import vendor
-from rtbids.errors import BadData
+
+logger = logging.getLogger("rtbids")
 
 _ICE_SLICES = 20  # field of the ICE dimensions, as in enhanced images; the classic export keeps it
+_FIRST_TELL_TIMES = 2  # volumes that may differ in the slice times that they tell: the first one's may be broken
 VOLUME_SERIES = 1000  # XA classic export: volume 12 of series 7 is series 7012
-
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """One decoded slice: `depth` mm along the normal, `image` (row upwards, column), `number` its instance number."""
-
-    depth: float
-    position: Vector
-    image: Pixels
-    number: int
-    dataset: Dataset
-    received: float
-    name: str
-    paced: bool
 
 
 def is_volume_series(dataset: Dataset) -> bool:
@@ -67,29 +52,35 @@ def slice_count(dataset: Dataset) -> int | None:
     return None
 
 
-def volume_number(dataset: Dataset, slices: int | None) -> int | None:
+def volume_number(dataset: Dataset, count: int | None) -> int | None:
     """Return the place in the run, from 0, of the volume that a slice belongs to; None where only the series can tell."""
     if is_volume_series(dataset):
         return pixels.whole(dataset, "SeriesNumber") % VOLUME_SERIES - 1
     if vendor(dataset) == "philips":  # numbered through time within each slice: the instance number alone tells nothing
         position = pixels.whole(dataset, "TemporalPositionIdentifier")
         return position - 1 if position else None
-    return (pixels.whole(dataset, "InstanceNumber", 1) - 1) // slices if slices else None
+    number = pixels.whole(dataset, "InstanceNumber", -1)
+    return (number - 1) // count if count and number >= 0 else None
 
 
 class Collector:
     """Collects slices into volumes.
 
     Where the header has no slice count (Canon, Toshiba) the first position that comes again tells it: images are numbered
-    slice by slice, so that two images at one position are a whole number of volumes apart.
+    slice by slice, so that two images at one position are a whole number of volumes apart. Where a TR brings several echoes,
+    the numbers of one echo's images run over all of them and only the distance between two at one position tells volumes.
+    What even this does not sort is sorted when the series is over, by rank within a position.
     """
 
     def __init__(self) -> None:
-        self._slices: int | None = None
+        self._slices: int | None = None  # of a volume
+        self._period: int | None = None  # images from one volume to the next, where the numbers tell volumes
+        self._hint: int | None = None  # images in acquisition: the slices of a volume, or the images of the whole run
         self._volumes: dict[int, dict[float, Slice]] = {}
         self._done: set[int] = set()
-        self._waiting: list[Slice] = []  # until the slice count is known
-        self._through_time = False
+        self._dropped: set[int] = set()
+        self._waiting: list[Slice] = []  # until the slice count is known, or the series is over
+        self._ranked = False  # whether only the end of the series sorts what waits
         self._timing: tuple[float, ...] | None = None
 
     @property
@@ -100,26 +91,29 @@ class Collector:
     def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
         """Decode a slice; return its volume where it was the last one."""
         try:
-            arrived = _decoded(instance)
+            arrived = slices.decoded(instance)
         except MALFORMED as error:
-            return [Refusal(None, instance.name, f"an element that places the slice is missing or malformed ({error})")]
-        self._slices = self._slices or slice_count(arrived.dataset)
-        index = volume_number(arrived.dataset, self._slices)
-        if index is None:
+            return [Refusal(None, instance.name, malformed(error))]
+        dataset = arrived.dataset
+        self._slices = self._slices or slice_count(dataset)
+        self._hint = self._hint or ge.images_in_acquisition(dataset)
+        if self._ranked:
             self._waiting.append(arrived)
-            return self._learn(instance.name)
-        if self._slices is None:
+            return []
+        index = self._index(arrived, several)
+        if index is None:
+            return self._learn(arrived)
+        if self._slices is None and is_volume_series(dataset):
             self._learn_from_next(index)
         return self._place(index, arrived)
 
     def finish(self) -> list[Stack | Refusal]:
-        """Return the volume of a series without a slice count, of which only the end shows that no more slices come."""
-        if self._slices is not None:
-            return []
-        if self._waiting:
-            self._volumes[0] = {one.depth: one for one in self._waiting}
-        self._waiting = []
-        return [whole for index in self.begun for whole in self._take(index)]
+        """Return the volumes of which only the end of the series shows that they are whole."""
+        refusals = self._rank() if self._waiting else []
+        if self._slices is None and self._volumes:
+            self._slices = max(len(volume) for volume in self._volumes.values())
+        whole = [index for index in self.begun if len(self._volumes[index]) == self._slices]
+        return [*refusals, *(done for index in whole for done in self._take(index))]
 
     def partial(self, index: int) -> str | None:
         """Say what is there of a volume that is not whole; None where nothing is."""
@@ -134,23 +128,40 @@ class Collector:
         """Forget a volume that is no longer waited for."""
         self._volumes.pop(index, None)
         self._done.add(index)
+        self._dropped.add(index)
 
-    def _learn(self, name: str) -> list[Stack | Refusal]:
-        """Find the slice count in what has come so far; place what waited for it."""
-        first: dict[float, int] = {}
-        period = 0
-        for one in self._waiting:
-            period = math.gcd(period, one.number - first.setdefault(one.depth, one.number))
-        if period == 1 or self._through_time:
-            self._through_time, self._waiting = True, []
-            why = "images are numbered through time and the header does not say which volume they belong to"
-            return [Refusal(None, name, why)]
-        held = Counter((one.number - 1) // period for one in self._waiting) if period else Counter()
-        if period not in held.values():
+    def _index(self, arrived: Slice, several: bool) -> int | None:
+        """Return the volume that a slice belongs to; None where that is not known yet."""
+        by_number = vendor(arrived.dataset) != "philips" and not is_volume_series(arrived.dataset)
+        if not by_number:
+            return volume_number(arrived.dataset, self._slices)
+        if several and self._period is None and not self._done:  # what was placed as if it were alone waits with the others
+            self._waiting += [one for volume in self._volumes.values() for one in volume.values()]
+            self._volumes.clear()
+            return None
+        return volume_number(arrived.dataset, self._period or self._slices)
+
+    def _learn(self, arrived: Slice) -> list[Stack | Refusal]:
+        """Find how far volumes are apart in what has come so far; place what waited for it."""
+        if arrived.number is None:
+            return [Refusal(None, arrived.name, "the header has no InstanceNumber, without which images have no order")]
+        self._waiting.append(arrived)
+        period, depths = _period(self._waiting)
+        if period == 1:
+            self._ranked = True
+            logger.warning(
+                "%s: images are numbered through time and the header does not say which volume they belong to: "
+                "volumes leave when the series is over",
+                arrived.name,
+            )
             return []
-        self._slices = period
+        if not period and self._hint == depths:
+            period = depths
+        if not period or (self._slices or period) not in _blocks(self._waiting, period).values():
+            return []
+        self._slices, self._period = self._slices or period, period
         waiting, self._waiting = self._waiting, []
-        return [stack for one in waiting for stack in self._place((one.number - 1) // period, one)]
+        return [whole for one in waiting for whole in self._place(((one.number or 1) - 1) // period, one)]
 
     def _learn_from_next(self, index: int) -> None:
         """Take the slice count from the first volume when the next one begins (XA classic export that has lost its counts)."""
@@ -159,11 +170,37 @@ class Collector:
                 self._slices = len(volume)
 
     def _place(self, index: int, arrived: Slice) -> list[Stack | Refusal]:
-        if index in self._done:
+        if index in self._dropped:
             return []
-        self._volumes.setdefault(index, {}).setdefault(arrived.depth, arrived)
+        if index in self._done or arrived.depth in self._volumes.get(index, {}):
+            self._waiting.append(arrived)  # another image at a place that is taken: of a volume that the header does not tell
+            return []
+        self._volumes.setdefault(index, {})[arrived.depth] = arrived
         whole = [begun for begun, volume in self._volumes.items() if len(volume) == self._slices]
         return [stack for done in whole for stack in self._take(done)]
+
+    def _rank(self) -> list[Stack | Refusal]:
+        """Place what waits by its rank within a position, after the volumes that are known."""
+        places: dict[float, list[Slice]] = defaultdict(list)
+        for one in sorted(self._waiting, key=lambda one: one.order):
+            places[one.depth].append(one)
+        counts = {len(found) for found in places.values()}
+        name, self._waiting = self._waiting[-1].name, []
+        after = max((*self._done, *self._volumes), default=-1) + 1
+        if len(counts) > 1 or (after and len(places) != self._slices):
+            return [
+                Refusal(None, name, "positions have different numbers of images, and nothing tells which volume lacks some")
+            ]
+        if self._slices is None and counts == {1} and self._hint and len(places) < self._hint and not self._is_planned(places):
+            self._slices = self._hint
+        for rank in range(counts.pop()):
+            self._volumes[after + rank] = {depth: found[rank] for depth, found in places.items()}
+        return []
+
+    def _is_planned(self, places: dict[float, list[Slice]]) -> bool:
+        """Say whether the images in acquisition are those of a run of volumes of this size."""
+        first = next(iter(places.values()))[0].dataset
+        return len(places) * (pixels.whole(first, "NumberOfTemporalPositions") or 1) == self._hint
 
     def _take(self, index: int) -> list[Stack | Refusal]:
         volume = self._volumes.pop(index)
@@ -172,52 +209,21 @@ class Collector:
         return stacks_or_refusal(index, name, lambda: [self._stack(index, volume, name)])
 
     def _stack(self, index: int, volume: dict[float, Slice], name: str) -> Stack:
-        if self._timing is None:
-            self._timing = _timing(volume)
-        return _stack(index, volume, self._timing, name)
+        if self._timing is None or index < _FIRST_TELL_TIMES:
+            self._timing = slices.timing(volume)
+        return slices.stack(index, volume, self._timing, name)
 
 
-def _decoded(instance: Instance) -> Slice:
-    dataset = instance.dataset
-    position = np.array(dataset.ImagePositionPatient, dtype=np.float64)
-    cosines = np.array(dataset.ImageOrientationPatient, dtype=np.float64)
-    depth = round(float(np.dot(position, np.cross(cosines[:3], cosines[3:6]))), 2)
-    image = pixels.as_nifti(dataset, pixels.stored(dataset))[0, ::-1]
-    number = pixels.whole(dataset, "InstanceNumber", 1)
-    return Slice(depth, position, image, number, dataset, instance.received, instance.name, instance.paced)
+def _period(waiting: list[Slice]) -> tuple[int, int]:
+    """Return how many images lie between two at one position (0 where none has come again), and the number of positions."""
+    first: dict[float, int] = {}
+    period = 0
+    for one in waiting:
+        number = one.number or 0
+        period = math.gcd(period, number - first.setdefault(one.depth, number))
+    return period, len(first)
 
 
-def _timing(volume: dict[float, Slice]) -> tuple[float, ...] | None:
-    """Return the slice times that a GE header tells; images numbered against the slices turn them round."""
-    lowest, highest = volume[min(volume)], volume[max(volume)]
-    if vendor(lowest.dataset) != "ge":
-        return None
-    return ge.timing(lowest.dataset, len(volume), lowest.number > highest.number)
-
-
-def _stack(index: int, volume: dict[float, Slice], timing: tuple[float, ...] | None, name: str) -> Stack:
-    depths = sorted(volume)
-    ordered = [volume[depth] for depth in depths]
-    lowest = ordered[0]
-    if len({one.image.shape for one in ordered}) > 1:
-        raise BadData("the slices of one volume have different sizes")
-    dataset = lowest.dataset
-    single = float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1.0)
-    where = geometry.plane(dataset.ImageOrientationPatient, dataset.PixelSpacing)
-    step = checked_step(depths, single)
-    slope, inter = header.scale(dataset)
-    return Stack(
-        slices=np.stack([one.image for one in ordered]),
-        affine=geometry.affine(where, lowest.position, step, lowest.image.shape[0]),
-        index=index,
-        slope=slope,
-        inter=inter,
-        repetition_time=header.repetition_time(dataset),
-        timing=timing,
-        acquired=moment(min(ordered, key=lambda one: one.number).dataset),
-        planned=planned(dataset),
-        header=lambda: without_pixels(dataset),
-        received=max(one.received for one in ordered),
-        name=name,
-        paced=any(one.paced for one in ordered),
-    )
+def _blocks(waiting: list[Slice], period: int) -> Counter[int]:
+    """Return how many slices of each volume wait."""
+    return Counter(((one.number or 0) - 1) // period for one in waiting)

@@ -43,9 +43,15 @@ def repetition_time(dataset: Dataset) -> float | None:
 
 
 def slice_count(dataset: Dataset) -> int | None:
-    """Return the slices of one volume."""
-    count = private.number(dataset, 0x0021, private.GE_ACQUISITION, 0x4F) or dataset.get("ImagesInAcquisition")
+    """Return the slices of one volume (locations in acquisition); None where a copy has lost it."""
+    count = private.number(dataset, 0x0021, private.GE_ACQUISITION, 0x4F)
     return int(count) if count else None
+
+
+def images_in_acquisition(dataset: Dataset) -> int | None:
+    """Return the images in acquisition: the slices of a volume on some scanners, the images of the whole run in some copies."""
+    values = private.as_numbers(dataset.get("ImagesInAcquisition"))
+    return int(values[0]) if values and values[0] > 0 else None
 
 
 def timing(dataset: Dataset, slices: int, descending: bool) -> tuple[float, ...] | None:

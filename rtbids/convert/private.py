@@ -6,6 +6,7 @@ A PACS may move a private block, so (0021,1153) on the scanner is (0021,1053) in
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def as_numbers(value: Any) -> list[float]:
     if value is None:
         return []
     if isinstance(value, bytes):
-        value = value.decode("ascii", "replace")
+        value = _text_or_doubles(value)
     if isinstance(value, str):
         value = value.split("\\")
     try:
@@ -63,3 +64,11 @@ def as_numbers(value: Any) -> list[float]:
     except (TypeError, ValueError):
         return []
     return found if all(map(math.isfinite, found)) else []
+
+
+def _text_or_doubles(content: bytes) -> Any:
+    """Read a value of which a copy has lost the representation (UN): a text, or else doubles."""
+    text = content.decode("ascii", "replace")
+    if len(content) % 8 or text.isprintable():
+        return text
+    return list(struct.unpack(f"<{len(content) // 8}d", content))

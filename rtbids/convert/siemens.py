@@ -48,7 +48,7 @@ def frame_timing(frames: Sequence[Dataset]) -> tuple[float, ...] | None:
     The time after start (SDI 02) ignores simultaneous slices in the first volume of a run (seen in XA60); where the frames' own
     times of acquisition contradict it, those are taken.
     """
-    after_start = _from_earliest([private.number(enhanced.sdi(frame), 0x0021, private.SDI, 0x04) for frame in frames])
+    after_start = _from_earliest([_after_start(frame) for frame in frames])
     of_frames = _from_earliest([_frame_moment(frame) for frame in frames])
     if after_start is None or of_frames is None or len(set(of_frames)) == 1:
         return after_start or of_frames
@@ -61,8 +61,14 @@ def _from_earliest(times: Sequence[float | None]) -> tuple[float, ...] | None:
     return tuple(round(time - min(known), 6) for time in known) if known and len(known) == len(times) else None
 
 
+def _after_start(frame: Dataset) -> float | None:
+    """Return the time after start (s); the classic export has it beside the other elements or in an item of its own."""
+    said = private.number(enhanced.sdi(frame), 0x0021, private.SDI, 0x04)
+    return private.number(frame, 0x0021, private.SDI, 0x04) if said is None else said
+
+
 def _frame_moment(frame: Dataset) -> float | None:
-    content = (frame.get("FrameContentSequence") or [Dataset()])[0]
+    content = (frame.get("FrameContentSequence") or [frame])[0]
     return seconds_of_day(str(content.get("FrameAcquisitionDateTime") or "")[8:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from rtbids.convert.elements import PIXEL_DATA
 from rtbids.convert.vendor import vendor
 from rtbids.errors import BadData
 
+_ABSENT = re.compile(r"Dataset' object has no attribute '(\w+)'")
 MALFORMED = (
     AttributeError,
     LookupError,
@@ -77,7 +79,15 @@ def stacks_or_refusal(index: int | None, name: str, make: Callable[[], list[Stac
     except BadData as error:
         return [Refusal(index, name, str(error))]
     except MALFORMED as error:
-        return [Refusal(index, name, f"an element that conversion needs is missing or malformed ({error})")]
+        return [Refusal(index, name, malformed(error))]
+
+
+def malformed(error: Exception) -> str:
+    """Say in people's words what an error met in a header means: the name of the element where one is missing."""
+    absent = _ABSENT.search(str(error))
+    if absent and isinstance(error, AttributeError):
+        return f"the header has no {absent[1]}"
+    return f"an element that conversion needs is missing or malformed ({error})"
 
 
 def _usable(stack: Stack) -> Stack:

@@ -51,7 +51,8 @@ def read(content: bytes, name: str = "slice.dcm", received: float = 0.0) -> dico
 def ge(volume: int, place: int, **elements: Any) -> dicom.Instance:
     """GE: numbered slice by slice; the number of slices in the header."""
     number = volume * SHAPE[2] + place + 1
-    content = slice_file(volume, place, "GE MEDICAL SYSTEMS", number, ImagesInAcquisition=SHAPE[2], **elements)
+    elements = {"ImagesInAcquisition": SHAPE[2], **elements}
+    content = slice_file(volume, place, "GE MEDICAL SYSTEMS", number, **elements)
     return read(content, f"ge-{number}")
 
 

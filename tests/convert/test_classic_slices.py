@@ -90,24 +90,69 @@ def test_uneven_slices_are_refused(caplog: pytest.LogCaptureFixture) -> None:
     assert any("expected even steps from slice to slice" in text for text in caplog.messages)
 
 
-def test_slices_numbered_through_time_are_refused_where_the_header_does_not_tell_volumes(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    files = [
-        read(slice_file(volume, place, "Philips Medical Systems", place * 3 + volume + 1))
-        for volume in range(3)
+def philips_through_time(volumes: int) -> list[Instance]:
+    """Philips numbers through time within a slice; here the elements that tell volumes and slices are gone."""
+    return [
+        read(slice_file(volume, place, "Philips Medical Systems", place * volumes + volume + 1))
+        for volume in range(volumes)
         for place in PLACES
     ]
-    scanner = Scanner().send(*files).finish()
+
+
+def test_slices_numbered_through_time_are_sorted_when_the_series_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    scanner = Scanner().send(*philips_through_time(3))
     assert scanner.volumes == []
-    assert any("numbered through time" in text for text in caplog.messages)
+    scanner.finish()
+    assert scanner.indices == [0, 1, 2]
+    for volume in scanner.volumes:
+        np.testing.assert_array_equal(volume.data, expected(volume.index))
+    assert any("volumes leave when the series is over" in text for text in caplog.messages)
+
+
+def test_slices_that_only_their_rank_sorts_are_refused_where_one_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    scanner = Scanner().send(*philips_through_time(3)[:-1]).finish()
+    assert scanner.volumes == []
+    assert any("nothing tells which volume lacks some" in text for text in caplog.messages)
+
+
+def test_ge_images_that_have_lost_their_slice_count_are_sorted_by_position() -> None:
+    """A copy may count the images of the whole run as those in acquisition."""
+    total = 3 * len(PLACES)
+    scanner = Scanner().send(*run(lambda volume, place: ge(volume, place, ImagesInAcquisition=total), 3))
+    assert scanner.indices == [0, 1, 2]
+
+
+def multi_echo(volume: int, place: int, echo: int) -> Instance:
+    """GE numbers the images of all echoes together."""
+    number = (volume * len(PLACES) + place) * 2 + echo
+    elements = {"EchoNumbers": echo, "EchoTime": 14.0 * echo, "ImagesInAcquisition": len(PLACES)}
+    return read(slice_file(volume, place, "GE MEDICAL SYSTEMS", number, **elements), f"ge-{number}")
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_echoes_of_ge_slices_are_runs_of_their_own(shuffled: bool) -> None:
+    files: Any = [multi_echo(volume, place, echo) for volume in range(3) for place in PLACES for echo in (1, 2)]
+    if shuffled:
+        np.random.default_rng(5).shuffle(files)
+    scanner = Scanner().send(*files).finish()
+    for echo in ("1", "2"):
+        found = [volume for volume in scanner.volumes if volume.entities.get("echo", "1") == echo]
+        assert [volume.index for volume in found] == [0, 1, 2]
+        for volume in found:
+            np.testing.assert_array_equal(volume.data, expected(volume.index))
+
+
+def test_images_without_a_number_are_refused_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    scanner = Scanner().send(*(ge(0, place, InstanceNumber=None) for place in PLACES)).finish()
+    assert scanner.items == []
+    assert any("no InstanceNumber" in text for text in caplog.messages)
 
 
 def test_a_slice_without_a_position_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     broken = read(slice_file(0, 0, "GE MEDICAL SYSTEMS", 99, ImagePositionPatient=None))
     scanner = Scanner().send(broken, *run(ge, 1)).finish()
     assert scanner.indices == [0]
-    assert any("missing or malformed" in text for text in caplog.messages)
+    assert any("no ImagePositionPatient" in text or "missing or malformed" in text for text in caplog.messages)
 
 
 @pytest.mark.parametrize("planned", [2, 3])

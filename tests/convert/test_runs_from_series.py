@@ -255,7 +255,7 @@ def test_a_header_without_geometry_is_left_out_and_the_others_stay(caplog: pytes
     scanner = Scanner().send(*images).finish()
     assert scanner.indices == [0, 2]
     assert scanner.ends[0].missing == (1,)
-    assert any("missing or malformed" in text for text in caplog.messages)
+    assert any("the header has no ImagePositionPatient" in text for text in caplog.messages)
 
 
 def test_the_stage_ends_every_run_when_the_images_end() -> None:
