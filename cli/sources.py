@@ -68,6 +68,8 @@ class Request:
         Collects what is said of files that could not be used.
     others
         Takes the series that are not functional; see `rtbids.convert.series.Assembler`.
+    patient
+        Whether a recording is read to its end before a volume is given up: its files may lie in any order.
     """
 
     source: str
@@ -81,6 +83,7 @@ class Request:
     faults: list[str] = field(default_factory=list)
     on_mode: Callable[[str], None] = lambda mode: None
     others: Others | None = None
+    patient: bool = False
 
 
 def volumes(source: str | Path, *, speed: float | None = None, wait: bool = False) -> Iterator[Volume]:
@@ -239,6 +242,9 @@ def _converted(found: Iterable[Instance], request: Request) -> Iterator[Item]:
         series=request.live.series,
         others=request.others,
     )
+    if request.patient and is_complete(request):
+        opened = CLOCK.now()
+        return series.volumes(found, assembler, lambda: opened)
     inbox: Inbox[Instance] = Inbox(found, wake=lambda: assembler.wake)
     return series.volumes(inbox, assembler)
 
@@ -291,6 +297,13 @@ def is_recorded(source: str) -> bool:
     if source == endpoints.STANDARD:
         return stat.S_ISREG(os.fstat(0).st_mode)
     return kind(source) == "stream" and Path(source).is_file()
+
+
+def is_complete(request: Request) -> bool:
+    """Say whether all that will ever come of a source is there: of a recording, or of a folder that is read once."""
+    if kind(request.source) == "dicom":
+        return not (request.live.wait or is_network(request.source))
+    return is_recorded(request.source)
 
 
 def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instance]:

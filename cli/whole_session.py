@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData, RtbidsError
 
 if TYPE_CHECKING:
     from rtbids.archive.dataset import Archive
+    from rtbids.archive.placing import Image
     from rtbids.archive.waiting import Waiting
     from rtbids.convert.places import Decision, Known
-    from rtbids.convert.session import Gathered, Session
+    from rtbids.convert.session import Gathered, Run, Session
     from rtbids.convert.whole_series import Output
 
 logger = logging.getLogger("rtbids")
@@ -54,19 +56,19 @@ class Placer:
     """Converts and places series that are over, one after the other, in a thread of low priority."""
 
     def __init__(self, archive: Archive, choice: Choice, entities: Mapping[str, str]) -> None:
-        from rtbids.convert import mapping
+        from rtbids.convert import session_map
         from rtbids.convert.places import Known
         from rtbids.convert.session import Session
 
         owner = {"subject": "01", **{entity: label for entity, label in entities.items() if entity in ("subject", "session")}}
         self._archive = archive
-        self._rules = mapping.load(choice.session_map)
+        self._rules = session_map.load(choice.session_map)
         self._known = Known(owner, entities.get("task"))
         self._room = archive.waiting_room()
-        self._over: queue.SimpleQueue[Gathered | None] = queue.SimpleQueue()
+        self._over: queue.SimpleQueue[Gathered | Run | None] = queue.SimpleQueue()
         self._postponed: list[Gathered] = []
         self._counts: Counter[str] = Counter()
-        self.session = Session(self._folder, self._over.put, self._known.runs.append)
+        self.session = Session(self._folder, self._over.put, self._begun)
         # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery does its work.
         self._thread = threading.Thread(target=self._run, name="placer", daemon=True)
         self._thread.start()
@@ -79,6 +81,7 @@ class Placer:
         self._over.put(None)
         self._thread.join()
         self._room.close()
+        self._archive.at_the_end(self._known.owner, self._rules.intended_for)
         if self._counts:
             parts = [
                 f"{self._counts[what]} series {what}"
@@ -93,13 +96,20 @@ class Placer:
         waiting.note({"number": number, "description": description, "owner": self._known.owner})
         return waiting.dicom
 
+    def _begun(self, run: Run) -> None:
+        """Hear of a functional run: a reference may wait for its name."""
+        self._known.runs.append(run)
+        self._over.put(run)
+
     def _run(self) -> None:
         from rtbids.archive.finish import yield_to_others
+        from rtbids.convert.session import Gathered
 
         yield_to_others()
         self._take_up()
-        while (gathered := self._over.get()) is not None:
-            self._try(gathered, self._known, last=False)
+        while (heard := self._over.get()) is not None:
+            if isinstance(heard, Gathered):
+                self._try(heard, self._known, last=False)
             self._retry(last=False)
         self._retry(last=True)
 
@@ -160,38 +170,40 @@ class Placer:
             return [places.Decision(None, {}, str(error))], []
         if not outputs:
             return [places.Decision(None, {}, "dcm2niix made no image of it")], []
-        return [places.decide(one.fields, bool(one.gradients), self._rules, known, last=last) for one in outputs], outputs
+        images = [(one.fields, bool(one.gradients)) for one in outputs]
+        return places.decide_all(images, self._rules, known, last=last), outputs
 
     def _settle(
         self, gathered: Gathered, waiting: Waiting, known: Known, decisions: list[Decision], outputs: list[Output]
     ) -> str:
-        from rtbids.archive.placing import Aside, Image
+        from rtbids.archive.placing import Aside
 
         reasons = dict.fromkeys(decision.reason for decision in decisions if decision.place is None)
         aside = Aside(gathered.number, gathered.description, gathered.images, "; ".join(reasons)) if reasons else None
-        images = []
-        for decision, output in zip(decisions, outputs, strict=False):  # no output where there is a reason only
-            if (where := decision.place) is not None:
-                known.learn(where, decision.fields)
-                images.append(
-                    Image(
-                        where.entities,
-                        where.datatype,
-                        where.suffix,
-                        output.nifti,
-                        decision.fields,
-                        _besides(where.datatype, output),
-                    )
-                )
+        chosen = [pair for pair in zip(decisions, outputs, strict=False) if pair[0].place]  # no output for a mere reason
+        for rule in dict.fromkeys(decision.rule for decision in decisions if decision.rule):
+            logger.info("series %d: by the rule %s", gathered.number, rule)
         if aside:
             title = f"series {aside.number} ({aside.description or 'no description'})"
             logger.warning("%s is kept as DICOM in sourcedata, for your eyes only: %s", title, aside.reason)
-        if not images and aside:
+        if not chosen and aside:
             self._archive.set_aside(waiting, known.owner, aside)
             return "kept in sourcedata"
-        for path in self._archive.place_images(images, waiting, known.owner, aside):
+        images = [_image(decision, output) for decision, output in chosen]
+        for (decision, _), path in zip(chosen, self._archive.place_images(images, waiting, known.owner, aside), strict=True):
             logger.info("series %d is %s", gathered.number, path.name)
+            assert decision.place is not None
+            known.learn(decision.place, decision.fields, bids_entities.parse(path.name)[0].get("run"))
         return "placed"
+
+
+def _image(decision: Decision, output: Output) -> Image:
+    from rtbids.archive.placing import Image
+
+    where = decision.place
+    assert where is not None
+    besides = dict(output.gradients) if where.datatype == "dwi" else {}
+    return Image(where.entities, where.datatype, where.suffix, output.nifti, decision.fields, besides)
 
 
 def _unfinished(gathered: Gathered) -> str:
@@ -199,7 +211,3 @@ def _unfinished(gathered: Gathered) -> str:
     if gathered.sequel < 0:
         return "the rtbids that took it in was killed before its last image"
     return "these images came after the series was over" if gathered.sequel else ""
-
-
-def _besides(datatype: str, output: Output) -> dict[str, Any]:
-    return dict(output.gradients) if datatype == "dwi" else {}

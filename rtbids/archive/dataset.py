@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rtbids import __version__
-from rtbids.archive import claims, finish, placing, waiting
+from rtbids.archive import claims, fieldmaps, finish, placing, waiting
 from rtbids.archive.finish import Finisher, OnProgress
 from rtbids.archive.growing import FillGaps, GrowingRun
 from rtbids.archive.placing import Aside, Image
@@ -51,6 +51,7 @@ class Archive:
         self._begun: list[GrowingRun] = []
         self._given: list[Entities] = []
         self._to_overwrite: set[str] = set()
+        self._last: list[Callable[[], object]] = []
 
     def __enter__(self) -> Archive:
         return self
@@ -84,6 +85,10 @@ class Archive:
     def set_aside(self, series: Waiting, owner: Entities, aside: Aside) -> Path:
         """Keep a series in ``sourcedata``; see `rtbids.archive.placing.set_aside`."""
         return placing.set_aside(self._study, series, owner, aside)
+
+    def at_the_end(self, owner: Entities, choose: fieldmaps.Choose) -> None:
+        """Have the field maps of a subject or session say what they are for when every run is compressed."""
+        self._last.append(lambda: fieldmaps.intend(self._study, owner, choose))
 
     def number(self, entities: Entities) -> str:
         """Return the next free run label, of two digits, for a run of these entities; none is given out twice."""
@@ -195,6 +200,8 @@ class Archive:
         self._finisher.on_progress = on_progress
         with ExitStack() as last:  # each of these is done, whatever the others raise
             last.callback(self._study.close)
+            for call in self._last:
+                last.callback(call)
             last.callback(self._finisher.close)
             for run in self._open:
                 last.callback(run.end)

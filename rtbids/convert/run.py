@@ -34,6 +34,8 @@ class Run:
         self._clock = clock
         self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX) of the first to leave
         self._metadata = header.sidecar(first.header(), first.shape, first.repetition_time, entities["task"])
+        if entities.get("part") == "phase":
+            self._metadata["Units"] = "arbitrary"  # BIDS asks; the scanner's steps are no radians
         self._marked: tuple[dict[str, Any], bool, dict[str, Any]] | None = None
         self._pace = Pace(first.repetition_time)
         self._asked_for_timing = 0  # volumes that have been asked for the slice times: one, or two where the first cannot tell

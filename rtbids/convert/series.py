@@ -38,10 +38,15 @@ def counter() -> Number:
     return number
 
 
-def volumes(instances: Iterable[Instance | None], assembler: Assembler) -> Iterator[Item]:
-    """Turn instances into volumes and ends of runs; None is a tick. At the end every run is ended."""
+def volumes(
+    instances: Iterable[Instance | None], assembler: Assembler, clock: Callable[[], float] = CLOCK.now
+) -> Iterator[Item]:
+    """Turn instances into volumes and ends of runs; None is a tick. At the end every run is ended.
+
+    With a `clock` that stands still nothing is given up before the end: for a recording, whose images are all there.
+    """
     for instance in instances:
-        now = CLOCK.now()
+        now = clock()
         yield from assembler.tick(now) if instance is None else assembler.add(instance, now)
     yield from assembler.finish()
 
@@ -127,7 +132,11 @@ class Assembler:
         series = self._series_of(dataset)
         if series.other and self._others:
             self._others.add(series.key, series.number, instance, now)
-        if not series.wanted or not series.keeps(dataset):
+        if not series.wanted:
+            return []
+        if not series.keeps(dataset):
+            if self._others:
+                self._others.add(f"{series.key} dropped", series.number, instance, now)
             return []
         leaving = series.add(instance, now)
         if series.begun and series not in self._begun:

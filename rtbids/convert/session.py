@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +87,8 @@ class _Open:
 class Session:
     """Gathers series in folders that `folder` makes (of number and description), and hands each to `on_over` when it is over.
 
-    A series is over when nothing of it has come for a while and another has begun, or at the end of the source.
+    A series is over when nothing of it has come for a while and another has begun, or at the end of the source. Any thread may
+    call: on Ctrl-C the end is said while an image may still be coming in, which is then kept whole or not at all.
     """
 
     folder: Callable[[int, str], Path]
@@ -96,11 +98,13 @@ class Session:
     _closed: dict[str, int] = field(default_factory=dict)
     _latest: str = ""
     _deaf: bool = False  # the end was said, or the disk refused
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def wake(self) -> float | None:
         """The moment (POSIX seconds) at which a series that another has overtaken is over."""
-        return min((series.heard + QUIET for key, series in self._open.items() if key != self._latest), default=None)
+        with self._lock:
+            return min((series.heard + QUIET for key, series in self._open.items() if key != self._latest), default=None)
 
     def begun(self, key: str) -> None:
         """Hear that a series has begun, functional or not."""
@@ -112,28 +116,37 @@ class Session:
 
     def add(self, key: str, number: int, instance: Instance, now: float) -> None:
         """Keep an image on the disk; where that cannot be written, the other series are given up, never the volumes."""
-        if self._deaf:
-            return
-        try:
-            if key not in self._open:
-                description = str(instance.dataset.get("SeriesDescription") or "")
-                self._open[key] = _Open(self.folder(number, description), number, description, self._closed.get(key, 0))
-            series = self._open[key]
-            series.images, series.heard = series.images + 1, now
-            _keep(series.place / f"{series.images:06d}.dcm", instance.content)
-        except OSError as error:
-            self._deaf = True
-            logger.warning("series that are not functional are left alone from here on: %s", error.strerror or error)
+        with self._lock:
+            if self._deaf:
+                return
+            try:
+                self._keep(key, number, instance, now)
+            except OSError as error:
+                self._deaf = True
+                logger.warning("series that are not functional are left alone from here on: %s", error.strerror or error)
+
+    def _keep(self, key: str, number: int, instance: Instance, now: float) -> None:
+        if key not in self._open:
+            description = str(instance.dataset.get("SeriesDescription") or "")
+            self._open[key] = _Open(self.folder(number, description), number, description, self._closed.get(key, 0))
+        series = self._open[key]
+        series.images, series.heard = series.images + 1, now
+        _write(series.place / f"{series.images:06d}.dcm", instance.content)
 
     def tick(self, now: float) -> None:
         """Hand over the series that are over at `now`."""
-        for key in [key for key, series in self._open.items() if key != self._latest and now >= series.heard + QUIET]:
-            self._close(key)
+        with self._lock:
+            self._hand_over([key for key, series in self._open.items() if key != self._latest and now >= series.heard + QUIET])
 
     def finish(self) -> None:
         """Hand over what is left; nothing is taken any more."""
-        self._deaf = True
-        for key in list(self._open):
+        with self._lock:
+            self._deaf = True
+            self._hand_over(list(self._open))
+
+    def _hand_over(self, keys: list[str]) -> None:
+        """Close series in the order in which they were measured."""
+        for key in sorted(keys, key=lambda key: self._open[key].number):
             self._close(key)
 
     def _close(self, key: str) -> None:
@@ -142,7 +155,7 @@ class Session:
         self.on_over(Gathered(series.place, series.number, series.description, series.images, series.sequel))
 
 
-def _keep(path: Path, content: bytes | bytearray | memoryview) -> None:
+def _write(path: Path, content: bytes | bytearray | memoryview) -> None:
     """Write a file that its owner alone may read: it names a patient."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

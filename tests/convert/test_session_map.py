@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from slices import canon
 
-from rtbids.convert import mapping
+from rtbids.convert import session_map
 from rtbids.convert.places import Known, decide
 from rtbids.convert.session import QUIET, Gathered, Run, Session
 from rtbids.errors import UsageFault
@@ -28,12 +29,44 @@ def fields(description: str, image_type: list[str] = M, **more: Any) -> dict[str
         (fields("MEMPRAGE_4e_p2"), "anat/T1w"),
         (fields("WIP_T1W_3D_TFE"), "anat/T1w"),
         (fields("Sag BRAVO"), "anat/T1w"),
+        (fields("3D T1 BRAVO"), "anat/T1w"),
+        (fields("Ax FSPGR 3D"), "anat/T1w"),
+        (fields("sT1W_3D_TFE"), "anat/T1w"),
+        (fields("MPRAGE SENSE"), "anat/T1w"),
+        (fields("t1_gre_fsp_3d_sag"), "anat/T1w"),
+        (fields("t1_mprage_sag_ND", ["ORIGINAL", "PRIMARY", "M", "ND"]), "sourcedata/"),
+        (fields("T1 map MOLLI"), None),
+        (fields("t1_mp2rage_sag_UNI_Images", ["DERIVED", "PRIMARY", "M", "UNI"]), "anat/UNIT1"),
+        (fields("t1_mp2rage_sag_INV1"), None),
+        (fields("Sag CUBE T2"), "anat/T2w"),
+        (fields("T2W_TSE_32"), "anat/T2w"),
+        (fields("t2_fse_tra"), "anat/T2w"),
+        (fields("Ax T2 FLAIR"), "anat/FLAIR"),
+        (fields("t2star_gre"), "anat/T2starw"),
+        (fields("T2W_FFE"), "anat/T2starw"),
+        (fields("SWI_Images"), None),
+        (fields("3D TOF"), "anat/angio"),
+        (fields("anat-T1w"), "anat/T1w"),
         (fields("T2_SPC_SAG"), "anat/T2w"),
         (fields("anat-T2w_acq-highres"), "anat/T2w"),
         (fields("t2_space_dark-fluid_sag"), "anat/FLAIR"),
         (fields("3D_Brain_VIEW_FLAIR"), "anat/FLAIR"),
         (fields("AAHead_Scout"), "sourcedata/"),
         (fields("Survey"), "sourcedata/"),
+        (fields("SURVEY_32ch"), "sourcedata/"),
+        (fields("Locator"), "sourcedata/"),
+        (fields("ASSET calibration"), "sourcedata/"),
+        (fields("CoilSurvey"), "sourcedata/"),
+        (fields("Ref_Head_32"), "sourcedata/"),
+        (fields("MoCoSeries", ["ORIGINAL", "PRIMARY", "M", "MOCO", "ND"]), "sourcedata/"),
+        (fields("ep2d_diff_ADC", ["DERIVED", "PRIMARY", "DIFFUSION", "ADC", "NORM"]), "sourcedata/"),
+        (fields("ep2d_diff_TRACEW", ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW", "NORM"], gradients="yes"), "sourcedata/"),
+        (fields("Apparent Diffusion Coefficient (mm2/s)"), "sourcedata/"),
+        (fields("dADC", gradients="yes"), "sourcedata/"),
+        (fields("DTI_32", gradients="yes"), "dwi/dwi"),
+        (fields("Ax DTI", gradients="yes"), "dwi/dwi"),
+        (fields("dti_fa_protocol", gradients="yes"), "dwi/dwi"),
+        (fields("dwi_acq-multi_dir-AP", gradients="yes"), "dwi/dwi"),
         (fields("3Plane Loc SSFSE"), "sourcedata/"),
         (fields("gre_field_mapping", EchoNumber=1), "fmap/magnitude1"),
         (fields("gre_field_mapping", EchoNumber=2), "fmap/magnitude2"),
@@ -42,7 +75,14 @@ def fields(description: str, image_type: list[str] = M, **more: Any) -> dict[str
             fields("SpinEchoFieldMap_AP", ScanningSequence="EP\\SE", PhaseEncodingDirection="j-", TotalReadoutTime=0.05),
             "fmap/epi",
         ),
+        (fields("fmap_dir-AP", ScanningSequence="EP", PhaseEncodingDirection="j-", TotalReadoutTime=0.05), "fmap/epi"),
+        (fields("B0map", EchoNumber=1), "fmap/magnitude1"),
+        (fields("B0 map", P, EchoNumber=1, echoes="1 2"), "fmap/phase1"),
+        (fields("B0 map", P, EchoNumber=2, echoes="1 2"), "fmap/phase2"),
+        (fields("B0 map", [*M, "FIELDMAPHZ"], beside="magnitude"), "fmap/fieldmap"),
+        (fields("B0 map", beside="Hz"), "fmap/magnitude"),
         (fields("t1_mprage MPR cor", ["DERIVED", "PRIMARY", "MPR"]), "sourcedata/"),
+        (fields("t1_mprage_MPR_Cor", ["DERIVED", "SECONDARY", "MPR", "CSA MPR", "NORM", "DIS2D"]), "sourcedata/"),
         (fields("cmrr_dMRI_SBRef"), "dwi/sbref"),
         (fields("spectro"), None),
         (fields("t1_mprage", P), None),
@@ -50,12 +90,12 @@ def fields(description: str, image_type: list[str] = M, **more: Any) -> dict[str
     ids=lambda value: value["SeriesDescription"] if isinstance(value, dict) else "",
 )
 def test_series_are_known_by_what_scanners_call_them(found, place):
-    decided = mapping.load().place(found)
+    decided = session_map.load().place(found)
     assert (decided and f"{decided.datatype}/{decided.suffix}") == place
 
 
 def test_labels_in_the_name_are_entities():
-    place = mapping.load().place(fields("anat-T1w_acq-fast"))
+    place = session_map.load().place(fields("anat-T1w_acq-fast"))
     assert place is not None
     assert place.entities == {"acquisition": "fast"}
 
@@ -63,19 +103,19 @@ def test_labels_in_the_name_are_entities():
 @pytest.mark.parametrize(("name", "label"), [("topup_AP", "AP"), ("fmap_dir-left_run", "left"), ("topup", "jminus")])
 def test_an_epi_field_map_has_the_direction_of_its_name_or_its_axis(name, label):
     found = fields(name, ScanningSequence="EP", PhaseEncodingDirection="j-", TotalReadoutTime=0.05)
-    place = mapping.load().place(found)
+    place = session_map.load().place(found)
     assert place is not None
     assert place.entities == {"direction": label}
 
 
 def test_diffusion_is_known_by_its_gradients():
-    known, rules = Known(OWNER), mapping.load()
+    known, rules = Known(OWNER), session_map.load()
     assert decide(fields("ep2d_diff"), True, rules, known, last=True).place.entities == OWNER
     assert decide(fields("ep2d_diff"), False, rules, known, last=True).reason == "no rule of the session map fits"
 
 
 def test_a_phase_difference_waits_for_its_magnitudes_and_takes_their_echo_times():
-    known, rules = Known(OWNER), mapping.load()
+    known, rules = Known(OWNER), session_map.load()
     phase = fields("gre_field_mapping", P, EchoTime=0.00738)
     assert decide(phase, False, rules, known, last=False).wait
     for echo, seconds in ((1, 0.00492), (2, 0.00738)):
@@ -88,7 +128,7 @@ def test_a_phase_difference_waits_for_its_magnitudes_and_takes_their_echo_times(
 
 
 def test_a_reference_waits_for_its_run_and_takes_its_name():
-    known, rules = Known(OWNER), mapping.load()
+    known, rules = Known(OWNER), session_map.load()
     found = fields("nf_SBRef", ProtocolName="nf", RepetitionTime=1.0, SliceTiming=[0.0, 2.5], EchoNumber=2)
     known.runs.append(Run(3, "nf", {**OWNER, "task": "nf", "run": "01"}))
     assert decide(found, False, rules, known, last=False).wait
@@ -100,7 +140,7 @@ def test_a_reference_waits_for_its_run_and_takes_its_name():
 
 
 def test_a_reference_whose_run_never_comes_has_the_task_of_its_protocol():
-    decided = decide(fields("task-nf_sbref"), False, mapping.load(), Known(OWNER), last=True)
+    decided = decide(fields("task-nf_sbref"), False, session_map.load(), Known(OWNER), last=True)
     assert decided.place.entities == {**OWNER, "task": "nf"}
 
 
@@ -108,11 +148,18 @@ def test_a_reference_whose_run_never_comes_has_the_task_of_its_protocol():
     ("text", "said"),
     [
         ("rules: 5", "expected rules to be a list, found int"),
-        ("rulez: []", "expected rules and defaults, found rulez"),
+        ("rulez: []", "map.yaml: unknown key 'rulez', did you mean 'rules'?"),
         ("rules: [{match: {name: a}, datatype: anat, suffix: bold}]", "rule 1: expected sourcedata or one of"),
         ("rules: [{match: {name: '('}, datatype: sourcedata}]", "match name: not a regular expression"),
-        ("rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {sub: a}}]", "no such entity: sub"),
-        ("rules: [{match: {name: a}, place: anat}]", "no such key: place"),
+        (
+            "rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {sub: a}}]",
+            "rule 1: entities: unknown key 'sub', did you mean 'subject'?",
+        ),
+        ("rules: [{match: {name: a}, place: anat}]", "rule 1: unknown key 'place', expected one of name, match"),
+        ("rules: [{name: mine, macth: {name: a}}]", "rule 1 (mine): unknown key 'macth', did you mean 'match'?"),
+        ("defaults: 5", "expected defaults to be true or false, found 5"),
+        ("rules: [{match: {name: a}, datatype: sourcedata, reason: 5}]", "rule 1: expected reason to be a text, found 5"),
+        ("rules: [{match: {name: a}, datatype: fmap, suffix: epi, intended_for: '('}]", "intended_for: not a regular"),
         ("rules: [{datatype: sourcedata}]", "expected match to name a field"),
         ("rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {acquisition: a-b}}]", "only letters and digits"),
     ],
@@ -120,14 +167,14 @@ def test_a_reference_whose_run_never_comes_has_the_task_of_its_protocol():
 def test_what_is_wrong_with_a_map_is_named(tmp_path, text, said):
     path = tmp_path / "map.yaml"
     path.write_text(text)
-    with pytest.raises(UsageFault, match=said.replace("(", r"\(")):
-        mapping.load(path)
+    with pytest.raises(UsageFault, match=re.escape(said)):
+        session_map.load(path)
 
 
 def test_defaults_can_be_left_out(tmp_path):
     path = tmp_path / "map.yaml"
     path.write_text("defaults: false\nrules: [{match: {name: odd}, datatype: anat, suffix: T1w}]")
-    rules = mapping.load(path)
+    rules = session_map.load(path)
     assert rules.place(fields("t1_mprage")) is None
     assert rules.place(fields("ODD one")).suffix == "T1w"
 

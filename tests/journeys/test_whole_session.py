@@ -87,7 +87,7 @@ def test_unknown_series_are_listed_and_for_their_owner_only(session, tmp_path, c
     head, *rows = [line.split("\t") for line in (study / "sourcedata/series.tsv").read_text().splitlines()]
     found = [dict(zip(head, row, strict=True)) for row in rows]
     assert {row["series"]: row["reason"] for row in found} == {
-        "1": "BIDS has no place for such images",
+        "1": "a localizer; BIDS has no place for it",
         "10": "no rule of the session map fits",
         "11": "text is burned into its pixels",
         "12": "it is a screenshot",
