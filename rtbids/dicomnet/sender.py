@@ -165,7 +165,8 @@ class Sender:
             for part in self._message(file, self._longest):
                 self._association.dul.send_pdu(part)
             return
-        parts = list(self._message(file, min(self._longest, len(file.dataset) // _PIECES + 1024)))
+        piece = len(file.dataset) // (2 * _PIECES) * 2 + 1024  # even, as fragments have to be (PS3.8, annex E)
+        parts = list(self._message(file, min(self._longest, piece)))
         for number, part in enumerate(parts):
             rest(number / len(parts))
             self._association.dul.send_pdu(part)

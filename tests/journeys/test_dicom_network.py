@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import peers
 import pytest
+from peers import LONG, program
 from pydicom import dcmread
 from validity import errors
 
@@ -26,19 +24,10 @@ from rtbids.clock import CLOCK
 from rtbids.dicomnet import Address, Sender
 from rtbids.replay.scanner import Phantom, dicoms
 
-LONG = 30.0  # seconds: the bound of a wait for something that takes less than one
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=12, repetition_time=0.4)
 RUN = list(dicoms(PHANTOM))
 SOURCE = "dicom-scp://RTBIDS@127.0.0.1:0"
 LISTENING = re.compile(rb"listening as RTBIDS on 127\.0\.0\.1:(\d+)")
-
-
-def program(name: str) -> str:
-    """Return where a program is, Debian's places for daemons included; skip where it is not."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        pytest.skip(f"{name} not found: apt-get install dcmtk orthanc")
-    return found
 
 
 def listening(process: subprocess.Popen) -> Address:
@@ -47,12 +36,6 @@ def listening(process: subprocess.Popen) -> Address:
         if found := LISTENING.search(line):
             return Address("RTBIDS", "127.0.0.1", int(found[1]))
     raise AssertionError("it ended before it listened")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture
@@ -92,60 +75,14 @@ def test_dcmtk_delivers(start, exported, tmp_path):
     assert said.decode() == "warning: an association was turned away: it called an AE title that is not ours\n"
 
 
-@pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """Start an Orthanc that knows a receiver; gives a call that has it send files there."""
-    daemon = program("Orthanc")
-    running: list[subprocess.Popen] = []
-
-    def send(files: list[bytes], address: Address) -> None:
-        port = free_port()
-        settings = {
-            "StorageDirectory": str(tmp_path / "orthanc"),
-            "IndexDirectory": str(tmp_path / "orthanc"),
-            "HttpPort": port,
-            "DicomServerEnabled": False,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "DicomModalities": {"rtbids": [address.aet, address.host, address.port]},
-        }
-        (tmp_path / "orthanc.json").write_text(json.dumps(settings))
-        log = (tmp_path / "orthanc.log").open("wb")
-        running.append(subprocess.Popen([daemon, str(tmp_path / "orthanc.json")], stdout=log, stderr=log))
-        await_answer(port)
-        stored = [json.loads(ask(port, "POST", "/instances", content))["ID"] for content in files]
-        answer = json.loads(ask(port, "POST", "/modalities/rtbids/store", json.dumps(stored).encode()))
-        assert (answer["InstancesCount"], answer["FailedInstancesCount"]) == (len(files), 0)
-
-    yield send
-    for process in running:
-        process.terminate()
-        process.wait(LONG)
-
-
-def ask(port: int, method: str, path: str, body: bytes = b"") -> bytes:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=LONG)) as connection:
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        content = answer.read()
-    assert answer.status == 200, content
-    return content
-
-
-def await_answer(port: int) -> None:
-    deadline = CLOCK.now() + LONG
-    while True:
-        try:
-            ask(port, "GET", "/system")
-            return
-        except ConnectionError:
-            assert CLOCK.now() < deadline, "Orthanc does not answer"
-            CLOCK.wait_until(CLOCK.now() + 0.05)
-
-
-def test_orthanc_delivers(start, orthanc, tmp_path):
+def test_orthanc_delivers(start, tmp_path):
     watch = start("watch", SOURCE, "--spool", tmp_path / "spool", "--idle-timeout", "2")
-    orthanc(RUN, listening(watch))
+    address = listening(watch)
+    known = {"rtbids": [address.aet, address.host, address.port]}
+    with peers.orthanc(tmp_path, DicomModalities=known) as port:
+        stored = [json.loads(peers.ask(port, "POST", "/instances", content))["ID"] for content in RUN]
+        answer = json.loads(peers.ask(port, "POST", "/modalities/rtbids/store", json.dumps(stored).encode()))
+        assert (answer["InstancesCount"], answer["FailedInstancesCount"]) == (len(RUN), 0)
     tar, said = watch.communicate(timeout=LONG)
     assert watch.returncode == 0
     assert sorted(uids(tar)) == sorted(SENT)

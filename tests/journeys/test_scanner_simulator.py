@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import peers
 import pytest
 
-from rtbids.convert import dicom
+from rtbids.convert import dicom, series
+from rtbids.volume import Volume
 
 SHAPE, COUNT, TR = (48, 50, 24), 15, 0.4
 AFFINE = np.array([[-3.9, 0.2, 0, 90], [-0.19, -3.8, 0.9, 80.5], [-0.045, -0.91, -3.9, 60.25], [0, 0, 0, 1.0]])
@@ -171,3 +174,44 @@ def test_files_of_a_folder_take_no_form_and_no_entities(source, call, tmp_path):
         outcome = call("replay", folder, "--as", "dicom", "--to", tmp_path / "out", *option)
         assert outcome.code == 64, outcome.err
     assert call("replay", folder, "--as", "dicom", "--to", folder).code == 64
+
+
+DCMTK = {"explicit and implicit": (), "implicit only": ("+xi",), "implicit first": ("+x=",)}
+
+
+@pytest.mark.parametrize("options", DCMTK.values(), ids=DCMTK)
+def test_dcmtk_receives(options, source, call, tmp_path):
+    port, stored = peers.free_port(), tmp_path / "stored"
+    stored.mkdir()
+    destination = f"dicom://PACS@127.0.0.1:{port}"
+    faults = ("--speed", "max", "--volumes", "4", "--truncate", "1", "--zero", "2", "--write", "slow", "--form", "enhanced")
+    with peers.running(peers.program("storescp"), *options, "-aet", "PACS", "-od", stored, port):
+        peers.until(lambda: socket.create_connection(("127.0.0.1", port)).close(), "storescp does not listen")
+        played = call("replay", source, "--as", "dicom", "--to", destination, *faults)
+    assert (played.code, played.err) == (0, "")
+    assert_images([path.read_bytes() for path in stored.iterdir()], [0, 2, 3], source)
+
+
+def test_orthanc_receives(source, call, tmp_path):
+    port = peers.free_port()
+    server = {"DicomServerEnabled": True, "DicomPort": port, "DicomAet": "ORTHANC", "DicomCheckCalledAet": True}
+    faults = ("--speed", "max", "--volumes", "4", "--truncate", "1", "--duplicate", "2")
+    with peers.orthanc(tmp_path, **server) as web:
+        wrong = call("replay", source, "--as", "dicom", "--to", f"dicom://PACS@127.0.0.1:{port}")
+        played = call("replay", source, "--as", "dicom", "--to", f"dicom://ORTHANC@127.0.0.1:{port}", *faults)
+        stored = json.loads(peers.ask(web, "GET", "/instances"))
+        images = [peers.ask(web, "GET", f"/instances/{one}/file") for one in stored]
+    assert (wrong.code, len(wrong.err.splitlines())) == (75, 2)
+    assert "refused the association" in wrong.err
+    assert (played.code, played.err) == (0, "")
+    assert_images(images, [0, 2, 3], source)
+
+
+def assert_images(images: list[bytes], volumes: list[int], source: Path) -> None:
+    """Hold what a receiver keeps against the volumes of the source, voxel by voxel, through rtbids' own conversion."""
+    read = [dicom.read(content, "image", 0.0) for content in images]
+    read.sort(key=lambda instance: int(instance.dataset.InstanceNumber))
+    found = [item for item in series.volumes(read, series.Assembler({}, series.counter())) if isinstance(item, Volume)]
+    assert [volume.index for volume in found] == volumes
+    for volume in found:
+        np.testing.assert_array_equal(volume.data, voxels(source)[..., volume.index])

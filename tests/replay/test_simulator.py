@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +14,12 @@ import pytest
 
 from rtbids.clock import ManualClock
 from rtbids.convert import dicom
-from rtbids.errors import BadData, CannotWrite
+from rtbids.errors import BadData, CannotWrite, Stopped
 from rtbids.pipeline import Wakeup
 from rtbids.replay import arrival, folder, simulator
 from rtbids.replay.arrival import Pace
 from rtbids.replay.forms import FORMS, Form
-from rtbids.replay.plan import Course, Delivery
+from rtbids.replay.plan import Course, Delivery, State
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.replay.simulator import Exported, File
 from rtbids.volume import Item, RunEnd, volume_of
@@ -110,6 +113,15 @@ def test_a_dicom_folder_leaves_as_it_is_at_its_tr(tmp_path: Path, form: Form) ->
     assert [file.content() for one in scan for file in one.files] == contents
 
 
+@pytest.mark.parametrize(("speed", "moments"), [(4.0, [0.0, 0.5, 1.0, 1.5]), (None, [0.0])])
+def test_speed_stretches_the_time_of_a_dicom_folder_too(tmp_path: Path, speed: float | None, moments: list[float]) -> None:
+    for name, content in enumerate(dicoms(SMALL, "slices")):
+        (tmp_path / f"{name:03}.dcm").write_bytes(content)
+    listener = Listener()
+    simulator.play(folder.exported(tmp_path), Course(), listener, speed=speed, clock=ManualClock())
+    assert sorted({moment for moment, _, _ in listener.came}) == moments
+
+
 @pytest.mark.parametrize(
     ("name", "volumes", "files", "step"),
     [
@@ -186,6 +198,41 @@ def test_a_slow_file_grows_piece_by_piece_for_its_span(tmp_path: Path) -> None:
     assert [moment for moment, _ in clock.seen] == pytest.approx([0.0, *[0.1 * k for k in range(15)]])
     assert clock.path.read_bytes() == content
     assert clock.now() == pytest.approx(1.5)
+
+
+class Interrupting(Watching):
+    """A clock at which somebody presses Ctrl-C for the second time while a file grows."""
+
+    def wait_until(self, moment: float) -> None:
+        super().wait_until(moment)
+        if self.path.exists() and self.path.stat().st_size > 50:
+            raise Stopped(signal.SIGINT)
+
+
+@pytest.mark.parametrize("state", ["whole", "preallocated"])
+def test_a_file_that_is_interrupted_is_taken_away(tmp_path: Path, state: State) -> None:
+    clock = Interrupting(tmp_path / "1.dcm")
+    with pytest.raises(Stopped):
+        arrival.into(tmp_path, "in place")("1.dcm", bytes(160), Delivery(0, 0.0, 1.5, state), Pace(clock))
+    assert clock.seen
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="needs root, to mount a small disk")
+@pytest.mark.parametrize("how", ["rename", "in place"])
+def test_a_disk_that_fills_up_keeps_no_half_file(tmp_path: Path, how: arrival.Arrival) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    try:
+        receive = arrival.into(disk, how)
+        receive("1.dcm", bytes(100_000), Delivery(0, 0.0), Pace(ManualClock()))
+        with pytest.raises(CannotWrite, match="no space left"):
+            receive("2.dcm", bytes(150_000), Delivery(0, 0.0), Pace(ManualClock()))
+        assert [path.name for path in disk.iterdir()] == ["1.dcm"]
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
