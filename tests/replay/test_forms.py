@@ -157,6 +157,42 @@ def test_what_the_sidecar_says_comes_back_and_nothing_else(tmp_path: Path, form:
 
 
 @FORM
+@pytest.mark.parametrize("shape", [(10, 12, 1), (10, 12, 2), (24, 6, 7), (8, 6, 16), (8, 6, 70)])
+def test_every_number_of_slices_and_every_matrix_comes_back(tmp_path: Path, form: Form, shape: tuple[int, int, int]) -> None:
+    data = voxels(np.int16, shape)
+    files = written(run_of(data, PhaseEncodingDirection="i" if shape[0] > shape[1] else "j-"), form)
+    image, _ = through_dcm2niix(files, tmp_path)
+    got = through_rtbids(files)
+    assert len(got) == COUNT
+    for volume in got:
+        np.testing.assert_array_equal(volume.data, data[volume.index])
+        np.testing.assert_array_equal(stored(image)[..., volume.index], data[volume.index])
+    for affine in (got[0].affine, image.affine):
+        np.testing.assert_allclose(affine, OBLIQUE, atol=1e-3)
+
+
+@FORM
+def test_what_the_sidecar_does_not_say_is_not_made_up(tmp_path: Path, form: Form) -> None:
+    files = written(run_of(voxels()), form)
+    _, sidecar = through_dcm2niix(files, tmp_path)
+    for found in (through_rtbids(files)[-1].metadata, sidecar):
+        assert [key for key in KEYS if key in found] == ["RepetitionTime"]
+
+
+@pytest.mark.parametrize("form", ["mosaic", "enhanced"])
+@pytest.mark.parametrize(
+    "timing",
+    [[0.0, 0.5, 1.0, 0.25, 0.75] * 4, [0.0, 0.75, 0.25, 1.0, 0.5, 1.25] * 3, [1.2, 0.9, 0.6, 0.3, 0.0], [0.6, 0.0, 0.9, 0.3]],
+    ids=["multiband 4, of 5", "multiband 3, of 6", "descending", "interleaved"],
+)
+def test_any_order_of_slices_comes_back(tmp_path: Path, form: Form, timing: list[float]) -> None:
+    files = written(run_of(voxels(np.int16, (8, 6, len(timing))), SliceTiming=timing), form)
+    _, sidecar = through_dcm2niix(files, tmp_path)
+    for found in (through_rtbids(files)[-1].metadata, sidecar):
+        assert found["SliceTiming"] == pytest.approx(timing, abs=1e-6)
+
+
+@FORM
 def test_scale_comes_back_beside_the_raw_integers(tmp_path: Path, form: Form) -> None:
     data = voxels()
     run = run_of(data, slope=75.53837585449219)
