@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rtbids.convert.whole_series import Output
 
 logger = logging.getLogger("rtbids")
+_LISTED = " (DICOM that names the patient, readable by you alone; see sourcedata/series.tsv)"
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ class Placer:
                 for what in ("placed", "kept in sourcedata", "waiting")
                 if self._counts[what]
             ]
-            listed = " (see sourcedata/series.tsv)" if self._counts["kept in sourcedata"] else ""
-            console.say(f"not functional: {', '.join(parts)}{listed}")
+            console.say(f"not functional: {', '.join(parts)}{_LISTED if self._counts['kept in sourcedata'] else ''}")
 
     def _folder(self, number: int, description: str) -> Path:
         waiting = self._room.new()
@@ -120,17 +120,22 @@ class Placer:
             self._try(gathered, self._known, last=last)
 
     def _take_up(self) -> None:
-        """Place what a killed process left waiting; a series that was still arriving then is kept aside."""
+        """Place what a killed process left waiting; a series that was still arriving then is kept aside.
+
+        A reference whose run had not begun waits on, for the run that begins now.
+        """
         from rtbids.convert.places import Known
         from rtbids.convert.session import Gathered
 
-        for waiting in self._archive.left_waiting():
-            facts = waiting.facts()
+        for left in self._archive.left_waiting():
+            facts = left.facts()
+            owner = facts.get("owner", self._known.owner)
+            ours = owner == self._known.owner
+            waiting = self._room.adopt(left) if ours else left
             images = len(list(waiting.dicom.glob("*.dcm")))
             gathered = Gathered(waiting.dicom, int(facts.get("number", 0)), str(facts.get("description", "")), images)
-            self._try(
-                replace(gathered, sequel=int(facts.get("sequel", -1))), Known(facts.get("owner", self._known.owner)), last=True
-            )
+            gathered = replace(gathered, sequel=int(facts.get("sequel", -1)))
+            self._try(gathered, self._known if ours else Known(owner), last=not ours)
 
     def _try(self, gathered: Gathered, known: Known, *, last: bool) -> None:
         """Place a series; whatever goes wrong costs that series only, which waits for the next recovery."""
@@ -185,7 +190,7 @@ class Placer:
             logger.info("series %d: by the rule %s", gathered.number, rule)
         if aside:
             title = f"series {aside.number} ({aside.description or 'no description'})"
-            logger.warning("%s is kept as DICOM in sourcedata, for your eyes only: %s", title, aside.reason)
+            logger.warning("%s is kept as DICOM in sourcedata: %s", title, aside.reason)
         if not chosen and aside:
             self._archive.set_aside(waiting, known.owner, aside)
             return "kept in sourcedata"

@@ -73,6 +73,13 @@ class Room:
         waiting.dicom.mkdir(mode=0o700)
         return waiting
 
+    def adopt(self, waiting: Waiting) -> Waiting:
+        """Take in a series that a killed process left, to keep it waiting."""
+        place = self.new()
+        place.dicom.rmdir()
+        os.rename(waiting.folder, place.folder)  # an empty folder gives way
+        return place
+
     def close(self) -> None:
         """Remove the room if it is empty; what still waits is for the next recovery."""
         if self._owner is None:

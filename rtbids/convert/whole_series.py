@@ -17,7 +17,8 @@ from rtbids.errors import BadData
 
 _SECONDS = 900.0  # a series takes dcm2niix a second or two; one that takes so long has hung
 _TAGS = ["BurnedInAnnotation", "ImageType", "SOPClassUID", "ConversionType"]
-_DB_NAME, _AUX_FILE = slice(14, 32), slice(228, 252)  # NIfTI-1 texts into which dcm2niix writes patients and comments
+_NOT_MEASURED = ("BidsGuess", "WipMemBlock")  # a guess, and a vendor's memory in which anything may stand
+_DB_NAME, _DESCRIP, _AUX_FILE = slice(14, 32), slice(148, 228), slice(228, 252)  # into these go patients, times and comments
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,14 @@ def _output(file: Path) -> Output:
         fields = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError):
         fields = {}
+    fields = {key: value for key, value in fields.items() if key not in _NOT_MEASURED}
     gradients = {extension: file.with_suffix(extension) for extension in (".bval", ".bvec")}
     return Output(file, fields, {extension: path for extension, path in gradients.items() if path.exists()})
 
 
 def _blank(file: Path) -> None:
-    """Empty the texts of a NIfTI header that may name a patient."""
+    """Empty the texts of a NIfTI header that may tell who was measured, and when."""
     with file.open("r+b") as nifti:
-        for place in (_DB_NAME, _AUX_FILE):
+        for place in (_DB_NAME, _DESCRIP, _AUX_FILE):
             nifti.seek(place.start)
             nifti.write(bytes(place.stop - place.start))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import stat
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from series_of_a_session import BOLD, GREY, bold, field_map, write
 from validity import errors
+
+from rtbids.archive.dataset import Archive
 
 PLACED = {
     "anat/sub-01_T1w.nii.gz",
@@ -96,7 +99,8 @@ def test_unknown_series_are_listed_and_for_their_owner_only(session, tmp_path, c
         folder = study / "sourcedata" / row["folder"]
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()] == [0o600] * int(row["images"])
-    assert "series 10 (something odd) is kept as DICOM in sourcedata" in done.err
+    assert "series 10 (something odd) is kept as DICOM in sourcedata: no rule of the session map fits" in done.err
+    assert "4 series kept in sourcedata (DICOM that names the patient, readable by you alone; see" in done.err
 
 
 def test_no_identifier_is_in_what_is_placed(session, tmp_path, call):
@@ -105,7 +109,13 @@ def test_no_identifier_is_in_what_is_placed(session, tmp_path, call):
     texts = [path.read_bytes() for path in study.rglob("*.json")]
     texts += [nibabel.load(path).header.binaryblock for path in study.rglob("*.nii.gz")]
     assert len(texts) > 2 * len(PLACED)
-    assert not [text for text in texts for secret in (b"Nemo", b"secret", b"4711", b"1970") if secret in text]
+    secrets = (b"Nemo", b"secret", b"4711", b"1970", b"10:11:12", b"101112", b"2020", b"1.77", b"77,")
+    assert not [text for text in texts for secret in secrets if secret in text]
+    fields = {key for text in texts[: -len(PLACED)] for key in json.loads(text)}
+    said = re.compile(
+        "^Patient(?!Position)|Study|Procedure|Institution|Physician|Station|Serial|Comment|UID|Date|(?<!Echo)Time$"
+    )
+    assert {key for key in fields if said.search(key)} <= {"RepetitionTime", "TotalReadoutTime"}
 
 
 def test_the_reference_is_named_as_the_run_that_follows_it(tmp_path, call):
@@ -164,6 +174,28 @@ def test_run_places_them_too(session, tmp_path, call, script):
     assert done.code == 0, done.err
     assert images(tmp_path / "study") == PLACED
     assert errors(tmp_path / "study") == []
+
+
+def test_a_reference_that_waits_when_rtbids_is_killed_has_the_name_of_the_run_that_comes_then(tmp_path, call, start):
+    folder, study = tmp_path / "export", tmp_path / "study"
+    write(folder, 3, "nf_SBRef", ProtocolName="nf", **BOLD)
+    running = start("convert", folder, "-o", study, "--idle-timeout", "0.5")
+    assert running.wait() == 0
+    (placed,) = study.glob("sub-01/func/*_sbref.nii.gz")
+    assert placed.name == "sub-01_task-nf_sbref.nii.gz"  # no run came
+    again = tmp_path / "again"
+    with Archive(again) as archive:  # as a kill leaves it
+        room = archive.waiting_room()
+        waiting = room.new()
+        for file in folder.iterdir():
+            shutil.copy(file, waiting.dicom)
+        waiting.note({"number": 3, "description": "nf_SBRef", "owner": {"subject": "01"}, "sequel": 0})
+        room.close()
+    bold(tmp_path / "then", 4, "nf")
+    assert call("convert", tmp_path / "then", "--no-wait", "-o", again).code == 0
+    assert images(again) == {f"func/sub-01_task-nf_run-01_{suffix}.nii.gz" for suffix in ("bold", "sbref")}
+    assert not list((again / ".rtbids/session").iterdir())
+    assert errors(again) == []
 
 
 def test_what_waits_when_rtbids_is_killed_is_kept_by_the_next(tmp_path, call, start):
