@@ -50,6 +50,12 @@ def clean_label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", text)
 
 
+def said(name: str, entity: str) -> str | None:
+    """Return the label that a free name gives an entity in BIDS's own way: ``fast`` of ``anat-T1w_acq-fast``."""
+    found = re.search(rf"(?:^|[_\s]){KEYS[entity]}-([A-Za-z0-9]+)", name)
+    return found[1] if found and (entity not in _NUMBERED or found[1].isdigit()) else None
+
+
 def task_label(protocol: str) -> str:
     """Return the task in a protocol's name: ``nf`` of ``func_task-nf_run-1``, else its letters and digits, else ``rest``."""
     named = re.search(r"(?:^|[_ ])task-([A-Za-z0-9]+)", protocol)

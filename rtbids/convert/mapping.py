@@ -16,10 +16,10 @@ SOURCEDATA = "sourcedata"
 RUNS = r"func/.*_bold\."  # what field maps are for unless a rule says otherwise
 GRADIENTS, ECHOES, BESIDE, NAME = "gradients", "echoes", "beside", "name"
 _TAKEN_FROM_NAMES = {  # entities that a series may be named by (acq-fast), where BIDS allows them
-    "anat": ("acquisition", "ceagent", "reconstruction"),
-    "dwi": ("acquisition", "direction"),
-    "fmap": ("acquisition",),
-    "func": ("acquisition", "direction"),
+    "anat": ("acquisition", "ceagent", "reconstruction", "run"),
+    "dwi": ("acquisition", "direction", "run"),
+    "fmap": ("acquisition", "run"),
+    "func": ("acquisition", "direction", "run"),
 }
 _DIRECTION = re.compile(r"(?:^|[_ -])(AP|PA|LR|RL|SI|IS)(?=$|[_ -])")
 
@@ -101,8 +101,8 @@ def _named(fields: Mapping[str, Any], place: Place) -> dict[str, str]:
     name = text(fields, NAME)
     found = {}
     for entity in (*wanted, *(("direction",) if place.suffix == "epi" else ())):
-        if match := re.search(rf"(?:^|[_\s]){bids_entities.KEYS[entity]}-([A-Za-z0-9]+)", name):
-            found[entity] = match[1]
+        if label := bids_entities.said(name, entity):
+            found[entity] = label.zfill(2) if entity == "run" else label
         elif entity == "direction" and (direction := _direction(name, fields, needed=place.suffix == "epi")):
             found[entity] = direction
     return found

@@ -24,6 +24,8 @@ logger = logging.getLogger("rtbids")
 
 __all__ = ["Assembler", "Keep", "Number", "counter", "volumes"]
 
+_SAID = ("acquisition", "ceagent", "direction")  # what a protocol's name may say of a run besides its task
+
 Number: TypeAlias = Callable[[Mapping[str, str]], str]
 
 
@@ -57,7 +59,8 @@ class Assembler:
     Parameters
     ----------
     entities
-        What the user gave. Without `subject` it is ``01``, without `task` the protocol's name.
+        What the user gave. Without `subject` it is ``01``, without `task` the protocol's name; what else that says in BIDS's
+        own way (``func_task-nf_acq-fast``) is taken as well.
     number
         Called with the other entities once per functional series, unless `entities` has a run; returns the run's label.
     keep
@@ -180,7 +183,8 @@ class Assembler:
     def _entities_of_run(self, protocol: str, title: str, number: int) -> dict[str, str]:
         """Return the entities of a new run."""
         task = self._entities.get("task") or bids_entities.task_label(protocol)
-        base = {**self._entities, "task": task}
+        said = {entity: label for entity in _SAID if (label := bids_entities.said(protocol, entity))}
+        base = {**said, **self._entities, "task": task}
         given = base.pop("run", None)
         named = {**base, "run": given or self._number(base)}
         if bids_entities.stem(named) in self._stems:

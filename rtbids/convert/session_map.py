@@ -20,6 +20,12 @@ SUFFIXES: Mapping[str, frozenset[str]] = {
     "fmap": frozenset({"phasediff", "phase1", "phase2", "magnitude", "magnitude1", "magnitude2", "fieldmap", "epi"}),
     "func": frozenset({"sbref"}),
 }
+_ENTITIES = {  # BIDS 1.10, appendix "Entity table", besides subject, session, acquisition and run
+    "anat": ("ceagent", "reconstruction", "echo", "part"),
+    "dwi": ("reconstruction", "direction", "part"),
+    "func": ("task", "ceagent", "reconstruction", "direction", "echo", "part"),
+}
+_LONG = {short: long for long, short in bids_entities.KEYS.items()}
 _KEYS = ("name", "match", "unless", "datatype", "suffix", "entities", "requires", "metadata", "reason", "intended_for")
 _TEXTS = ("name", "datatype", "suffix", "reason", "intended_for")
 
@@ -85,11 +91,21 @@ def _place(rule: Mapping[str, Any], where: str) -> Place:
 
 def _labels(rule: Mapping[str, Any], where: str) -> dict[str, str]:
     labels = _mapping(rule, "entities", where)
+    labels = {_LONG.get(entity, entity): label for entity, label in labels.items()}
     _known(labels, tuple(bids_entities.KEYS), f"{where}: entities")
+    allowed = _allowed(rule)
+    if others := [entity for entity in labels if entity not in allowed]:
+        raise UsageFault(f"{where}: a {rule['suffix']} has no {others[0]} in BIDS, only {', '.join(allowed)}")
     try:
         return {entity: bids_entities.label(entity, str(value)) for entity, value in labels.items()}
     except UsageFault as fault:
         raise UsageFault(f"{where}: entities: {fault}") from None
+
+
+def _allowed(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the entities that BIDS has for the datatype and suffix of a rule."""
+    more = ("direction", "ceagent", "reconstruction") if rule.get("suffix") == "epi" else ()
+    return ("subject", "session", "acquisition", "run", *_ENTITIES.get(str(rule.get("datatype")), ()), *more)
 
 
 def _patterns(rule: Mapping[str, Any], key: str, where: str) -> dict[str, re.Pattern[str]]:

@@ -95,9 +95,9 @@ def test_series_are_known_by_what_scanners_call_them(found, place):
 
 
 def test_labels_in_the_name_are_entities():
-    place = session_map.load().place(fields("anat-T1w_acq-fast"))
+    place = session_map.load().place(fields("anat-T1w_acq-fast_run-2"))
     assert place is not None
-    assert place.entities == {"acquisition": "fast"}
+    assert place.entities == {"acquisition": "fast", "run": "02"}
 
 
 @pytest.mark.parametrize(("name", "label"), [("topup_AP", "AP"), ("fmap_dir-left_run", "left"), ("topup", "jminus")])
@@ -152,8 +152,12 @@ def test_a_reference_whose_run_never_comes_has_the_task_of_its_protocol():
         ("rules: [{match: {name: a}, datatype: anat, suffix: bold}]", "rule 1: expected sourcedata or one of"),
         ("rules: [{match: {name: '('}, datatype: sourcedata}]", "match name: not a regular expression"),
         (
-            "rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {sub: a}}]",
-            "rule 1: entities: unknown key 'sub', did you mean 'subject'?",
+            "rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {acqisition: a}}]",
+            "rule 1: entities: unknown key 'acqisition', did you mean 'acquisition'?",
+        ),
+        (
+            "rules: [{match: {name: a}, datatype: anat, suffix: T1w, entities: {dir: AP}}]",
+            "rule 1: a T1w has no direction in BIDS, only subject, session, acquisition, run, ceagent",
         ),
         ("rules: [{match: {name: a}, place: anat}]", "rule 1: unknown key 'place', expected one of name, match"),
         ("rules: [{name: mine, macth: {name: a}}]", "rule 1 (mine): unknown key 'macth', did you mean 'match'?"),

@@ -49,7 +49,7 @@ def session(folder: Path) -> None:
     for part, kind in enumerate(("M", "P")):
         scan = MosaicSeries(SHAPE, AFFINE, 2.0, 15 + part, protocol="task-parts", image_type=(kind, "ND"))
         _save(folder, 15 + part, _scanned(scan, 3, part))
-    _save(folder, 17, _scanned(SliceSeries(SHAPE, AFFINE, 2.0, 17, protocol="task-slices", volumes=3), 3))
+    _save(folder, 17, _scanned(SliceSeries(SHAPE, AFFINE, 2.0, 17, protocol="func_task-slices_acq-fast", volumes=3), 3))
     moco = MosaicSeries(SHAPE, AFFINE, 2.0, 18, protocol="task-nf", image_type=("M", "MOCO", "ND"))
     _save(folder, 18, _scanned(moco, 3), SeriesDescription="MoCoSeries")
     write(folder, 19, "t1_mprage_sag_MPR_cor", ImageType=["DERIVED", "SECONDARY", "MPR", "CSA MPR"])
