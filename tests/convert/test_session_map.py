@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,32 @@ def test_a_disk_that_refuses_costs_the_other_series_only(tmp_path, caplog):
     assert [record.message for record in caplog.records] == [
         "series that are not functional are left alone from here on: No space left on device"
     ]
+
+
+def test_the_end_may_be_said_while_images_come_in(tmp_path):
+    room = Room(tmp_path)
+    session = Session(room.folder, room.over.append)
+    image, failed = canon(0, 0), []
+    ready = threading.Barrier(2)
+
+    def come_in() -> None:
+        ready.wait()
+        try:
+            for number in range(400):
+                session.begun(f"series {number}")
+                session.add(f"series {number}", number, image, 100.0)
+                _ = session.wake
+        except RuntimeError as error:  # "dictionary changed size during iteration"
+            failed.append(error)
+
+    thread = threading.Thread(target=come_in)
+    thread.start()
+    ready.wait()
+    while room.made < 20:
+        assert thread.is_alive() or room.made >= 20
+    session.finish()
+    handed_over = len(room.over)
+    thread.join()
+    assert failed == []
+    assert len(room.over) == handed_over == room.made
+    assert all(len(list(series.place.iterdir())) == series.images == 1 for series in room.over)
