@@ -52,6 +52,7 @@ def command(
       rtbids convert /data/export --no-wait -o study --subject 07
       rtbids watch /data/export | rtbids convert --to volumes.tar
       rtbids convert /data/export --check
+      rtbids convert /data/export --no-wait -o scratch --session-map map.yaml -v
     """
     from rtbids.cli import archiving, checking, console, sources, streams
     from rtbids.cli.stopping import stopping

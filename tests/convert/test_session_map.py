@@ -86,6 +86,7 @@ def fields(description: str, image_type: list[str] = M, **more: Any) -> dict[str
         (fields("t1_mprage_MPR_Cor", ["DERIVED", "SECONDARY", "MPR", "CSA MPR", "NORM", "DIS2D"]), "sourcedata/"),
         (fields("cmrr_dMRI_SBRef"), "dwi/sbref"),
         (fields("spectro"), None),
+        (fields("nf_t1", ScanningSequence="EP\\GR"), None),
         (fields("t1_mprage", P), None),
     ],
     ids=lambda value: value["SeriesDescription"] if isinstance(value, dict) else "",
