@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import shutil
+import signal
 import subprocess
 import tarfile
 import threading
@@ -166,6 +167,33 @@ def test_a_session_over_two_associations_at_once_is_there_as_a_whole(session, tm
     said = running.communicate(timeout=LONG)[1]
     assert running.returncode == 0, said
     assert_whole(study, session, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [10, 45])
+def test_a_kill_in_the_middle_of_a_session_loses_nothing(session, tmp_path, start, call, images):
+    folder, study = tmp_path / "export", tmp_path / "study"
+    folder.mkdir()
+    files = riffled(session)
+    running = start("convert", folder, "-o", study)
+    assert b"watching" in running.stderr.readline()
+    for file in files[: len(files) * 3 // 4]:
+        shutil.copy(file, folder / f".{file.name}")
+        (folder / f".{file.name}").rename(folder / file.name)
+    while len(list(study.glob(".rtbids/session/*/*/dicom/*.dcm"))) < images:
+        assert running.poll() is None
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert errors(study) == []
+    taken = {path.read_bytes() for path in study.glob(".rtbids/session/*/*/dicom/*.dcm")}
+    assert call("convert", session, "--no-wait", "-o", study).code == 0
+    assert errors(study) == []
+    assert not list((study / ".rtbids/session").iterdir())
+    series, aside = by_series(session), kept(study)
+    whole = {uid for uid, instances in aside.items() if len(instances) == len(series[uid])}
+    assert not wanted(series, whole, tmp_path) - fingerprints(study.glob("sub-*/**/*.nii.gz"))
+    assert taken <= {path.read_bytes() for path in study.glob("sourcedata/sub-*/**/*.dcm")}
+    assert "killed before its last image" in (study / "sourcedata/series.tsv").read_text()
 
 
 def test_field_maps_belong_together_and_say_what_they_are_for(session, tmp_path, call):
