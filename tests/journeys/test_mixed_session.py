@@ -144,9 +144,12 @@ def test_a_session_whose_series_come_at_once_is_there_as_a_whole(session, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_session_over_two_associations_at_once_is_there_as_a_whole(session, tmp_path, start):
+@pytest.mark.parametrize("command", ["convert", "run"])
+def test_a_session_over_two_associations_at_once_is_there_as_a_whole(session, tmp_path, start, script, command):
     study = tmp_path / "study"
-    running = start("convert", SOURCE, "--spool", tmp_path / "spool", "-o", study, "--idle-timeout", "2")
+    experiment = [script("def feedback(volume, run):\n    return 1.0\n")] if command == "run" else []
+    options = ("--spool", tmp_path / "spool", "--bids-dir", study, "--idle-timeout", "2")
+    running = start(command, *experiment, SOURCE, *options)
     address = listening(running)
     files = riffled(session)
     odd = {uid for number, uid in enumerate(by_series(session)) if number % 2}
