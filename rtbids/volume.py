@@ -18,6 +18,23 @@ Metadata: TypeAlias = Mapping[str, Any]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+@dataclass(frozen=True)
+class Belongings:
+    """What goes along with a run besides its volumes: what its data set says of it all, and of this subject and session.
+
+    Attributes
+    ----------
+    files
+        Contents by name: those of the data set's top folder (``dataset_description.json``, ``README.md``, ...), and the
+        sidecars that apply to this run's tables by inheritance (``participants.json``, ``sessions.json``, ``events.json``).
+    rows
+        What stands in the subject's row of ``participants`` and in the session's of ``sessions``, by column.
+    """
+
+    files: Mapping[str, bytes] = field(default_factory=lambda: NOTHING)
+    rows: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """One volume of a run, exactly as the NIfTI file will hold it.
@@ -38,6 +55,8 @@ class Volume:
         POSIX seconds by stage: ``acquired`` where known, ``received`` (last byte), ``converted``, ...
     events
         The text of the run's ``events.tsv`` where it is known.
+    belongings
+        What goes along with the run where it came from a data set; volumes of a run share it.
     """
 
     data: NDArray[Any]
@@ -49,6 +68,7 @@ class Volume:
     slope: float = 1.0
     inter: float = 0.0
     events: str | None = None
+    belongings: Belongings | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -105,12 +125,13 @@ def volume_of(
     slope: float = 1.0,
     inter: float = 0.0,
     events: str | None = None,
+    belongings: Belongings | None = None,
 ) -> Volume:
     """Make a volume: data made read-only and little endian, affine and scale rounded to what a NIfTI file holds."""
     data = data.astype(data.dtype.newbyteorder("<"), copy=False)
     data.setflags(write=False)
     slope, inter = float(np.float32(slope)), float(np.float32(inter))
-    return Volume(data, nifti.as_stored(affine), entities, metadata, index, times, slope, inter, events)
+    return Volume(data, nifti.as_stored(affine), entities, metadata, index, times, slope, inter, events, belongings)
 
 
 def voxels(volume: Volume) -> memoryview:

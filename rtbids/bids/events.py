@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +18,22 @@ from numpy.typing import NDArray
 from rtbids.errors import BadData
 
 REST = "rest"
+_SLACK = 1e-6  # seconds: onsets are decimal text, volume times are multiples of a binary TR
+_NO_CELLS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Event:
-    """One row: `onset` and `duration` in seconds, `trial_type` empty where the table has none."""
+    """One row: `onset` and `duration` in seconds, `trial_type` empty where the table has none, every cell as written."""
 
     onset: float
     duration: float
     trial_type: str
+    cells: Mapping[str, str] = field(default_factory=lambda: _NO_CELLS, compare=False, repr=False)
+
+    @property
+    def end(self) -> float:
+        return self.onset + self.duration
 
 
 @dataclass(frozen=True)
@@ -45,12 +56,33 @@ class Events:
             return ~_within(self.rows, times)
         return _within([event for event in self.rows if event.trial_type == condition], times)
 
+    def during(self, start: float, stop: float) -> tuple[Event, ...]:
+        """Return the events that overlap the time from `start` to `stop` (seconds, without `stop` itself), in order of onset.
+
+        An event without duration is in the window that its onset is in.
+
+        Examples
+        --------
+        >>> read("onset\\tduration\\ttrial_type\\n2\\t4\\tgo\\n5\\t0\\tpress\\n", "events.tsv").during(4.0, 6.0)
+        (Event(onset=2.0, duration=4.0, trial_type='go'), Event(onset=5.0, duration=0.0, trial_type='press'))
+        """
+        onsets, ends, latest_ends = self._times
+        # Ends up to a row never fall, so rows before `first` are over; after it single ones may be.
+        begun, last = bisect_left(onsets, start - _SLACK), bisect_left(onsets, stop - _SLACK)
+        first, over = min(bisect_right(latest_ends, start + _SLACK), begun), start + _SLACK
+        return tuple(self.rows[place] for place in range(first, last) if ends[place] > over or place >= begun)
+
+    @cached_property
+    def _times(self) -> tuple[list[float], list[float], list[float]]:
+        """The onsets, the ends, and up to each row the latest end."""
+        ends = [event.end for event in self.rows]
+        return [event.onset for event in self.rows], ends, list(accumulate(ends, max))
+
 
 def _within(rows: Iterable[Event], times: NDArray[np.float64]) -> NDArray[np.bool_]:
     inside = np.zeros(np.shape(times), dtype=bool)
     for event in rows:
-        # A microsecond of slack: onsets are decimal text, volume times are multiples of a binary TR.
-        inside |= (times >= event.onset - 1e-6) & (times < event.onset + event.duration - 1e-6)
+        inside |= (times >= event.onset - _SLACK) & (times < event.end - _SLACK)
     return inside
 
 
@@ -76,7 +108,7 @@ def read(text: str, where: str) -> Events:
         if None in row.values():
             raise BadData(f"{where}, line {table.line_num}: fewer cells than the header has columns")
         trial_type = row.get("trial_type") or ""
-        rows.append(Event(onset, duration, "" if trial_type == "n/a" else trial_type))
+        rows.append(Event(onset, duration, "" if trial_type == "n/a" else trial_type, row))
     return Events(tuple(sorted(rows, key=lambda event: event.onset)))
 
 

@@ -21,7 +21,7 @@ from rtbids.analysis import masks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
-from rtbids.bids.events import Events
+from rtbids.bids.events import Event, Events
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
 from rtbids.run.deadlines import Value
 from rtbids.volume import Volume, run_key
@@ -68,6 +68,10 @@ class Run:
             known = ", ".join(self._rois) or "none"
             raise UsageFault(f"no region {name!r}; the config's rois: {known}")
         return self._rois[name]
+
+    def events_of(self, volume: Volume) -> tuple[Event, ...]:
+        """Return the events that overlap the TR in which `volume` was measured."""
+        return self.events.during(volume.index * self.repetition_time, (volume.index + 1) * self.repetition_time)
 
     def set_alternate(self, value: Value) -> None:
         """Set what goes out from now on when an answer is not there in time."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtbids.bids import events
 from rtbids.bids.events import Event
@@ -100,3 +102,47 @@ def test_onset_and_duration_become_the_first_columns_as_bids_asks() -> None:
 
 def test_a_table_in_order_stays_as_it_is() -> None:
     assert events.in_order(TABLE) == TABLE
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [
+        (0.0, 2.0, ["block"]),  # from its onset ...
+        (8.0, 10.0, ["block"]),  # ... to its end,
+        (10.0, 12.0, ["press"]),  # which belongs to the next window, as does an event without duration at the border
+        (12.0, 14.0, ["long", "within"]),
+        (16.0, 18.0, ["long"]),  # a short event has come and gone since
+        (20.0, 22.0, []),
+        (-2.0, 0.0, []),
+    ],
+)
+def test_a_window_has_the_events_that_overlap_it(start: float, stop: float, expected: list[str]) -> None:
+    table = "onset\tduration\ttrial_type\n0\t10\tblock\n10\t0\tpress\n12\t8\tlong\n13\t1\twithin\n"
+    assert [event.trial_type for event in events.read(table, "events.tsv").during(start, stop)] == expected
+
+
+@pytest.mark.parametrize("repetition_time", [0.1, 0.72, 0.8, 1.97, 2.0])
+def test_a_moment_at_the_border_of_two_volumes_is_in_the_later_one_whatever_the_tr(repetition_time: float) -> None:
+    table = "onset\tduration\n" + "".join(f"{n * repetition_time:.3f}\tn/a\n" for n in range(300))
+    read = events.read(table, "events.tsv")
+    found = [read.during(index * repetition_time, (index + 1) * repetition_time) for index in range(300)]
+    assert [[event.onset for event in one] for one in found] == [[round(n * repetition_time, 3)] for n in range(300)]
+
+
+SECONDS = st.integers(0, 400).map(lambda tenths: tenths / 10)
+
+
+@given(rows=st.lists(st.tuples(SECONDS, st.sampled_from([0.0, 0.5, 3.0, 25.0])), max_size=30), start=SECONDS, length=SECONDS)
+def test_windows_agree_with_looking_at_every_event(rows: list[tuple[float, float]], start: float, length: float) -> None:
+    table = "onset\tduration\n" + "".join(f"{onset}\t{duration}\n" for onset, duration in rows)
+    stop = start + length
+    expected = sorted(
+        (onset, duration) for onset, duration in rows if onset < stop and (onset + duration > start or onset >= start)
+    )
+    found = events.read(table, "events.tsv").during(start, stop)
+    assert sorted((event.onset, event.duration) for event in found) == expected
+
+
+def test_every_cell_of_a_row_is_at_hand() -> None:
+    (event,) = events.read("onset\tduration\tstim_id\n1\t2\tface10\n", "events.tsv").rows
+    assert event.cells["stim_id"] == "face10"
