@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from rtbids.clock import Clock
@@ -16,13 +16,14 @@ from rtbids.volume import Item
 logger = logging.getLogger("rtbids")
 
 Keep: TypeAlias = Literal["original", "corrected", "both"]
+EntitiesOfRun: TypeAlias = Callable[[str, str, Mapping[str, str]], dict[str, str]]
 _QUIET = 5.0  # seconds without an image after which a series is over when another has begun; two TRs where that is longer
 
 
 class Series:
     """One series: its images by echo, part and correction, each kind a run of its own under the same run label."""
 
-    def __init__(self, dataset: Any, entities_of_run: Callable[[str, str], dict[str, str]], keep: Keep, clock: Clock) -> None:
+    def __init__(self, dataset: Any, entities_of_run: EntitiesOfRun, keep: Keep, clock: Clock) -> None:
         description = str(dataset.get("SeriesDescription") or "")
         self.number = number_of(dataset)
         self.title = f"series {self.number} ({description or 'no description'})"
@@ -108,16 +109,18 @@ class Series:
 
     def _named(self, kind: Kind) -> dict[str, str]:
         """Return the entities of the run of one kind of image; the first echo and the magnitude go without saying."""
+        own = self._own(kind)
         if self._entities is None:
-            self._entities = self._entities_of_run(self._protocol, self.title)
-        named = dict(self._entities)
-        if kind.corrected and self._keep == "both":
-            named["reconstruction"] = "moco"
+            self._entities = self._entities_of_run(self._protocol, self.title, own)
+        named = {**self._entities, **own}
         if kind.echo > 1:
             named["echo"] = str(kind.echo)
-        if kind.part is not None:
-            named["part"] = kind.part
         return named
+
+    def _own(self, kind: Kind) -> dict[str, str]:
+        """Return what a run of this kind is called besides, a series of its own or not."""
+        corrected = {"reconstruction": "moco"} if kind.corrected and self._keep == "both" else {}
+        return corrected if kind.part is None else {**corrected, "part": kind.part}
 
 
 class Kind(NamedTuple):

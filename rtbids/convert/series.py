@@ -166,9 +166,7 @@ class Assembler:
 
     def _new_series(self, dataset: Any) -> Series:
         number = number_of(dataset)
-        series = Series(
-            dataset, lambda protocol, title: self._entities_of_run(protocol, title, number), self._keep, self._clock
-        )
+        series = Series(dataset, lambda *asked: self._entities_of_run(number, *asked), self._keep, self._clock)
         series.key = _key(dataset)
         if self._picked is not None:
             series.wanted = series.number in self._picked
@@ -180,11 +178,14 @@ class Assembler:
             self._others.begun(series.key)
         return series
 
-    def _entities_of_run(self, protocol: str, title: str, number: int) -> dict[str, str]:
-        """Return the entities of a new run."""
+    def _entities_of_run(self, number: int, protocol: str, title: str, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the entities of a new run without its `own` ones.
+
+        A series of phase images alone is numbered among others of its sort: it has the run of its magnitudes.
+        """
         task = self._entities.get("task") or bids_entities.task_label(protocol)
         said = {entity: label for entity in _SAID if (label := bids_entities.said(protocol, entity))}
-        base = {**said, **self._entities, "task": task}
+        base = {**said, **self._entities, "task": task, **own}
         given = base.pop("run", None)
         named = {**base, "run": given or self._number(base)}
         if bids_entities.stem(named) in self._stems:
@@ -193,7 +194,7 @@ class Assembler:
         self._stems.add(bids_entities.stem(named))
         if self._others:
             self._others.named(number, protocol, named)
-        return named
+        return {entity: label for entity, label in named.items() if entity not in own}
 
 
 def _key(dataset: Any) -> str:
