@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from pydicom.dataset import Dataset
 
@@ -15,7 +16,7 @@ from rtbids.convert import private
 
 _MOST_FIELDS = 128  # by the same description; more is no CSA header
 _FIELD = struct.Struct("<64si4siii")
-_ITEM = struct.Struct("<4i")
+_FIRST_FORM, _SECOND_FORM = struct.Struct("<i12x"), struct.Struct("<4xi8x")  # an item, of which its length is read
 
 
 def image_header(dataset: Dataset) -> Mapping[str, list[str]]:
@@ -39,16 +40,15 @@ def _fields(content: bytes) -> Iterator[tuple[str, list[str]]]:
     position += 8
     if not 0 < count <= _MOST_FIELDS:
         raise ValueError(f"expected up to {_MOST_FIELDS} fields, found {count}")
-    first_count = None
+    item, first_count = (_SECOND_FORM, 0) if second_form else (_FIRST_FORM, None)
     for _ in range(count):
         name, multiplicity, _, _, items, _ = _FIELD.unpack_from(content, position)
         position += _FIELD.size
         first_count = items if first_count is None else first_count
         values: list[str] = []
         for number in range(items):
-            lengths = _ITEM.unpack_from(content, position)
-            length = lengths[1] if second_form else lengths[0] - first_count
-            position += _ITEM.size
+            length = item.unpack_from(content, position)[0] - first_count
+            position += item.size
             if not 0 <= length <= len(content) - position:
                 raise ValueError(f"a value of {length} bytes does not fit")
             if length and (multiplicity == 0 or number < multiplicity):
@@ -57,5 +57,6 @@ def _fields(content: bytes) -> Iterator[tuple[str, list[str]]]:
         yield _text(name), values
 
 
+@lru_cache(4096)  # the names, and most of the values, are the same throughout a series
 def _text(content: bytes) -> str:
     return content.partition(b"\0")[0].decode("latin-1").strip()

@@ -18,6 +18,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
+from rtbids.convert import known
+
 # pydicom's warnings quote the values that they find invalid, and a value may identify a person.
 config.settings.reading_validation_mode = config.IGNORE
 
@@ -164,7 +166,7 @@ def _elements(content: memoryview, position: int, end: int, choice: Choice) -> t
             raise CutShort(tag, length, len(content) - start)
         if keep:
             value = bytes(content[start : start + length])
-            found[BaseTag(tag)] = RawDataElement(BaseTag(tag), vr.decode(), length, value, start, False, True)
+            found[BaseTag(tag)] = known.element(BaseTag(tag), vr, value, start)
         if tag == PIXEL_DATA:
             return found, end
         position = start + length

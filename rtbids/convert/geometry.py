@@ -28,7 +28,8 @@ class Plane:
 
     @property
     def normal(self) -> Vector:
-        return np.cross(self.row, self.column)
+        (a, b, c), (d, e, f) = self.row.tolist(), self.column.tolist()
+        return np.array([b * f - c * e, c * d - a * f, a * e - b * d])  # np.cross takes ten times as long
 
 
 def plane(orientation: Sequence[float], spacing: Sequence[float]) -> Plane:

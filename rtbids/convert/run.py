@@ -96,11 +96,13 @@ class Run:
             return (
                 f"expected {_grid(first)} {first.slices.dtype} as the volumes before, found {_grid(stack)} {stack.slices.dtype}"
             )
-        if not np.allclose(stack.affine, first.affine, rtol=0, atol=_SAME_PLACE):
+        if not np.abs(stack.affine - first.affine).max() <= _SAME_PLACE:  # nor where one is no number
             return f"expected voxels at {_place(first)} as the volumes before, found {_place(stack)}"
         if stack.repetition_time != first.repetition_time:
             return f"expected a repetition time of {first.repetition_time} s, found {stack.repetition_time} s"
-        if not np.allclose((stack.slope, stack.inter), (first.slope, first.inter), rtol=1e-6):
+        if (stack.slope, stack.inter) != (first.slope, first.inter) and not np.allclose(
+            (stack.slope, stack.inter), (first.slope, first.inter), rtol=1e-6
+        ):
             return f"expected scale {first.slope:g}, {first.inter:g}, found {stack.slope:g}, {stack.inter:g}"
         return None
 
