@@ -19,7 +19,7 @@ import wire
 MEASUREMENTS = {
     "startup": (startup.measure, "rtbids --help beside bare Python"),
     "wire": (wire.measure, "tar stream through a named pipe, 64×64×36 int16, beside tarfile"),
-    "conversion": (conversion.measure, "DICOM → volume in process, beside the dcm2niix binary"),
+    "conversion": (conversion.measure, "DICOM → volume in process, beside dcm2niix, dicom2nifti and nibabel"),
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
     "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),

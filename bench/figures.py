@@ -16,3 +16,14 @@ def spread(name: str, seconds: Sequence[float]) -> str:
 def ratio(name: str, theirs: Sequence[float], ours: Sequence[float]) -> str:
     """Return how many times as long theirs takes as ours, by medians."""
     return f"{name:<34} {np.median(theirs) / np.median(ours):8.1f} ×"
+
+
+def share(seconds: Sequence[float], limit: float | None) -> str:
+    """Return how much of a limit (ms) the median is; nothing where there is none."""
+    return "" if limit is None else f"   {1000 * np.median(seconds) / limit:5.2f} of the {limit:g} ms to reach"
+
+
+def against(name: str, theirs: Sequence[float], ours: Sequence[float]) -> str:
+    """Return the median of another way of doing the same, and how many times as long as ours that is."""
+    theirs_ms = 1000 * np.median(theirs)
+    return f"{name:<34} median {theirs_ms:8.2f} ms   {np.median(theirs) / np.median(ours):6.1f} × ours"
