@@ -144,6 +144,10 @@ class Placer:
         except (RtbidsError, OSError) as error:
             logger.warning("series %d waits for the next rtbids on this data set: %s", gathered.number, error)
             outcome = "waiting"
+        except Exception as error:  # whatever stands in a stranger's header: the other series go on
+            why = type(error).__name__  # its words may hold what the header says of a patient
+            logger.warning("series %d waits for the next rtbids on this data set: %s", gathered.number, why)
+            outcome = "waiting"
         if outcome:
             self._counts[outcome] += 1
 

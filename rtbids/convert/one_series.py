@@ -71,7 +71,7 @@ class Series:
             return True
         if not self._said_dropped:
             what = "corrected for motion by the scanner" if kind.corrected else "not corrected for motion"
-            logger.info("%s: images %s are dropped", self.title, what)
+            logger.warning("%s: images %s are dropped from the run; --keep says which to take", self.title, what)
         self._said_dropped = True
         return False
 

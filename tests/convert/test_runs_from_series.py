@@ -159,7 +159,7 @@ def test_of_raw_and_corrected_volumes_one_kind_is_kept(
     kinds = ["moco" if "MOCO" in volume.metadata["ImageType"] else "" for volume in scanner.volumes]
     assert list(zip(kinds, scanner.indices, strict=True)) == runs
     assert all("reconstruction" not in volume.entities for volume in scanner.volumes)
-    assert len([text for text in caplog.messages if "are dropped" in text]) == 1
+    assert len([text for text in caplog.messages if "are dropped from the run" in text]) == 1
 
 
 def test_raw_and_corrected_volumes_may_both_be_kept() -> None:
