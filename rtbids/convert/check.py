@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from rtbids import nifti
-from rtbids.convert import classic, dicom
+from rtbids.convert import dicom
 from rtbids.convert.dicom import Instance
+from rtbids.convert.one_series import number_of
 from rtbids.convert.series import Assembler, counter
 from rtbids.volume import Volume, voxels
 
@@ -76,10 +77,7 @@ class _Output:
 
 
 def _series(instance: Instance) -> object:
-    dataset = instance.dataset
-    if classic.is_volume_series(dataset):
-        return int(dataset.SeriesNumber) // classic.VOLUME_SERIES
-    return dicom.series_key(dataset)
+    return dicom.sort_key(instance.dataset)[1], number_of(instance.dataset)
 
 
 def _convert(instances: Iterable[Instance], folder: Path, series: frozenset[int] | None) -> dict[str, _Run]:

@@ -93,7 +93,7 @@ class Collector:
         try:
             arrived = slices.decoded(instance)
         except MALFORMED as error:
-            return [Refusal(None, instance.name, malformed(error))]
+            return [Refusal(None, instance.name, _unplaced(instance.dataset) or malformed(error))]
         dataset = arrived.dataset
         self._slices = self._slices or slice_count(dataset)
         self._hint = self._hint or ge.images_in_acquisition(dataset)
@@ -212,6 +212,13 @@ class Collector:
         if self._timing is None or index < _FIRST_TELL_TIMES:
             self._timing = slices.timing(volume)
         return slices.stack(index, volume, self._timing, name)
+
+
+def _unplaced(dataset: Dataset) -> str | None:
+    """Say which private element has placed the slices of a picture that looks like a UIH grid and no longer is one."""
+    if vendor(dataset) == "uih" and "VFRAME" in (dataset.get("ImageType") or ()):
+        return "a grid whose header has lost the places of its slices, (0065,xx51) of Image Private Header"
+    return None
 
 
 def _period(waiting: list[Slice]) -> tuple[int, int]:

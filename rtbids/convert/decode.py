@@ -126,19 +126,19 @@ def _stack(
 
 def _enhanced(instance: Instance, index: int) -> list[Stack]:
     read = enhanced.read(instance.dataset)
-    flat = enhanced.flat(
-        instance.dataset, instance.dataset.PerFrameFunctionalGroupsSequence[0]
-    )  # of others only places are read
-    slope, inter = header.scale(flat)
+    # of a Siemens volume only the first stored frame is read in full
+    flat = enhanced.flat(instance.dataset, instance.dataset.PerFrameFunctionalGroupsSequence[0])
     alone = len(read.volumes) == 1
-    timing = siemens.frame_timing(read.frames) if vendor(flat) == "siemens" else None
+    is_siemens = vendor(flat) == "siemens"
+    scales = [header.scale(flat if is_siemens else enhanced.flat(instance.dataset, first)) for first in read.firsts]
+    timing = siemens.frame_timing(read.frames) if is_siemens else None
     return [
         Stack(
             slices=slices,
             affine=read.affine,
             index=index if alone else number,
-            slope=slope,
-            inter=inter,
+            slope=scales[number][0],
+            inter=scales[number][1],
             repetition_time=header.repetition_time(flat),
             timing=timing,
             timing_is_provisional=alone and index == 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, UncompressedTransferSyntaxes
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, UncompressedTransferSyntaxes
 
 from rtbids.convert import elements, mosaic, pixels
 from rtbids.errors import BadData
 
+_SMALL_IMAGE = 1 << 26  # bytes that may be asked for whatever the file's size
+_MOST_COMPRESSED, _MOST_DEFLATED = 1024, 256  # times the file's size
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NUMBER = re.compile(r"(IM|IMG|MR|I|[a-z]*)[-_]?\d{1,6}([-_]\d{1,6}){0,3}")  # 001_000007_000012, IM-0001-0012
 _SMALL = re.compile(r"[a-z0-9 ,_-]*")
@@ -110,10 +113,13 @@ def instance_uid(dataset: Any) -> str:
 
 
 def sort_key(dataset: Any) -> tuple[int, str, int, int]:
-    """Return the order of acquisition as the header tells it: series, then image."""
+    """Return the order of acquisition as the header tells it: series, then image.
+
+    Series go by study and number: some anonymisers give every file a series UID of its own.
+    """
     return (
         pixels.whole(dataset, "SeriesNumber"),
-        series_key(dataset),
+        str(dataset.get("StudyInstanceUID")),
         pixels.whole(dataset, "AcquisitionNumber"),
         pixels.whole(dataset, "InstanceNumber"),
     )
@@ -143,12 +149,33 @@ def _check_beginning(content: memoryview, name: str) -> None:
 
 def _through_pydicom(content: memoryview, name: str) -> Dataset:
     """Read any transfer syntax; the pixel data come back uncompressed and little endian."""
+    _check_inflated(content, name)
     whole = dcmread(BytesIO(content), force=True)
     kept = Dataset({tag: whole[tag] for tag in whole.keys() if elements.wanted(tag)})  # noqa: SIM118 (iteration converts)
     syntax = UID(whole.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
     if "PixelData" in kept and (syntax not in UncompressedTransferSyntaxes or not syntax.is_little_endian):
+        _check_promise(pixels.expected_bytes(kept, name), content, name)
         kept.PixelData = _decoded(whole, syntax, name)
     return kept
+
+
+def _check_promise(expected: int, content: memoryview, name: str) -> None:
+    """Refuse an image that cannot be in so few bytes, before memory is taken for it."""
+    if expected > max(_SMALL_IMAGE, _MOST_COMPRESSED * len(content)):
+        raise BadData(f"{name}: {len(content)} bytes cannot hold the image of {expected} bytes that the header promises")
+
+
+def _check_inflated(content: memoryview, name: str) -> None:
+    """Refuse a deflated file that grows beyond all measure."""
+    if bytes(content[128:132]) != b"DICM":
+        return
+    syntax, position = elements.transfer_syntax(content)
+    if syntax != DeflatedExplicitVRLittleEndian:
+        return
+    inflating, most = zlib.decompressobj(-zlib.MAX_WBITS), max(_SMALL_IMAGE, _MOST_DEFLATED * len(content))
+    inflating.decompress(content[position:], most)
+    if inflating.unconsumed_tail:
+        raise BadData(f"{name}: {len(content)} deflated bytes grow to more than {most}")
 
 
 def _decoded(whole: Dataset, syntax: UID, name: str) -> bytes:

@@ -48,6 +48,8 @@ _NAMED = """
     MRTimingAndRelatedParametersSequence MRModifierSequence MREchoSequence MRFOVGeometrySequence FrameContentSequence
     PlanePositionSequence PlaneOrientationSequence PixelMeasuresSequence PixelValueTransformationSequence
     MRDiffusionSequence MRImageFrameTypeSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    DimensionIndexSequence DimensionIndexPointer DimensionIndexValues
+    RealWorldValueMappingSequence RealWorldValueSlope RealWorldValueIntercept
 """
 # Group → the low bytes of its elements; the block is whatever the creator element names (private.py).
 _PRIVATE = {
@@ -75,7 +77,9 @@ def _named() -> dict[int, BaseTag]:
 
 _WANTED = _named()
 _PER_FRAME = 0x52009230
-# What differs from frame to frame: PlanePositionSequence, ImagePositionPatient, FrameContentSequence, FrameAcquisitionDateTime.
+_MANUFACTURER = 0x00080070
+# What differs from frame to frame of a Siemens volume: PlanePositionSequence, ImagePositionPatient, FrameContentSequence,
+# FrameAcquisitionDateTime.
 _VARYING = frozenset((0x00209113, 0x00200032, 0x00209111, 0x00189074))
 _VARYING_PRIVATE = {0x0021: {0x04, 0xFE}}  # time after start, and the item that it stands in (SIEMENS MR SDI 02)
 Choice: TypeAlias = Callable[[int], bool]
@@ -100,6 +104,12 @@ def wanted(tag: int) -> bool:
 def _varies(tag: int) -> bool:
     """Say whether conversion uses this element of the second and later frames; reading only those saves half of the time."""
     return tag in _VARYING or _is_private_one(tag, _VARYING_PRIVATE)
+
+
+def _is_siemens(found: Mapping[BaseTag, Any]) -> bool:
+    """Say whether the frames make one volume, as Siemens's do; those of others may be echoes, parts and volumes."""
+    maker = found.get(BaseTag(_MANUFACTURER))
+    return isinstance(maker, RawDataElement) and bytes(maker.value or b"")[:7].lower() == b"siemens"
 
 
 def _is_private_one(tag: int, chosen: Mapping[int, Set[int]]) -> bool:
@@ -155,7 +165,7 @@ def _elements(content: memoryview, position: int, end: int, choice: Choice) -> t
             return found, start
         keep = choice(tag)
         if vr == b"SQ":
-            later = _varies if tag == _PER_FRAME else choice
+            later = _varies if tag == _PER_FRAME and _is_siemens(found) else choice
             items, position = _items(content, start, length, keep, first=choice, later=later)
             if keep:
                 found[BaseTag(tag)] = items

@@ -19,7 +19,7 @@ def image_type(dataset: Dataset) -> tuple[str, ...]:
     """Return ImageType and, of a Siemens enhanced image, the classic one that it keeps frame by frame."""
     values = [str(value).upper() for value in dataset.get("ImageType") or ()]
     for frame in (dataset.get("PerFrameFunctionalGroupsSequence") or ())[:1]:
-        values += [str(value).upper() for value in private.find(enhanced.sdi(frame), 0x0021, private.SDI, 0x75) or ()]
+        values += [value.upper() for value in private.texts(enhanced.sdi(frame), 0x0021, private.SDI, 0x75)]
     return tuple(values)
 
 
@@ -30,14 +30,32 @@ def is_corrected(dataset: Dataset) -> bool:
 
 def part(dataset: Dataset) -> str | None:
     """Return the BIDS part: ``phase``, ``real`` or ``imag``; None for magnitude, which goes without saying."""
-    component = str(dataset.get("ComplexImageComponent") or "")
-    return next((_PARTS[value] for value in (component, *image_type(dataset)[2:]) if value in _PARTS), None)
+    components = [str(group.get("ComplexImageComponent") or "") for group in (*_frame_types(dataset), dataset)]
+    return next((_PARTS[value] for value in (*components, *image_type(dataset)[2:]) if value in _PARTS), None)
+
+
+def _frame_types(dataset: Dataset) -> list[Dataset]:
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+    return [enhanced.group(frame, dataset, "MRImageFrameTypeSequence") for frame in frames[:1]]
 
 
 def echo(dataset: Dataset) -> int:
-    """Return the number of the echo, from 1."""
+    """Return the number of the echo, from 1; Siemens XA has it in the ICE dimensions."""
     values = private.as_numbers(dataset.get("EchoNumbers"))
-    return max(1, int(values[0])) if values else 1
+    if values:
+        return max(1, int(values[0]))
+    for frame in (dataset.get("PerFrameFunctionalGroupsSequence") or ())[:1]:
+        fields = str(private.find(enhanced.sdi(frame), 0x0021, private.SDI, 0x8E) or "").split("_")
+        return max(1, int(fields[1])) if len(fields) > 1 and fields[1].isdigit() else 1
+    return 1
+
+
+def echo_time(dataset: Dataset) -> float:
+    """Return the echo time in ms to 1 us, 0 where the header has none."""
+    for frame in (dataset.get("PerFrameFunctionalGroupsSequence") or ())[:1]:
+        dataset = enhanced.group(frame, dataset, "MREchoSequence")
+    values = private.as_numbers(dataset.get("EffectiveEchoTime") or dataset.get("EchoTime"))
+    return round(values[0], 3) if values else 0.0
 
 
 def is_functional(dataset: Dataset) -> bool:

@@ -15,6 +15,7 @@ from rtbids.convert.encoding import Encoding
 
 _LINE = re.compile(r'^\s*(\S+)\s+"(.*)"\s*$', re.MULTILINE)
 _RELEASE = re.compile(r"MR Software release:\D*(\d+)\.\d+_(?:R0*(\d+)|EA)")
+_MOST_TEXT = 1 << 20  # bytes; those seen have some 20,000
 _NEW_ORDER = (27, 3)  # release from which multiband slices are ordered otherwise: 27.0 R03
 
 
@@ -24,7 +25,7 @@ def protocol(dataset: Dataset) -> Mapping[str, str]:
     if not isinstance(content, bytes) or len(content) < 6:
         return {}
     try:
-        text = zlib.decompressobj(wbits=31).decompress(content[4:])
+        text = zlib.decompressobj(wbits=31).decompress(content[4:], _MOST_TEXT)
     except zlib.error:
         return {}
     return dict(_LINE.findall(text.decode("latin-1")))

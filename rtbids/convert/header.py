@@ -28,15 +28,6 @@ _NUMBERS = {
     "SliceThickness": ("SliceThickness", 1.0),
     "SpacingBetweenSlices": ("SpacingBetweenSlices", 1.0),
 }
-WISHED = (
-    "RepetitionTime",
-    "EchoTime",
-    "FlipAngle",
-    "PhaseEncodingDirection",
-    "EffectiveEchoSpacing",
-    "TotalReadoutTime",
-    "SliceTiming",
-)
 
 
 def repetition_time(header: Dataset) -> float | None:
@@ -44,7 +35,7 @@ def repetition_time(header: Dataset) -> float | None:
     if vendor(header) == "ge":
         return ge.repetition_time(header)
     milliseconds = header.get("RepetitionTime")
-    return round(float(milliseconds) / 1000.0, 5) if milliseconds else None
+    return round(float(milliseconds) / 1000.0, 7) if milliseconds else None
 
 
 def scale(header: Dataset) -> tuple[float, float]:

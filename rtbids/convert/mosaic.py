@@ -13,9 +13,19 @@ from rtbids.convert.geometry import Vector
 from rtbids.convert.pixels import Pixels
 from rtbids.errors import BadData
 
+_MOST_SLICES = 1024  # in one picture
+_MOSTLY = 0.7  # cosine: nearer to the body's axis than to any other
+
 
 def is_mosaic(dataset: Dataset) -> bool:
     return "MOSAIC" in (dataset.get("ImageType") or ())
+
+
+def doubt(dataset: Dataset) -> str | None:
+    """Say what is taken for granted about a mosaic that has lost its CSA header; None where nothing is."""
+    if not is_mosaic(dataset) or "SliceNormalVector" in csa.image_header(dataset):
+        return None
+    return "the CSA image header is gone: slices are taken to run from the feet to the head, check their order"
 
 
 def is_grid(dataset: Dataset) -> bool:
@@ -28,7 +38,7 @@ def slice_count(dataset: Dataset, fields: Mapping[str, list[str]] | None = None)
     known = csa.image_header(dataset) if fields is None else fields
     counts = private.as_numbers(known.get("NumberOfImagesInMosaic"))
     count = counts[0] if counts else private.number(dataset, 0x0019, private.SIEMENS_MR, 0x0A)
-    return int(count) if count else None
+    return int(count) if count and 1 <= count <= _MOST_SLICES else None
 
 
 def tile(picture: Pixels, count: int, number: int) -> Pixels:
@@ -75,6 +85,8 @@ def _siemens_affine(
     normal = private.as_numbers(fields.get("SliceNormalVector"))
     if len(normal) == 3 and float(np.dot(where.normal, normal)) < 0:
         step = -step
+    if len(normal) != 3 and abs(float(where.normal[2])) < _MOSTLY:
+        raise BadData("a mosaic that is not transverse and has lost the direction of its slices (CSA image header is gone)")
     return geometry.affine(where, origin, step, tile_shape[0])
 
 

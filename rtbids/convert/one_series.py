@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from rtbids.clock import Clock
-from rtbids.convert import classic, decode, functional, pixels
+from rtbids.convert import classic, decode, enhanced, functional, pixels
 from rtbids.convert.dicom import Instance
 from rtbids.convert.feed import Feed
 from rtbids.convert.run import Run
@@ -41,6 +41,7 @@ class Series:
         self._kinds: set[Kind] = set()
         self._feeds: dict[Kind, Feed] = {}
         self._heard = 0.0
+        self._places: set[tuple[int, ...]] = set()  # of the images, as long as each has a series UID of its own
         self._said_dropped = False
 
     @property
@@ -61,7 +62,13 @@ class Series:
     def scrambled(self, dataset: Any) -> bool:
         """Say whether every image so far came with a series UID of its own, and this one looks like the next."""
         same = number_of(dataset) == self.number and str(dataset.get("SeriesDescription") or "") == self._description
-        return same and self.images == self.keys and not self.over
+        return same and self.images == self.keys and not self.over and _place(dataset) not in self._places
+
+    def counts(self, dataset: Any) -> None:
+        """Count an image of this series."""
+        self.images += 1
+        if self.images == self.keys:
+            self._places.add(_place(dataset))
 
     def keeps(self, dataset: Any) -> bool:
         """Say whether to take this image, raw or corrected; that some are dropped is said once."""
@@ -78,11 +85,17 @@ class Series:
     def add(self, instance: Instance, now: float) -> list[Item]:
         """Take an image of this series; return what may leave."""
         self._heard = now
+        parts = enhanced.uniform(instance)
+        self._kinds.update(_kind(part.dataset) for part in parts)
+        return [item for part in parts for item in self._add(part, now)]
+
+    def _add(self, instance: Instance, now: float) -> list[Item]:
         kind = _kind(instance.dataset)
         if kind not in self._feeds:
             decoder = decode.decoder(instance.dataset)
             self._feeds[kind] = Feed(decoder, self.title, lambda: self._named(kind), self._clock)
-        return self._feeds[kind].add(instance, len(self._kinds) > 1, now)
+        several = len(self._kinds) > 1 or kind.echo > 1
+        return self._feeds[kind].add(instance, several, now)
 
     def wake(self, *, overtaken: bool) -> float | None:
         """When `tick` has something to do: give up a volume, or end a series that another has overtaken."""
@@ -113,8 +126,9 @@ class Series:
         if self._entities is None:
             self._entities = self._entities_of_run(self._protocol, self.title, own)
         named = {**self._entities, **own}
-        if kind.echo > 1:
-            named["echo"] = str(kind.echo)
+        echo = self._echo(kind)
+        if echo > 1:
+            named["echo"] = str(echo)
         return named
 
     def _own(self, kind: Kind) -> dict[str, str]:
@@ -122,17 +136,31 @@ class Series:
         corrected = {"reconstruction": "moco"} if kind.corrected and self._keep == "both" else {}
         return corrected if kind.part is None else {**corrected, "part": kind.part}
 
+    def _echo(self, kind: Kind) -> int:
+        """Return the number of an echo: as the header has it, or by echo time where different echoes have one number."""
+        times = sorted({one.echo_time for one in self._kinds if one.echo == kind.echo})
+        return kind.echo if len(times) < 2 else 1 + times.index(kind.echo_time)
+
 
 class Kind(NamedTuple):
     """What tells the images of one moment apart."""
 
     echo: int
+    echo_time: float
     part: str | None
     corrected: bool
 
 
 def _kind(dataset: Any) -> Kind:
-    return Kind(functional.echo(dataset), functional.part(dataset), functional.is_corrected(dataset))
+    return Kind(
+        functional.echo(dataset), functional.echo_time(dataset), functional.part(dataset), functional.is_corrected(dataset)
+    )
+
+
+def _place(dataset: Any) -> tuple[int, ...]:
+    """Return what no two images of one series share."""
+    keywords = ("AcquisitionNumber", "InstanceNumber", "EchoNumbers", "SeriesNumber")
+    return tuple(pixels.whole(dataset, keyword) for keyword in keywords)
 
 
 def number_of(dataset: Any) -> int:

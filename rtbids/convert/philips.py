@@ -13,10 +13,18 @@ _WATER_FAT_PPM = 3.4
 def scale(header: Dataset) -> tuple[float, float]:
     """Return (slope, inter) to floating-point values: 1/SS and RI/(RS·SS), Chenevert et al., Transl Oncol 7:65 (2014)."""
     factor = private.number(header, 0x2005, private.PHILIPS_MR, 0x0E)
-    slope, intercept = float(header.get("RescaleSlope") or 1.0), float(header.get("RescaleIntercept") or 0.0)
+    slope, intercept = _rescale(header)
     if not factor:
         return slope, intercept
     return 1.0 / factor, intercept / (slope * factor)
+
+
+def _rescale(header: Dataset) -> tuple[float, float]:
+    """Return slope and intercept to display values; where the header has none, those of the real world value mapping."""
+    if header.get("RescaleSlope"):
+        return float(header.RescaleSlope), float(header.get("RescaleIntercept") or 0.0)
+    mapping = (header.get("RealWorldValueMappingSequence") or [Dataset()])[0]
+    return float(mapping.get("RealWorldValueSlope") or 1.0), float(mapping.get("RealWorldValueIntercept") or 0.0)
 
 
 def encoding(header: Dataset, steps: int) -> Encoding:

@@ -9,6 +9,8 @@ from pydicom.dataset import Dataset
 from rtbids.errors import BadData
 
 Pixels = NDArray[np.integer]
+MOST = 1 << 32  # bytes: what a DICOM element can hold
+_TWELVE = 12  # bits stored in 16
 
 
 def whole(dataset: Dataset, keyword: str, absent: int = 0) -> int:
@@ -16,7 +18,7 @@ def whole(dataset: Dataset, keyword: str, absent: int = 0) -> int:
     try:
         value = dataset.get(keyword)
         return absent if value is None else int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArithmeticError):
         return absent
 
 
@@ -26,7 +28,10 @@ def expected_bytes(dataset: Dataset, name: str) -> int:
     rows, columns, bits = (whole(dataset, keyword) for keyword in ("Rows", "Columns", "BitsAllocated"))
     if whole(dataset, "SamplesPerPixel", 1) != 1 or bits not in (8, 16) or not rows or not columns:
         raise BadData(f"{name}: expected a grey image of 8 or 16 bits, found {rows} rows, {columns} columns, {bits} bits")
-    return frames * rows * columns * bits // 8
+    size = frames * rows * columns * bits // 8
+    if not 0 < size <= MOST:
+        raise BadData(f"{name}: expected an image of up to {MOST >> 30} GiB, found {frames} frames of {rows}x{columns} pixels")
+    return size
 
 
 def stored(dataset: Dataset) -> Pixels:
@@ -41,14 +46,16 @@ def stored(dataset: Dataset) -> Pixels:
 def as_nifti(dataset: Dataset, images: Pixels) -> Pixels:
     """Return `images` in the type that dcm2niix would write.
 
-    Signed 16-bit and unsigned pixels of fewer than 16 stored bits become int16 (of 12 bits the upper four are masked away,
-    where overlays may lie), unsigned pixels of 16 bits stay uint16, bytes stay uint8.
+    Signed 16-bit and unsigned pixels of fewer than 16 stored bits become int16 (of 12 bits the upper four, where overlays may
+    lie, are masked away or filled with the sign), unsigned pixels of 16 bits stay uint16, bytes stay uint8.
     """
     bits = whole(dataset, "BitsStored", 16)
     if images.dtype.itemsize == 1:
         return images.view(np.uint8)
+    if images.dtype.kind == "i" and bits == _TWELVE:
+        return np.left_shift(images, 16 - _TWELVE) >> (16 - _TWELVE)
     if images.dtype.kind == "i" or bits >= 16:
         return images
-    if bits == 12:
+    if bits == _TWELVE:
         images = images & np.uint16(0x0FFF)
     return images.view(np.int16)

@@ -51,6 +51,17 @@ def numbers(dataset: Dataset, group: int, creator: str, low_byte: int) -> list[f
     return as_numbers(find(dataset, group, creator, low_byte))
 
 
+def texts(dataset: Dataset, group: int, creator: str, low_byte: int) -> list[str]:
+    """Return a private value as texts; where a copy has lost the representation (UN) they are split as DICOM splits them."""
+    value = find(dataset, group, creator, low_byte)
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace").rstrip(" \0").split("\\")
+    if value is None:
+        return []
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return [str(single) for single in value] if several else [str(value)]
+
+
 def as_numbers(value: Any) -> list[float]:
     """Return one or several values as floats; text and bytes are split as DICOM splits them."""
     if value is None:
@@ -69,6 +80,6 @@ def as_numbers(value: Any) -> list[float]:
 def _text_or_doubles(content: bytes) -> Any:
     """Read a value of which a copy has lost the representation (UN): a text, or else doubles."""
     text = content.decode("ascii", "replace")
-    if len(content) % 8 or text.isprintable():
+    if len(content) % 8 or (content.isascii() and text.isprintable()):
         return text
     return list(struct.unpack(f"<{len(content) // 8}d", content))

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
-from rtbids.convert import header, siemens
+from rtbids.convert import absent, header, mosaic, siemens
 from rtbids.convert.moment import DAY
 from rtbids.convert.order import Order
 from rtbids.convert.pace import Pace
@@ -39,11 +39,10 @@ class Run:
         self._marked: tuple[dict[str, Any], bool, dict[str, Any]] | None = None
         self._pace = Pace(first.repetition_time)
         self._asked_for_timing = 0  # volumes that have been asked for the slice times: one, or two where the first cannot tell
-        absent = [
-            field for field in header.WISHED if field not in self._metadata and (field != "SliceTiming" or not first.timing)
-        ]
-        if absent:
-            logger.info("%s: not in the DICOM and left out of the sidecar: %s", self.stem, ", ".join(absent))
+        if doubt := mosaic.doubt(first.header()):
+            logger.warning("%s: %s", self.stem, doubt)
+        for reason in absent.reasons(self._metadata, first.header(), has_timing=bool(first.timing)):
+            logger.info("%s: %s", self.stem, reason)
 
     @property
     def repetition_time(self) -> float:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import CLOCK, Clock
-from rtbids.convert import classic, dicom, functional, pixels
+from rtbids.convert import classic, dicom, functional
 from rtbids.convert.dicom import Instance
 from rtbids.convert.one_series import Keep, Series, number_of
 from rtbids.convert.session import Others
@@ -151,13 +151,11 @@ class Assembler:
         if key not in self._series:
             self._series[key] = self._same_series(dataset) or self._new_series(dataset)
         series = self._series[key]
-        series.images += 1
+        series.counts(dataset)
         return series
 
     def _same_series(self, dataset: Any) -> Series | None:
         """Find the series of an image whose series UID is its own: some anonymisers give every file a new one."""
-        if pixels.whole(dataset, "InstanceNumber", 1) == 1:
-            return None
         for series in reversed(self._series.values()):
             if series.scrambled(dataset):
                 series.keys += 1

@@ -1,0 +1,94 @@
+"""Files that are damaged or lie about their size: refused in a line, whatever stands in them."""
+
+from __future__ import annotations
+
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from assembly import Scanner, mosaics, voxels_of
+from pydicom import dcmread, dcmwrite
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+
+from rtbids.convert import dicom
+from rtbids.errors import BadData
+
+FOLDERS = (
+    "siemens_mosaic_vd13_cmrr_reversed",
+    "siemens_xa30_enhanced",
+    "ge_mr750_epirt",
+    "philips_classic_3vol",
+    "philips_enhanced_4vol",
+    "uih_grid_dti",
+    "canon_classic_dti",
+)
+HEADER = 40_000  # bytes at a file's beginning in which most damage is done
+
+
+def damaged(content: bytes, random: np.random.Generator) -> bytes:
+    """Change some bytes, take some away, put some in, or cut the file."""
+    found = bytearray(content)
+    for _ in range(int(random.integers(1, 8))):
+        place = int(random.integers(0, min(len(found), HEADER)))
+        length = int(random.integers(1, 9))
+        new = random.choice([b"\xff" * length, b"\0" * length, random.bytes(length)])
+        stop = place if random.random() < 0.1 else place + length
+        found[place:stop] = b"" if random.random() < 0.1 else new
+    return bytes(found[: int(random.integers(0, len(found)))] if random.random() < 0.1 else found)
+
+
+def taken(content: bytes) -> None:
+    """Read and convert a file; only BadData may come out of reading it, and nothing out of converting it."""
+    try:
+        instance = dicom.read(content, "damaged.dcm", 0.0)
+    except BadData:
+        return
+    dicom.zero_tail(instance)
+    dicom.sort_key(instance.dataset)
+    Scanner().send(instance).finish()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_damage_of_any_sort_is_no_more_than_bad_data(real_data: Path, name: str) -> None:
+    content = min((real_data / name / "dicom").iterdir()).read_bytes()
+    random = np.random.default_rng(len(name))
+    for _ in range(300):
+        taken(damaged(content, random))
+
+
+def promising(rows: int, frames: int) -> bytes:
+    dataset = dcmread(BytesIO(mosaics().dicom(voxels_of(0), 0)))
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = rows, rows, frames
+    target = BytesIO()
+    dataset.save_as(target)
+    return target.getvalue()
+
+
+def test_an_image_beyond_all_measure_is_refused() -> None:
+    with pytest.raises(BadData, match="expected an image of up to 4 GiB, found 1000000 frames of 65535x65535 pixels"):
+        dicom.read(promising(65535, 1_000_000), "a.dcm", 0.0)
+
+
+def test_a_compressed_image_that_cannot_be_in_its_bytes_is_refused() -> None:
+    dataset = dcmread(BytesIO(mosaics().dicom(voxels_of(0), 0)))
+    dataset.compress(RLELossless)
+    dataset.Rows, dataset.Columns = 40_000, 40_000
+    target = BytesIO()
+    dataset.save_as(target)
+    with pytest.raises(BadData, match="cannot hold the image of 3200000000 bytes"):
+        dicom.read(target.getvalue(), "a.dcm", 0.0)
+
+
+def test_a_deflated_file_that_grows_beyond_all_measure_is_refused() -> None:
+    dataset = dcmread(BytesIO(mosaics().dicom(voxels_of(0), 0)))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    target = BytesIO()
+    dcmwrite(target, dataset, implicit_vr=False, little_endian=True)
+    assert dicom.read(target.getvalue(), "a.dcm", 0.0).dataset.PixelData
+    squeezing = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    head = target.getvalue()[: target.getvalue().index(b"1.2.840.10008.1.2.1.99") + 22]
+    bomb = squeezing.compress(bytes(1 << 27)) + squeezing.flush()
+    with pytest.raises(BadData, match="grow to more than"):
+        dicom.read(head + bomb, "a.dcm", 0.0)
