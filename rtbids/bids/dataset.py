@@ -12,6 +12,10 @@ from rtbids.errors import InputMissing, NotBids
 
 BIDS_VERSION = "1.10.0"
 DESCRIPTION = "dataset_description.json"
+READMES = ("README", "README.md", "README.rst", "README.txt")
+DOCUMENTS = (DESCRIPTION, *READMES, "CHANGES", "LICENSE", "CITATION.cff")
+TOP_FILES = (*DOCUMENTS, "participants.json")  # what goes along with the volumes of a data set
+LARGEST_FILES = 4 << 20  # bytes of them in all
 
 
 def description(name: str, version: str) -> dict[str, Any]:

@@ -78,6 +78,12 @@ def path(entities: Mapping[str, str], suffix: str, extension: str, datatype: str
     return folder(entities, datatype) / f"{stem(entities)}_{suffix}{extension}"
 
 
+def sessions(entities: Mapping[str, str], extension: str) -> PurePosixPath:
+    """Return where the table of a subject's sessions, or its sidecar, stands within the data set."""
+    subject = f"{KEYS['subject']}-{entities['subject']}"
+    return PurePosixPath(subject, f"{subject}_sessions{extension}")
+
+
 def parse(name: str) -> tuple[dict[str, str], str, str]:
     """Split a file name into (entities, suffix, extension); keys that BIDS does not know are left out."""
     base = name.rsplit("/", 1)[-1]

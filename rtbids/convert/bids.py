@@ -16,6 +16,7 @@ from rtbids.bids import dataset, sidecar
 from rtbids.bids import entities as bids_entities
 from rtbids.bids.dataset import Run
 from rtbids.clock import CLOCK, Clock
+from rtbids.convert import belongings
 from rtbids.errors import BadData, InputMissing, NotBids, NothingMatched
 from rtbids.volume import Item, RunEnd, volume_of
 
@@ -52,7 +53,7 @@ def _run_of(file: Path, filters: Mapping[str, str]) -> list[Run]:
 
 
 def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
-    """Give the volumes of `run` in order, with the metadata and events that apply to it, then its end.
+    """Give the volumes of `run` in order, with all that applies and belongs to it, then its end.
 
     One volume is held at a time, whatever the length of the run. Indices in the sidecar's ``MissingVolumes`` are left out.
 
@@ -66,6 +67,7 @@ def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
     metadata.setdefault("TaskName", run.entities.get("task", ""))
     repetition_time = _repetition_time(metadata, run.file)
     events = _events(run)
+    along = belongings.of_run(run, events=events is not None)
     with _opened(run.file) as file:
         header = _header(file, run.file)
         _compare(header.repetition_time, repetition_time, run.file)
@@ -82,6 +84,7 @@ def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
                 slope=header.slope,
                 inter=header.inter,
                 events=events,
+                belongings=along,
             )
         _exactly(file, 0, f"{run.file}, after volume {count - 1}")
     yield RunEnd(run.entities, count, tuple(sorted(missing)))

@@ -1,47 +1,86 @@
 """BIDS-I on the wire: volumes and ends of runs as members of a tar stream, and back.
 
-Order: ``dataset_description.json``; per run its sidecar and, where known, its events; per volume a small JSON (index, times,
-fields that differ from the run's) and a 3-D NIfTI; after the last volume ``…_end.json`` with count and gaps.
+Order: ``dataset_description.json``; what belongs to a run of a data set (README, its participant's row, ...) where it was not
+said before; per run its sidecar and, where known, its events; per volume a small JSON (index, times, fields that differ from
+the run's, the events of its TR) and a 3-D NIfTI; after the last volume ``…_end.json`` with count and gaps.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from rtbids import __version__, nifti
-from rtbids.bids import dataset, sidecar
+from rtbids import nifti
 from rtbids.bids import entities as bids_entities
+from rtbids.bids import events as bids_events
+from rtbids.bids import sidecar
+from rtbids.bids.events import Event, Events
 from rtbids.errors import BadData, StreamBroken
 from rtbids.stream import wire
-from rtbids.volume import Item, Metadata, RunEnd, Volume, run_key, volume_of, voxels
+from rtbids.stream.belongings import Incoming, Outgoing
+from rtbids.volume import Belongings, Item, Metadata, RunEnd, Volume, run_key, volume_of, voxels
+
+logger = logging.getLogger("rtbids")
 
 
-def write(items: Iterable[Item], file: BinaryIO, where: str = "the stream", name: str = "rtbids stream") -> None:
+@dataclass
+class _Said:
+    """What has been said of a run: nothing of its sidecar before its first volume."""
+
+    metadata: Metadata | None = None
+    events: str | None = None
+    belongings: Belongings | None = None
+    rows: Events = field(default_factory=Events)
+
+
+def write(items: Iterable[Item], file: BinaryIO, where: str = "the stream") -> None:
     """Write `items` as they come; the end mark only where `items` ends in order."""
     writer = wire.Writer(file, where)
-    text = sidecar.dumps(dataset.description(name, __version__))
-    writer.write(dataset.DESCRIPTION, text.encode())
-    begun: dict[tuple[tuple[str, str], ...], tuple[Metadata, str | None]] = {}
-    for item in items:
+    outgoing = Outgoing()
+    runs: dict[tuple[tuple[str, str], ...], _Said] = {}
+    coming = iter(items)
+    first = next(coming, None)
+    writer.write(*outgoing.head(first.belongings if isinstance(first, Volume) else None))
+    for item in chain([first] if first is not None else [], coming):
         key = run_key(item.entities)
         if isinstance(item, RunEnd):
             _write_end(writer, item)
-            begun.pop(key, None)
+            runs.pop(key, None)
+            outgoing.forget(item.entities)
             continue
-        said, events = begun.get(key, (None, None))
-        if said is None:
-            _write_json(writer, _name(item.entities, "bold", ".json"), item.metadata)
-        if item.events is not None and item.events != events:
-            writer.write(_name(item.entities, "events", ".tsv"), item.events.encode())
+        said = runs.setdefault(key, _Said())
+        _write_run(writer, outgoing, item, said)
         _write_volume(writer, item, said)
-        begun[key] = item.metadata, item.events
+        said.metadata = item.metadata
     writer.close()
+
+
+def _write_run(writer: wire.Writer, outgoing: Outgoing, volume: Volume, said: _Said) -> None:
+    """Write what became known of a run with this volume."""
+    if volume.belongings is not said.belongings:
+        for name, content in outgoing.members(volume.entities, volume.belongings):
+            writer.write(name, content)
+        said.belongings = volume.belongings
+    if said.metadata is None:
+        _write_json(writer, _name(volume.entities, "bold", ".json"), volume.metadata)
+    if volume.events is not None and volume.events != said.events:
+        writer.write(_name(volume.entities, "events", ".tsv"), volume.events.encode())
+        said.events, said.rows = volume.events, _rows(volume.events, bids_entities.stem(volume.entities))
+
+
+def _rows(text: str, run: str) -> Events:
+    try:
+        return bids_events.read(text, f"the events of {run}")
+    except BadData as error:
+        logger.warning("%s; the table goes along as it is", error)
+        return Events()
 
 
 def read(file: BinaryIO, where: str = "the stream") -> Iterator[Item]:
@@ -50,26 +89,34 @@ def read(file: BinaryIO, where: str = "the stream") -> Iterator[Item]:
 
 
 def decode(members: Iterable[wire.Member], where: str) -> Iterator[Item]:
-    """Turn members into items; members that are not BIDS-I (a README) are passed over."""
+    """Turn members into items; members that neither are BIDS-I nor belong to it are passed over."""
+    incoming = Incoming(where)
     runs: dict[str, _Run] = {}
     announced: tuple[str, Mapping[str, Any]] | None = None
     for member in members:
         path = PurePosixPath(member.name)
         run_stem, volume_index, suffix = _split(path.name)
         run = runs.get(run_stem)
-        if suffix == "bold.json" and volume_index is None:
+        if incoming.take(member):
+            for known in runs.values():
+                known.is_complete = False
+        elif suffix == "bold.json" and volume_index is None:
             runs[run_stem] = _Run(bids_entities.parse(path.name)[0], _object(member, where))
         elif suffix == "events.tsv" and run is not None:
             run.events = _text(member, where)
-        elif suffix == "end.json" and run is not None:
+        elif suffix == "end.json" and path.parent.name == "func":
+            entities = run.entities if run is not None else bids_entities.parse(path.name)[0]
             end = _object(member, where)
-            yield RunEnd(run.entities, _whole(end, "count", member, where), _missing(end, member, where))
-            del runs[run_stem]
+            yield RunEnd(entities, _whole(end, "count", member, where), _missing(end, member, where))
+            incoming.forget(entities)
+            runs.pop(run_stem, None)
         elif suffix == "bold.json":
             announced = path.stem, _object(member, where)
         elif suffix == "bold.nii":
             if run is None or announced is None or announced[0] != path.stem:
                 raise StreamBroken(f"{where}: {member.name} came without its JSON before it")
+            if not run.is_complete:
+                run.belongings, run.is_complete = incoming.of_run(run.entities), True
             yield _volume(member, run, announced[1], where)
             announced = None
 
@@ -78,7 +125,9 @@ def decode(members: Iterable[wire.Member], where: str) -> Iterator[Item]:
 class _Run:
     entities: Mapping[str, str]
     metadata: Mapping[str, Any]
-    events: str | None = field(default=None)
+    events: str | None = None
+    belongings: Belongings | None = None
+    is_complete: bool = False  # whether `belongings` are all that has been said of them
 
 
 def _name(entities: Mapping[str, str], suffix: str, extension: str, index: int | None = None) -> str:
@@ -97,17 +146,28 @@ def _write_json(writer: wire.Writer, name: str, fields: Mapping[str, Any]) -> No
     writer.write(name, sidecar.dumps(fields).encode())
 
 
-def _write_volume(writer: wire.Writer, volume: Volume, said: Metadata | None) -> None:
+def _write_volume(writer: wire.Writer, volume: Volume, said: _Said) -> None:
     fields: dict[str, Any] = {"index": volume.index, "times": dict(volume.times)}
-    if said is not None and said is not volume.metadata:
-        changed = {key: value for key, value in volume.metadata.items() if said.get(key) != value}
+    before = said.metadata
+    if before is not None and before is not volume.metadata:
+        changed = {key: value for key, value in volume.metadata.items() if before.get(key) != value}
         if changed:
             fields["metadata"] = changed
+    if said.rows.rows and "RepetitionTime" in volume.metadata:
+        start, step = volume.index * volume.repetition_time, volume.repetition_time
+        if during := said.rows.during(start, start + step):
+            fields["events"] = [_row(event) for event in during]
     modified = volume.times.get("received", 0.0)
     text = json.dumps(fields, allow_nan=False)
     writer.write(_name(volume.entities, "bold", ".json", volume.index), text.encode(), modified=modified)
     header = nifti.pack(volume.header())
     writer.write(_name(volume.entities, "bold", ".nii", volume.index), header, voxels(volume), modified=modified)
+
+
+def _row(event: Event) -> dict[str, object]:
+    """Return a row of the events as JSON: seconds as numbers, every other cell as it is written."""
+    duration = None if event.cells["duration"] == "n/a" else event.duration
+    return {**event.cells, "onset": event.onset, "duration": duration}
 
 
 def _write_end(writer: wire.Writer, end: RunEnd) -> None:
@@ -133,6 +193,7 @@ def _volume(member: wire.Member, run: _Run, announced: Mapping[str, Any], where:
         slope=header.slope,
         inter=header.inter,
         events=run.events,
+        belongings=run.belongings,
     )
 
 
