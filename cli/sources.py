@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -15,7 +15,8 @@ from rtbids import dicomnet
 from rtbids.bids import dataset
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
-from rtbids.pipeline import Inbox, Wakeup
+from rtbids.pipeline import Inbox, Wakeup, settled
+from rtbids.receipt import settle
 from rtbids.stream import bidsi, endpoints, fifo, wire
 from rtbids.volume import Entities, Item, Volume
 from rtbids.volume import volumes as volumes_of
@@ -105,7 +106,7 @@ def volumes(source: str | Path, *, speed: float | None = None, wait: bool = Fals
     ...     print(volume.index, volume.data.mean())
     """
     request = Request(str(source), live=Live(wait=wait), speed=speed)
-    return volumes_of(items(request))
+    return settled(volumes_of(items(request)))
 
 
 def kind(source: str) -> Kind:
@@ -209,7 +210,8 @@ def first_files(found: Iterator[Instance], most: int | None) -> Iterator[Instanc
     count = 0
     for instance in found:
         yield instance
-        count += sum(isinstance(item, Volume) for item in assembler.add(instance, CLOCK.now()))
+        seen = assembler.add(replace(instance, receipts=()), CLOCK.now())
+        count += sum(isinstance(item, Volume) for item in seen)
         if count >= most:
             return
 
@@ -222,6 +224,8 @@ def _of_series(found: Iterator[Instance], wanted: frozenset[int], request: Reque
         numbers.add(number)
         if number in wanted:
             yield instance
+        else:
+            settle(instance.receipts)
     if numbers and not request.live.wait and not request.stop.is_set() and not numbers & wanted:
         there = ", ".join(str(number) for number in sorted(number for number in numbers if number is not None))
         raise NothingMatched(f"{request.source}: no series {', '.join(map(str, sorted(wanted)))}, there are: {there or 'none'}")
@@ -319,8 +323,6 @@ def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instanc
 
 def _renamed(source: Iterable[Item], entities: Entities) -> Iterator[Item]:
     """Let what the user says of subject, session and so on override what the stream says."""
-    from dataclasses import replace
-
     if not entities:
         yield from source
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from rtbids.errors import StreamBroken
-from rtbids.pipeline import Inbox, Wakeup
+from rtbids.pipeline import Inbox, Wakeup, settled
 from rtbids.stream import bidsi, endpoints, fifo, wire
 from rtbids.volume import Item
 
@@ -41,7 +41,7 @@ def _send(
     with endpoints.open_destination(destination, timeout) as file:
         inbox = Inbox(source)
         fifo.watch_reader(file, lambda: inbox.fail(StreamBroken(f"the reader of {name} has gone")))
-        write(inbox.until(stop), file, name)
+        write(settled(inbox.until(stop)), file, name)
 
 
 def _write_files(files: Iterator[Instance], file: BinaryIO, name: str) -> None:

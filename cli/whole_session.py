@@ -134,7 +134,7 @@ class Placer:
             waiting = self._room.adopt(left) if ours else left
             images = len(list(waiting.dicom.glob("*.dcm")))
             gathered = Gathered(waiting.dicom, int(facts.get("number", 0)), str(facts.get("description", "")), images)
-            gathered = replace(gathered, sequel=int(facts.get("sequel", -1)))
+            gathered = replace(gathered, sequel=int(facts.get("sequel", -1)), reason=str(facts.get("reason", "")))
             self._try(gathered, self._known if ours else Known(owner), last=not ours)
 
     def _try(self, gathered: Gathered, known: Known, *, last: bool) -> None:
@@ -194,7 +194,8 @@ class Placer:
             logger.info("series %d: by the rule %s", gathered.number, rule)
         if aside:
             title = f"series {aside.number} ({aside.description or 'no description'})"
-            logger.warning("%s is kept as DICOM in sourcedata: %s", title, aside.reason)
+            what = f"{aside.images} images of {title} are" if gathered.reason else f"{title} is"
+            logger.warning("%s kept as DICOM in sourcedata: %s", what, aside.reason)
         if not chosen and aside:
             self._archive.set_aside(waiting, known.owner, aside)
             return "kept in sourcedata"
@@ -217,6 +218,8 @@ def _image(decision: Decision, output: Output) -> Image:
 
 def _unfinished(gathered: Gathered) -> str:
     """Say why the files are not a whole series."""
+    if gathered.reason:
+        return gathered.reason
     if gathered.sequel < 0:
         return "the rtbids that took it in was killed before its last image"
     return "these images came after the series was over" if gathered.sequel else ""

@@ -16,9 +16,11 @@ from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from rtbids.clock import CLOCK
+from rtbids.receipt import settle
 from rtbids.volume import Entities, Item, RunEnd, Volume, run_key
 
 T = TypeVar("T")
+R = TypeVar("R")
 Source: TypeAlias = Iterable[Item]
 Stage: TypeAlias = Callable[[Iterator[Item]], Iterator[Item]]
 Sink: TypeAlias = Callable[[Iterator[Item]], None]
@@ -60,6 +62,13 @@ def with_events(items: Iterable[Item], text: str, *, override: bool) -> Iterator
             yield replace(item, events=text)
         else:
             yield item
+
+
+def settled(items: Iterable[R]) -> Iterator[R]:
+    """Let the source go of each item once whoever takes it asks for the next: a stage before one that writes it out."""
+    for item in items:
+        yield item
+        settle(getattr(item, "receipts", ()))
 
 
 class Wakeup:

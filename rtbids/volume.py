@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rtbids import nifti
 from rtbids.errors import BadData
+from rtbids.receipt import Receipt
 
 Entities: TypeAlias = Mapping[str, str]
 Metadata: TypeAlias = Mapping[str, Any]
@@ -57,6 +58,8 @@ class Volume:
         The text of the run's ``events.tsv`` where it is known.
     belongings
         What goes along with the run where it came from a data set; volumes of a run share it.
+    receipts
+        Of the images that it was made of; whoever brings the volume to safety settles them.
     """
 
     data: NDArray[Any]
@@ -69,6 +72,7 @@ class Volume:
     inter: float = 0.0
     events: str | None = None
     belongings: Belongings | None = None
+    receipts: tuple[Receipt, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -126,12 +130,13 @@ def volume_of(
     inter: float = 0.0,
     events: str | None = None,
     belongings: Belongings | None = None,
+    receipts: tuple[Receipt, ...] = (),
 ) -> Volume:
     """Make a volume: data made read-only and little endian, affine and scale rounded to what a NIfTI file holds."""
     data = data.astype(data.dtype.newbyteorder("<"), copy=False)
     data.setflags(write=False)
     slope, inter = float(np.float32(slope)), float(np.float32(inter))
-    return Volume(data, nifti.as_stored(affine), entities, metadata, index, times, slope, inter, events, belongings)
+    return Volume(data, nifti.as_stored(affine), entities, metadata, index, times, slope, inter, events, belongings, receipts)
 
 
 def voxels(volume: Volume) -> memoryview:

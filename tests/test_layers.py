@@ -18,7 +18,7 @@ watch        replay       archive      send         catalog      paint
 convert      deidentify   analysis
 stream       pipeline     dicomnet
 volume       bids
-clock        config       nifti
+clock        config       nifti        receipt
 errors
 sample_experiments
 """

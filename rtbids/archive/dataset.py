@@ -137,6 +137,7 @@ class Archive:
             except BaseException:
                 claim.release()
                 raise
+        run.acknowledge(volume)
         self._to_overwrite.discard(run.name)
         self._open.append(run)
         self._begun.append(run)

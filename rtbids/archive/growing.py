@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from rtbids.archive.writer import MOST_VOLUMES, GrowingFile, sync
 from rtbids.bids import sidecar
 from rtbids.clock import Clock
 from rtbids.errors import BadData, cannot_write
+from rtbids.receipt import Receipt, settle
 from rtbids.volume import Metadata, RunEnd, Volume, difference, voxels
 
 logger = logging.getLogger("rtbids")
@@ -67,9 +69,11 @@ class GrowingRun:
         self._events: str | None = None
         self._sidecar_text = ""
         self._metadata: Metadata = first.metadata
-        self._last = first
+        self._last = replace(first, receipts=())
         self._ended = False
         self._names_synced = False
+        self._unsynced: list[Receipt] = []
+        self._syncing = threading.Lock()
         self._create(first)
         self._syncer = Syncer(self._sync, self.file.name, clock)
 
@@ -133,7 +137,8 @@ class GrowingRun:
         self._pass_over(range(self._last.index + 1, volume.index))
         self._learn(volume)
         self._growing.append(voxels(volume))
-        self._last = volume
+        self._last = replace(volume, receipts=())
+        self.acknowledge(volume)
         self._syncer.appended()
 
     def volume(self, index: int) -> Volume:
@@ -190,12 +195,21 @@ class GrowingRun:
             self._study.write(path, text)
         self._events = text
 
+    def acknowledge(self, volume: Volume) -> None:
+        """Let the source go of the images of a volume that is kept: now, or when it is on the disk itself."""
+        settle(receipt for receipt in volume.receipts if not receipt.durable)
+        self._unsynced += [receipt for receipt in volume.receipts if receipt.durable]
+
     def _sync(self) -> None:
         if not self._names_synced:  # a new file is there after a loss of power only if its folder was synced as well
             for path in (self._sidecar, self.file.parent):
                 sync(path)
             self._names_synced = True
-        self._growing.sync()
+        with self._syncing:
+            count = len(self._unsynced)
+            self._growing.sync()
+            settle(self._unsynced[:count])
+            del self._unsynced[:count]
 
     def table(self, description: str, columns: Sequence[str], sidecar_fields: Mapping[str, Any]) -> Table:
         """Begin ``*_desc-DESCRIPTION_timeseries.tsv`` of this run, with its sidecar, in ``derivatives/rtbids``."""
@@ -217,7 +231,7 @@ class GrowingRun:
         try:
             if end is not None:
                 self._pass_over([index for index in end.missing if index > self._last.index])
-            self._growing.sync()
+            self._sync()
         except OSError as error:
             raise cannot_write(self.file, error) from error
         finally:

@@ -17,6 +17,7 @@ from rtbids.convert.dicom import Instance
 from rtbids.convert.slices import Slice
 from rtbids.convert.stack import MALFORMED, Refusal, Stack, malformed, stacks_or_refusal
 from rtbids.convert.vendor import vendor
+from rtbids.receipt import hold
 
 logger = logging.getLogger("rtbids")
 
@@ -93,7 +94,9 @@ class Collector:
         try:
             arrived = slices.decoded(instance)
         except MALFORMED as error:
-            return [Refusal(None, instance.name, _unplaced(instance.dataset) or malformed(error))]
+            hold(instance.receipts)
+            return [Refusal(None, instance.name, _unplaced(instance.dataset) or malformed(error), (instance,))]
+        hold(instance.receipts)
         dataset = arrived.dataset
         self._slices = self._slices or slice_count(dataset)
         self._hint = self._hint or ge.images_in_acquisition(dataset)
@@ -124,11 +127,11 @@ class Collector:
         between = f", none at {geometry.named(missing)}" if missing else ""
         return f"{len(found)} of {self._slices or 'an unknown number of'} slices{between}"
 
-    def drop(self, index: int) -> None:
-        """Forget a volume that is no longer waited for."""
-        self._volumes.pop(index, None)
+    def drop(self, index: int) -> list[Instance]:
+        """Forget a volume that is no longer waited for; return its images, whose receipts are held."""
         self._done.add(index)
         self._dropped.add(index)
+        return [one.instance for one in self._volumes.pop(index, {}).values()]
 
     def _index(self, arrived: Slice, several: bool) -> int | None:
         """Return the volume that a slice belongs to; None where that is not known yet."""
@@ -144,7 +147,8 @@ class Collector:
     def _learn(self, arrived: Slice) -> list[Stack | Refusal]:
         """Find how far volumes are apart in what has come so far; place what waited for it."""
         if arrived.number is None:
-            return [Refusal(None, arrived.name, "the header has no InstanceNumber, without which images have no order")]
+            why = "the header has no InstanceNumber, without which images have no order"
+            return [Refusal(None, arrived.name, why, (arrived.instance,))]
         self._waiting.append(arrived)
         period, depths = _period(self._waiting)
         if period == 1:
@@ -171,7 +175,7 @@ class Collector:
 
     def _place(self, index: int, arrived: Slice) -> list[Stack | Refusal]:
         if index in self._dropped:
-            return []
+            return [Refusal(None, arrived.name, f"slices of volume {index} came after it was given up", (arrived.instance,))]
         if index in self._done or arrived.depth in self._volumes.get(index, {}):
             self._waiting.append(arrived)  # another image at a place that is taken: of a volume that the header does not tell
             return []
@@ -185,12 +189,12 @@ class Collector:
         for one in sorted(self._waiting, key=lambda one: one.order):
             places[one.depth].append(one)
         counts = {len(found) for found in places.values()}
-        name, self._waiting = self._waiting[-1].name, []
+        name, instances = self._waiting[-1].name, tuple(one.instance for one in self._waiting)
+        self._waiting = []
         after = max((*self._done, *self._volumes), default=-1) + 1
         if len(counts) > 1 or (after and len(places) != self._slices):
-            return [
-                Refusal(None, name, "positions have different numbers of images, and nothing tells which volume lacks some")
-            ]
+            why = "positions have different numbers of images, and nothing tells which volume lacks some"
+            return [Refusal(None, name, why, instances)]
         if self._slices is None and counts == {1} and self._hint and len(places) < self._hint and not self._is_planned(places):
             self._slices = self._hint
         for rank in range(counts.pop()):
@@ -206,7 +210,8 @@ class Collector:
         volume = self._volumes.pop(index)
         self._done.add(index)
         name = max(volume.values(), key=lambda one: one.received).name
-        return stacks_or_refusal(index, name, lambda: [self._stack(index, volume, name)])
+        instances = tuple(one.instance for one in volume.values())
+        return stacks_or_refusal(index, name, instances, lambda: [self._stack(index, volume, name)])
 
     def _stack(self, index: int, volume: dict[float, Slice], name: str) -> Stack:
         if self._timing is None or index < _FIRST_TELL_TIMES:

@@ -12,10 +12,11 @@ from rtbids.convert.geometry import Vector
 from rtbids.convert.moment import moment, seconds_of_day
 from rtbids.convert.stack import Refusal, Stack, planned, stacks_or_refusal, without_pixels
 from rtbids.convert.vendor import vendor
+from rtbids.receipt import hold
 
 
 class Decoder(Protocol):
-    """Takes the images of one series, gives whole volumes."""
+    """Takes the images of one series, gives whole volumes; holds the receipts of images that wait for others."""
 
     def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
         """Decode an image; `several` says that a TR brings more than one image (echoes, raw and corrected)."""
@@ -29,8 +30,8 @@ class Decoder(Protocol):
         """Say what is there of a volume that is not whole: ``12 of 15 slices``; None where nothing is."""
         ...
 
-    def drop(self, index: int) -> None:
-        """Forget a volume that is no longer waited for."""
+    def drop(self, index: int) -> list[Instance]:
+        """Forget a volume that is no longer waited for; return its images, whose receipts are held."""
         ...
 
     @property
@@ -57,7 +58,10 @@ class Whole:
         dataset = instance.dataset
         index = volume_number(dataset, several)
         form = _enhanced if enhanced.is_enhanced(dataset) else _mosaic if mosaic.is_mosaic(dataset) else _grid
-        return stacks_or_refusal(index, instance.name, lambda: form(instance, index))
+        made = stacks_or_refusal(index, instance.name, (instance,), lambda: form(instance, index))
+        for _ in made:
+            hold(instance.receipts)
+        return made
 
     def finish(self) -> list[Stack | Refusal]:
         return []
@@ -65,8 +69,8 @@ class Whole:
     def partial(self, index: int) -> str | None:
         return None
 
-    def drop(self, index: int) -> None:
-        """Nothing waits here."""
+    def drop(self, index: int) -> list[Instance]:
+        return []  # nothing waits here
 
 
 def volume_number(dataset: Dataset, several: bool) -> int:

@@ -15,6 +15,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, UncompressedTransfe
 
 from rtbids.convert import elements, mosaic, pixels
 from rtbids.errors import BadData
+from rtbids.receipt import Receipt
 
 _SMALL_IMAGE = 1 << 26  # bytes that may be asked for whatever the file's size
 _MOST_COMPRESSED, _MOST_DEFLATED = 1024, 256  # times the file's size
@@ -34,7 +35,7 @@ class Instance:
 
     `dataset` is a ``pydicom.Dataset`` with the elements that rtbids uses and no others, pixel data included (uncompressed,
     little endian); `content` the file's bytes as they came; `received` POSIX seconds of the last byte; `name` where it came
-    from, for messages.
+    from, for messages; `receipts` the word of a source that keeps it until they are settled.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Instance:
     dataset: Any
     received: float
     paced: bool = True
+    receipts: tuple[Receipt, ...] = ()
 
 
 def read(content: bytes | bytearray | memoryview, name: str, received: float) -> Instance:

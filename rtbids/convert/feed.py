@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from rtbids.clock import Clock
 from rtbids.convert import geometry
@@ -11,23 +12,35 @@ from rtbids.convert.decode import Decoder
 from rtbids.convert.dicom import Instance
 from rtbids.convert.run import Run
 from rtbids.convert.stack import Refusal, Stack
+from rtbids.receipt import settle
 from rtbids.volume import Entities, Item
 
 logger = logging.getLogger("rtbids")
+
+Aside: TypeAlias = Callable[[Instance, str], None]  # what is done with an image that cannot be used, and why it cannot
 
 
 class Feed:
     """A decoder and the run that it fills; the run is named when its first whole volume has come.
 
-    `title` names the series in messages, `entities` is called once and gives the run's.
+    `title` names the series in messages, `entities` is called once and gives the run's, `aside` gets the images of volumes
+    that are left out.
     """
 
-    def __init__(self, decoder: Decoder, title: str, entities: Callable[[], Entities], clock: Clock) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        title: str,
+        entities: Callable[[], Entities],
+        clock: Clock,
+        aside: Aside = lambda instance, reason: None,
+    ) -> None:
         self.run: Run | None = None
         self._decoder = decoder
         self._title = title
         self._entities = entities
         self._clock = clock
+        self._aside = aside
         self._refused: list[int] = []  # before the run has begun
         self._said: set[str] = set()
 
@@ -51,9 +64,12 @@ class Feed:
         leaving = [item for result in self._decoder.finish() for item in self._take(result, self._clock.now())]
         if self.run is None:
             for index in self._decoder.begun:
-                logger.warning("%s: no whole volume came, only %s", self._title, self._decoder.partial(index))
+                partial = self._decoder.partial(index)
+                logger.warning("%s: no whole volume came, only %s", self._title, partial)
+                self._keep_aside(self._decoder.drop(index), f"no whole volume came, only {partial}")
             return leaving
         if self.run.over:
+            self._report(self._decoder.begun, self.run)
             return leaving
         for index in self._decoder.begun:
             self._report([index], self.run)
@@ -66,12 +82,19 @@ class Feed:
         if isinstance(result, Refusal):
             return self._refuse(result)
         if self.run is None:
-            self.run = Run(self._entities(), result, self._clock)
+            self.run = Run(self._entities(), result, self._clock, self._keep_aside)
             early = [item for index in self._refused for item in self.run.refuse(index)]
             return early + self.run.add(result, now)
         return self.run.add(result, now)
 
+    def _keep_aside(self, instances: Iterable[Instance], reason: str) -> None:
+        """Give away images that cannot be used."""
+        for instance in instances:
+            self._aside(instance, reason)
+            settle(instance.receipts)
+
     def _refuse(self, refusal: Refusal) -> list[Item]:
+        self._keep_aside(refusal.instances, refusal.reason)
         if self.run is not None and refusal.index is not None:
             logger.warning("%s: volume %d of %s refused: %s", refusal.name, refusal.index, self.run.stem, refusal.reason)
             return self.run.refuse(refusal.index)
@@ -96,7 +119,7 @@ class Feed:
                 absent.append(index)
                 continue
             logger.warning("volume %d of %s is incomplete and left out: %s", index, run.stem, partial)
-            self._decoder.drop(index)
+            self._keep_aside(self._decoder.drop(index), f"volume {index} is incomplete: {partial}")
         if absent:
             several = "s" if len(absent) > 1 else ""
             logger.warning("volume%s %s of %s did not come", several, geometry.named(absent), run.stem)

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from rtbids.clock import Clock
 from rtbids.convert import classic, decode, enhanced, functional, pixels
 from rtbids.convert.dicom import Instance
-from rtbids.convert.feed import Feed
+from rtbids.convert.feed import Aside, Feed
 from rtbids.convert.run import Run
 from rtbids.volume import Item
 
@@ -31,6 +31,7 @@ class Series:
         self.wanted = True
         self.other = False  # not functional: for the session's other series
         self.ended = False
+        self.aside: Aside = lambda instance, reason: None  # for images of volumes that are left out
         self.images, self.keys = 0, 1
         self._description = description
         self._protocol = str(dataset.get("ProtocolName") or "") or description
@@ -93,7 +94,7 @@ class Series:
         kind = _kind(instance.dataset)
         if kind not in self._feeds:
             decoder = decode.decoder(instance.dataset)
-            self._feeds[kind] = Feed(decoder, self.title, lambda: self._named(kind), self._clock)
+            self._feeds[kind] = Feed(decoder, self.title, lambda: self._named(kind), self._clock, self.aside)
         several = len(self._kinds) > 1 or kind.echo > 1
         return self._feeds[kind].add(instance, several, now)
 

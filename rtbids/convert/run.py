@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
 from rtbids.convert import absent, header, mosaic, siemens
+from rtbids.convert.dicom import Instance
 from rtbids.convert.moment import DAY
 from rtbids.convert.order import Order
 from rtbids.convert.pace import Pace
@@ -25,12 +27,19 @@ _SAME_PLACE = 1e-3  # mm: headers round differently from image to image, tables 
 class Run:
     """The volumes of one series, or of one echo, part or correction of it."""
 
-    def __init__(self, entities: Entities, first: Stack, clock: Clock) -> None:
+    def __init__(
+        self,
+        entities: Entities,
+        first: Stack,
+        clock: Clock,
+        aside: Callable[[Iterable[Instance], str], None] = lambda instances, reason: None,
+    ) -> None:
         self.entities = entities
         self.stem = bids_entities.stem(entities)
         self.over = False
         self.order: Order[Stack] = Order(patience(first.repetition_time))
-        self._first = first
+        self._first = replace(first, instances=())
+        self._aside = aside
         self._clock = clock
         self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX) of the first to leave
         self._metadata = header.sidecar(first.header(), first.shape, first.repetition_time, entities["task"])
@@ -62,10 +71,12 @@ class Run:
             why = "came after the end of its run and is kept out"
         if why:
             logger.warning("%s: volume %d of %s %s", stack.name, stack.index, self.stem, why)
+            self._aside(stack.instances, f"volume {stack.index} {why}")
             return []
         difference = self._difference(stack)
         if difference:
             logger.warning("%s: volume %d of %s refused: %s", stack.name, stack.index, self.stem, difference)
+            self._aside(stack.instances, f"volume {stack.index} refused: {difference}")
             return self.refuse(stack.index)
         return self._leave(self.order.add(stack.index, stack, now))
 
@@ -119,6 +130,7 @@ class Run:
             times=self._times(stack),
             slope=first.slope,
             inter=first.inter,
+            receipts=tuple(receipt for instance in stack.instances for receipt in instance.receipts),
         )
 
     def _times(self, stack: Stack) -> dict[str, float]:

@@ -18,6 +18,7 @@ from rtbids.convert.one_series import Keep, Series, number_of
 from rtbids.convert.session import Others
 from rtbids.convert.stack import MALFORMED
 from rtbids.errors import BadData
+from rtbids.receipt import settle
 from rtbids.volume import Item, run_key
 
 logger = logging.getLogger("rtbids")
@@ -107,6 +108,7 @@ class Assembler:
         except (BadData, *MALFORMED) as error:
             logger.warning("%s: left out: %s", instance.name, error)
             leaving = []
+        settle(instance.receipts)  # whoever needs it still is a holder too
         return leaving + self.tick(now)
 
     def tick(self, now: float) -> list[Item]:
@@ -119,8 +121,7 @@ class Assembler:
 
     def finish(self) -> list[Item]:
         """End every run; return what was held."""
-        open_ones = [series for series in dict.fromkeys(self._series.values()) if not series.over]
-        leaving = [item for series in open_ones for item in series.finish()]
+        leaving = [item for series in dict.fromkeys(self._series.values()) for item in series.finish()]
         if self._others:
             self._others.finish()
         return leaving
@@ -166,6 +167,7 @@ class Assembler:
         number = number_of(dataset)
         series = Series(dataset, lambda *asked: self._entities_of_run(number, *asked), self._keep, self._clock)
         series.key = _key(dataset)
+        series.aside = lambda instance, reason: self._keep_aside(series, instance, reason)
         if self._picked is not None:
             series.wanted = series.number in self._picked
         elif not functional.is_functional(dataset):
@@ -175,6 +177,11 @@ class Assembler:
         if self._others:
             self._others.begun(series.key)
         return series
+
+    def _keep_aside(self, series: Series, instance: Instance, reason: str) -> None:
+        """Give an image of a functional series that is in no volume to where the other series go."""
+        if self._others:
+            self._others.add(f"{series.key} left out", series.number, instance, self._clock.now(), reason)
 
     def _entities_of_run(self, number: int, protocol: str, title: str, own: Mapping[str, str]) -> dict[str, str]:
         """Return the entities of a new run without its `own` ones.

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rtbids.convert.dicom import Instance
+from rtbids.receipt import hold
 
 logger = logging.getLogger("rtbids")
 QUIET = 15.0  # seconds without an image after which a series is over when another has begun; nothing hurries here
+_MOST_REASONS = 5  # that are said of one series
 
 
 class Others(Protocol):
@@ -35,8 +37,8 @@ class Others(Protocol):
         """Hear what the run of a functional series is called."""
         ...
 
-    def add(self, key: str, number: int, instance: Instance, now: float) -> None:
-        """Take an image of a series that is not functional."""
+    def add(self, key: str, number: int, instance: Instance, now: float, reason: str = "") -> None:
+        """Take an image of a series that is not functional, or for some `reason` in no volume of one that is."""
         ...
 
     def tick(self, now: float) -> None:
@@ -52,7 +54,8 @@ class Others(Protocol):
 class Gathered:
     """The files of a series that is over, in the folder `place`.
 
-    `sequel` counts how often the series had been over before: 0, but for files that come late.
+    `sequel` counts how often the series had been over before: 0, but for files that come late. `reason` is why they are not to
+    be converted; empty where they are.
     """
 
     place: Path
@@ -60,6 +63,7 @@ class Gathered:
     description: str
     images: int
     sequel: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class _Open:
     sequel: int
     images: int = 0
     heard: float = 0.0
+    reasons: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass
@@ -114,24 +119,29 @@ class Session:
         """Pass on what the run of a functional series is called."""
         self.on_run(Run(number, protocol, entities))
 
-    def add(self, key: str, number: int, instance: Instance, now: float) -> None:
+    def add(self, key: str, number: int, instance: Instance, now: float, reason: str = "") -> None:
         """Keep an image on the disk; where that cannot be written, the other series are given up, never the volumes."""
         with self._lock:
             if self._deaf:
+                hold(instance.receipts)  # for good: its source has to keep it
                 return
             try:
-                self._keep(key, number, instance, now)
+                self._keep(key, number, instance, now, reason)
             except OSError as error:
                 self._deaf = True
+                hold(instance.receipts)
                 logger.warning("series that are not functional are left alone from here on: %s", error.strerror or error)
 
-    def _keep(self, key: str, number: int, instance: Instance, now: float) -> None:
+    def _keep(self, key: str, number: int, instance: Instance, now: float, reason: str) -> None:
         if key not in self._open:
             description = str(instance.dataset.get("SeriesDescription") or "")
             self._open[key] = _Open(self.folder(number, description), number, description, self._closed.get(key, 0))
         series = self._open[key]
         series.images, series.heard = series.images + 1, now
-        _write(series.place / f"{series.images:06d}.dcm", instance.content)
+        if reason and len(series.reasons) < _MOST_REASONS:
+            series.reasons[reason] = None
+        durable = any(receipt.durable for receipt in instance.receipts)
+        _write(series.place / f"{series.images:06d}.dcm", instance.content, durable=durable)
 
     def tick(self, now: float) -> None:
         """Hand over the series that are over at `now`."""
@@ -152,14 +162,18 @@ class Session:
     def _close(self, key: str) -> None:
         series = self._open.pop(key)
         self._closed[key] = series.sequel + 1
-        self.on_over(Gathered(series.place, series.number, series.description, series.images, series.sequel))
+        reason = "; ".join(series.reasons)
+        self.on_over(Gathered(series.place, series.number, series.description, series.images, series.sequel, reason))
 
 
-def _write(path: Path, content: bytes | bytearray | memoryview) -> None:
-    """Write a file that its owner alone may read: it names a patient."""
+def _write(path: Path, content: bytes | bytearray | memoryview, *, durable: bool) -> None:
+    """Write a file that its owner alone may read, for it names a patient; with `durable` to the disk itself."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(descriptor)
 
 
 def unfit(header: Any) -> str | None:

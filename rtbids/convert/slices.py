@@ -30,6 +30,7 @@ class Slice:
     received: float
     name: str
     paced: bool
+    instance: Instance
 
     @property
     def order(self) -> tuple[int, int]:
@@ -46,7 +47,15 @@ def decoded(instance: Instance) -> Slice:
     image = pixels.as_nifti(dataset, pixels.stored(dataset))[0, ::-1]
     number = pixels.whole(dataset, "InstanceNumber", -1)
     return Slice(
-        depth, position, image, None if number < 0 else number, dataset, instance.received, instance.name, instance.paced
+        depth,
+        position,
+        image,
+        None if number < 0 else number,
+        dataset,
+        instance.received,
+        instance.name,
+        instance.paced,
+        instance,
     )
 
 

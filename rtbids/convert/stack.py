@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
 from rtbids.convert import geometry
+from rtbids.convert.dicom import Instance
 from rtbids.convert.elements import PIXEL_DATA
 from rtbids.convert.vendor import vendor
 from rtbids.errors import BadData
@@ -39,6 +40,7 @@ class Stack:
     known (of the first volume they may be provisional: the second's are then preferred), `paced` as of its instances,
     `acquired` seconds on a clock of the scanner's, `planned` the number of volumes that the header announces,
     `repetition_time` seconds; `header` gives the elements that are the same for the whole run, enhanced groups laid flat.
+    `instances` are the images that it was made of; it is a holder of their receipts.
     """
 
     slices: NDArray[Any]
@@ -55,6 +57,7 @@ class Stack:
     name: str
     timing_is_provisional: bool = False
     paced: bool = True
+    instances: tuple[Instance, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -65,21 +68,24 @@ class Stack:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A volume that came and cannot be used; `index` is None where even its place is unknown."""
+    """A volume that came and cannot be used; `index` is None where even its place is unknown; `instances` as of a stack."""
 
     index: int | None
     name: str
     reason: str
+    instances: tuple[Instance, ...] = ()
 
 
-def stacks_or_refusal(index: int | None, name: str, make: Callable[[], list[Stack]]) -> list[Stack | Refusal]:
-    """Return what `make` makes, or why it cannot: a header can lack anything, and hold anything."""
+def stacks_or_refusal(
+    index: int | None, name: str, instances: tuple[Instance, ...], make: Callable[[], list[Stack]]
+) -> list[Stack | Refusal]:
+    """Return what `make` makes of `instances`, or why it cannot: a header can lack anything, and hold anything."""
     try:
-        return [_usable(stack) for stack in make()]
+        return [replace(_usable(stack), instances=instances) for stack in make()]
     except BadData as error:
-        return [Refusal(index, name, str(error))]
+        return [Refusal(index, name, str(error), instances)]
     except MALFORMED as error:
-        return [Refusal(index, name, malformed(error))]
+        return [Refusal(index, name, malformed(error), instances)]
 
 
 def malformed(error: Exception) -> str:

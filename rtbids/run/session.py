@@ -22,6 +22,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox, Wakeup
+from rtbids.receipt import settle
 from rtbids.run import feedback
 from rtbids.run.deadlines import Deadlines, Line
 from rtbids.run.experiment import Sent
@@ -213,7 +214,9 @@ class Session:
             self._host.offer(volume)  # first: the script works while the volume is written
         else:
             self._send(state, state.deadlines.failed(volume.index, now))
-        if state.record is not None and not begins:
+        if state.record is None:
+            settle(volume.receipts)  # kept nowhere, and in the script's hands
+        elif not begins:
             record = state.record
             self._recorder.do(lambda: record.append(volume))
 

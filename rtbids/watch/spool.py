@@ -1,7 +1,7 @@
 """Where images that came over the network lie until they are dealt with: files that outlast the process.
 
-An image is in the spool, whole and under its final name, before its sender is told so, and leaves it when nobody holds its
-`Instance` any more. What a process that was killed has left behind is there at the next start.
+An image is in the spool, whole and under its final name, before its sender is told so, and leaves it when its receipt is
+settled: its volume is in the archive, or was handed on. What a process that was killed has left is there at the next start.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ import fcntl
 import os
 import re
 import threading
-import weakref
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
-from rtbids.convert.dicom import Instance
 from rtbids.errors import CannotWrite, cannot_write
+from rtbids.receipt import Receipt
 
 BACKLOG = 4 << 30  # bytes in the spool beyond which senders wait
 _OURS = re.compile(r"\d{9,}\.dcm")
@@ -47,8 +45,7 @@ class Spool:
     def __init__(self, folder: Path, *, backlog: int = BACKLOG, fsync: bool = False) -> None:
         self.folder = folder
         self._backlog, self._fsync = backlog, fsync
-        self._released: SimpleQueue[int] = SimpleQueue()  # sizes of files that have left: its `put` may interrupt anything
-        self._counting = threading.Lock()
+        self._room = threading.Condition()
         self._closed = False
         self._lock = _opened(folder)
         self.leftovers = _leftovers(folder)
@@ -57,8 +54,7 @@ class Spool:
 
     def is_full(self, size: int) -> bool:
         """Say whether an image of `size` bytes would have to wait."""
-        with self._counting:
-            self._count_released()
+        with self._room:
             return self._is_full(size)
 
     def keep(self, content: bytes) -> Path:
@@ -71,36 +67,34 @@ class Spool:
         OSError
             The disk did not take it.
         """
-        path = self.folder / f"{self._room(len(content)):09d}.dcm"
+        path = self.folder / f"{self._place(len(content)):09d}.dcm"
         try:
             self._write(content, path)
         except OSError:
-            self._released.put(len(content))
+            self._leave(len(content))
             raise
         return path
 
-    def release_with(self, instance: Instance, path: Path) -> None:
-        """Remove the file as soon as nobody holds `instance`; not at the exit of a process that still holds it."""
-        weakref.finalize(instance, _remove, path, len(instance.content), self._released).atexit = False
+    def receipt(self, path: Path, size: int) -> Receipt:
+        """Return what removes a file of `size` bytes once it is settled."""
+        return Receipt(lambda: self._remove(path, size), durable=self._fsync)
 
     def stop(self) -> None:
         """Take no more; whoever waits for room gets Closed."""
-        self._closed = True
-        self._released.put(0)
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
 
     def close(self) -> None:
         """Leave the folder, with what is in it, to the next process."""
         self.stop()
         os.close(self._lock)
 
-    def _room(self, size: int) -> int:
+    def _place(self, size: int) -> int:
         """Wait for room for `size` bytes and take it; return the number of the file."""
-        with self._counting:
-            self._count_released()
-            while self._is_full(size) and not self._closed:
-                self._held -= self._released.get()
+        with self._room:
+            self._room.wait_for(lambda: self._closed or not self._is_full(size))
             if self._closed:
-                self._released.put(0)  # for who waits behind
                 raise Closed
             self._held += size
             self._number += 1
@@ -109,10 +103,15 @@ class Spool:
     def _is_full(self, size: int) -> bool:
         return self._held > 0 and self._held + size > self._backlog
 
-    def _count_released(self) -> None:
-        with suppress(Empty):
-            while True:
-                self._held -= self._released.get_nowait()
+    def _remove(self, path: Path, size: int) -> None:
+        with suppress(OSError):  # gone by another hand: there is nothing left to do
+            path.unlink()
+        self._leave(size)
+
+    def _leave(self, size: int) -> None:
+        with self._room:
+            self._held -= size
+            self._room.notify_all()
 
     def _write(self, content: bytes, path: Path) -> None:
         hidden = path.with_name(f".{path.name}.part")
@@ -168,9 +167,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(path: Path, size: int, released: SimpleQueue[int]) -> None:
-    with suppress(OSError):  # gone by another hand: there is nothing left to do
-        path.unlink()
-    released.put(size)

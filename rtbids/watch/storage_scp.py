@@ -162,9 +162,8 @@ class _Intake:
             if stop.is_set():
                 return
             if (left := self._again(_Stored(path, self._clock.now(), None))) is not None:
-                instance = replace(left, paced=False)
-                self._images.add(instance_uid(instance.dataset))
-                yield self._released_later(instance, path)
+                self._images.add(instance_uid(left.dataset))
+                yield replace(left, paced=False, receipts=(self._spool.receipt(path, len(left.content)),))
 
     def live(self, idle_timeout: float | None, stop: Wakeup) -> Iterator[Instance]:
         """Hand out each image as it is stored, until stopped or idle for too long."""
@@ -182,11 +181,8 @@ class _Intake:
         while self._waiting:
             stored = self._waiting.popleft()
             instance = stored.instance or self._again(stored)
-            path = stored.path
-            del stored  # or it would hold the instance as long as we wait
             if instance is not None:
-                yield self._released_later(instance, path)
-            del instance
+                yield replace(instance, receipts=(self._spool.receipt(stored.path, len(instance.content)),))
 
     def _kept(self, instance: Instance, received: float) -> int:
         uid = instance_uid(instance.dataset)
@@ -218,10 +214,6 @@ class _Intake:
         except BadData as error:
             self._faults.note(Fault.FOREIGN, name, f"{error} (it stays in the spool)")
         return None
-
-    def _released_later(self, instance: Instance, path: Path) -> Instance:
-        self._spool.release_with(instance, path)
-        return instance
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

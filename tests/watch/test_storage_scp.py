@@ -30,6 +30,7 @@ from rtbids.convert.dicom import Instance
 from rtbids.dicomnet import Address, Sender
 from rtbids.errors import BadData, CannotWrite, ConnectionLost, InputMissing, UsageFault
 from rtbids.pipeline import Wakeup
+from rtbids.receipt import hold, settle
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.watch.associations import networks
 from rtbids.watch.storage_scp import instances
@@ -78,8 +79,8 @@ class Reception:
         try:
             for instance in instances(address, spool=self.spool, **options):
                 self._take(instance)
-                del instance
                 self.taking.wait(LONG)
+                settle(instance.receipts)
         except Exception as error:
             self.error = error
         self._ready.set()
@@ -394,23 +395,27 @@ def test_the_spool_is_what_is_there_without_waiting(tmp_path):
     address = Address("RTBIDS", "127.0.0.1", 0)
     faults: list[str] = []
     assert len(list(instances(address, spool=spool, wait=False, existing=False))) == 0
-    assert len(list(instances(address, spool=spool, wait=False, faults=faults))) == 1
+    (found,) = instances(address, spool=spool, wait=False, faults=faults)
+    settle(found.receipts)
     assert [path.name for path in spool.iterdir() if path.name != ".lock"] == ["000000008.dcm"]  # never thrown away
     assert faults == [
         "000000008.dcm: not a DICOM file (no DICM mark at byte 128, no DICOM element at byte 0) (it stays in the spool)"
     ]
 
 
-def test_an_instance_leaves_the_spool_when_nobody_holds_it_any_more(tmp_path):
+def test_an_instance_leaves_the_spool_when_its_receipt_is_settled_and_never_for_being_forgotten(tmp_path):
     spool = tmp_path / "spool"
     spool.mkdir()
     for number, content in enumerate(RUN[:3], 1):
         (spool / f"{number:09d}.dcm").write_bytes(content)
     source = instances(Address("RTBIDS", "127.0.0.1", 0), spool=spool, wait=False)
-    held = [next(source), next(source)]
+    taken = [next(source), next(source)]
     assert len(list(spool.glob("*.dcm"))) == 3
-    del held[0]
-    assert len(list(spool.glob("*.dcm"))) == 2
+    hold(taken[0].receipts)  # two volumes are made of it
+    for left in (3, 2):
+        settle(taken[0].receipts)
+        assert len(list(spool.glob("*.dcm"))) == left
+    taken.clear()
     source.close()
     assert len(list(spool.glob("*.dcm"))) == 2
 
