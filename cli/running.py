@@ -25,7 +25,7 @@ from rtbids.run.host import ExperimentHere, ExperimentProcess, Host, IsOverdue, 
 from rtbids.run.progress import Progress
 from rtbids.run.reports import Reports
 from rtbids.run.session import Plan, Session
-from rtbids.volume import Entities, Item, run_key
+from rtbids.volume import Entities, Item, RunEnd, run_key
 
 NOT_WAITED = "the volumes are kept; the next rtbids run on this data set finishes the run"
 
@@ -123,6 +123,9 @@ def _placed(items: Iterator[Item], archive: Archive, *, overwrite: bool, explici
     places: dict[tuple[tuple[str, str], ...], Entities] = {}
     for item in items:
         key = run_key(item.entities)
+        if isinstance(item, RunEnd) and key not in places:  # a run without a volume
+            yield item
+            continue
         if key not in places:
             places[key] = archive.place(item.entities, overwrite=overwrite, explicit=explicit)
         yield item if places[key] is item.entities else replace(item, entities=places[key])

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from rtbids.clock import CLOCK
 from rtbids.receipt import settle
-from rtbids.volume import Entities, Item, RunEnd, Volume, run_key
+from rtbids.volume import Belongings, Entities, Item, RunEnd, Volume, run_key
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,12 +56,25 @@ def first_volumes(items: Iterable[Item], most: int | None) -> Iterator[Item]:
 
 
 def with_events(items: Iterable[Item], text: str, *, override: bool) -> Iterator[Item]:
-    """Give every volume the events in `text`, the text of an ``events.tsv``; `override` replaces those it brings."""
+    """Give every volume the events in `text`, the text of an ``events.tsv``; `override` replaces those it brings.
+
+    A sidecar that describes the replaced table goes with it.
+    """
+    given: Belongings | None = None
+    left: Belongings | None = None
     for item in items:
         if isinstance(item, Volume) and (override or item.events is None):
-            yield replace(item, events=text)
+            if item.belongings is not given:  # once a run, so that its volumes share what is left
+                given, left = item.belongings, _without_events(item.belongings)
+            yield replace(item, events=text, belongings=left)
         else:
             yield item
+
+
+def _without_events(belongings: Belongings | None) -> Belongings | None:
+    if belongings is None or "events.json" not in belongings.files:
+        return belongings
+    return replace(belongings, files={name: content for name, content in belongings.files.items() if name != "events.json"})
 
 
 def settled(items: Iterable[R]) -> Iterator[R]:

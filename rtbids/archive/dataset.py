@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rtbids import __version__
-from rtbids.archive import claims, fieldmaps, finish, placing, waiting
+from rtbids.archive import belongings, claims, fieldmaps, finish, placing, waiting
 from rtbids.archive.finish import Finisher, OnProgress
 from rtbids.archive.growing import FillGaps, GrowingRun
 from rtbids.archive.placing import Aside, Image
@@ -52,6 +52,7 @@ class Archive:
         self._given: list[Entities] = []
         self._to_overwrite: set[str] = set()
         self._last: list[Callable[[], object]] = []
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Archive:
         return self
@@ -157,22 +158,32 @@ class Archive:
 
     def _behind_curtain(self, claim: claims.Claim, volume: Volume, events: str | None) -> GrowingRun:
         study = self._study
+        new = volume.belongings is not None and belongings.is_ours(study)
         files = f"{bids_entities.folder(volume.entities)}/{claim.name}_*"
         if claim.name in self._to_overwrite:
             for image in study.folder(volume.entities).glob(f"{claim.name}_*.nii.gz"):
                 study.unlist_scan(volume.entities, image)
-        with study.curtain("participants.tsv", files):
+        with study.curtain(*belongings.PATTERNS, files):
             if claim.name in self._to_overwrite:
                 self._remove(claim)
             run = GrowingRun(study, claim, volume, fill_gaps=self._fill_gaps, clock=self._clock, finish=self._ended)
             try:
                 if events is not None:
-                    run.write_events(events)
+                    run.write_events(events, _event_fields(volume) if events == volume.events else None)
                 study.list_participants()
+                self._keep_belongings(volume, new=new)
             except BaseException:
                 run.withdraw()
                 raise
         return run
+
+    def _keep_belongings(self, volume: Volume, *, new: bool) -> None:
+        if volume.belongings is None:
+            return
+        for warning in belongings.keep(self._study, volume.entities, volume.belongings, new=new):
+            if warning not in self._warned:
+                logger.warning("%s", warning)
+            self._warned.add(warning)
 
     def _remove(self, claim: claims.Claim) -> None:
         """Remove a run that is overwritten, and all that was derived from it."""
@@ -210,6 +221,10 @@ class Archive:
                 last.callback(table.close)
 
 
+def _event_fields(volume: Volume) -> bytes | None:
+    return volume.belongings.files.get("events.json") if volume.belongings else None
+
+
 def _check(volume: Volume) -> None:
     name = bids_entities.stem(volume.entities)
     for entity in ("subject", "task"):
@@ -245,6 +260,8 @@ def add(
             if isinstance(item, RunEnd):
                 if key in runs:
                     runs.pop(key).end(item)
+                else:
+                    logger.warning("%s: the run ended without a volume", bids_entities.stem(item.entities))
             elif key in runs:
                 runs[key].append(item)
             else:

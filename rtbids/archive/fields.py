@@ -64,9 +64,15 @@ def of_run(metadata: Metadata, entities: Entities, missing: Sequence[int], fille
     fields.setdefault("TaskName", entities.get("task", ""))
     if missing:
         fields["MissingVolumes"] = list(missing)
-    if filled:
-        fields["FilledVolumes"] = list(filled)
+    if all_filled := sorted({*filled, *_filled_before(metadata)}):
+        fields["FilledVolumes"] = all_filled
     return fields
+
+
+def _filled_before(metadata: Metadata) -> list[int]:
+    """Return the volumes that stand in for others already where the run comes from, if it says so."""
+    told = metadata.get("FilledVolumes")
+    return [index for index in told if isinstance(index, int)] if isinstance(told, list) else []
 
 
 def without_identifiers(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +68,7 @@ class GrowingRun:
         self._fill_gaps = fill_gaps
         self._finish = finish
         self._events: str | None = None
+        self._event_files: set[Path] = set()  # those of this run: one that was there before is somebody's
         self._sidecar_text = ""
         self._metadata: Metadata = first.metadata
         self._last = replace(first, receipts=())
@@ -108,8 +110,8 @@ class GrowingRun:
         self._growing.close()
         for path in (self._growing.path, self._sidecar):
             path.unlink(missing_ok=True)
-        if self._events is not None:
-            self._study.path(self.entities, "events", ".tsv").unlink(missing_ok=True)
+        for path in self._event_files:
+            path.unlink(missing_ok=True)
 
     def withdraw(self) -> None:
         """Take the run back as if it had never begun."""
@@ -175,7 +177,7 @@ class GrowingRun:
             self._metadata = volume.metadata
             self._write_sidecar()
         if volume.events is not None and volume.events != self._events:
-            self.write_events(volume.events)
+            self.write_events(volume.events, volume.belongings.files.get("events.json") if volume.belongings else None)
 
     def _write_sidecar(self) -> None:
         missing, filled = ([], self.missing) if self._fill_gaps else (self.missing, [])
@@ -184,21 +186,31 @@ class GrowingRun:
             self._study.write(self._sidecar, text)
             self._sidecar_text = text
 
-    def write_events(self, text: str) -> None:
-        """Write the run's ``events.tsv``; one that was there before the run is kept."""
+    def write_events(self, text: str, fields: bytes | None = None) -> None:
+        """Write the run's ``events.tsv``, and `fields`, its sidecar; those that were there before the run are kept."""
         path = self._study.path(self.entities, "events", ".tsv")
-        if self._events is None and path.exists() and path.read_bytes() != text.encode():
+        self._events = text
+        if path in self._event_files or not path.exists():
+            self._write_event_file(path, text)
+            self._write_event_fields(path.with_suffix(".json"), fields)
+        elif path.read_bytes() != text.encode():
             logger.warning(
                 "%s was there before the run and is kept; the events that came with the run are not written", path.name
             )
-        else:
-            self._study.write(path, text)
-        self._events = text
 
-    def acknowledge(self, volume: Volume) -> None:
-        """Let the source go of the images of a volume that is kept: now, or when it is on the disk itself."""
-        settle(receipt for receipt in volume.receipts if not receipt.durable)
-        self._unsynced += [receipt for receipt in volume.receipts if receipt.durable]
+    def _write_event_file(self, path: Path, text: str) -> None:
+        self._study.write(path, text)
+        self._event_files.add(path)
+
+    def _write_event_fields(self, path: Path, fields: bytes | None) -> None:
+        if fields is None or (path.exists() and path not in self._event_files):
+            return
+        try:
+            told = json.loads(fields)
+            if isinstance(told, dict) and told != sidecar.inherited(self._study.root, path, "events"):
+                self._write_event_file(path, fields.decode())
+        except (ValueError, BadData) as error:
+            logger.warning("%s is not kept: %s", path.name, error)
 
     def _sync(self) -> None:
         if not self._names_synced:  # a new file is there after a loss of power only if its folder was synced as well

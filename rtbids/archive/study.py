@@ -75,7 +75,16 @@ class Study:
         name = self.root.resolve().name
         self.write(self.root / dataset.DESCRIPTION, sidecar.dumps(dataset.description(name, self.version)))
         self.write(self.root / ".bidsignore", "")
-        self.write(self.root / "README.md", _README.format(name=name, version=self.version))
+        self.write(self.root / "README.md", self._readme)
+
+    @property
+    def _readme(self) -> str:
+        return _README.format(name=self.root.resolve().name, version=self.version)
+
+    def remove_own_readme(self) -> None:
+        """Remove the README of a data set that rtbids made, if nobody wrote into it: its runs were not recorded here."""
+        if read_text(self.root / "README.md") == self._readme:
+            (self.root / "README.md").unlink()
 
     @property
     def growing(self) -> Path:

@@ -317,7 +317,9 @@ class Session:
 
     def _run_end(self, end: RunEnd) -> None:
         state = self._runs.get(run_key(end.entities))
-        if state is not None:
+        if state is None:
+            logger.warning("%s: the run ended without a volume", bids_entities.stem(end.entities))
+        else:
             now = self._clock.now()
             for index in [index for index in end.missing if index > state.latest]:
                 self._send(state, state.deadlines.missing(index, now))
