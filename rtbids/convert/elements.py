@@ -50,14 +50,17 @@ _NAMED = """
     MRDiffusionSequence MRImageFrameTypeSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
     DimensionIndexSequence DimensionIndexPointer DimensionIndexValues
     RealWorldValueMappingSequence RealWorldValueSlope RealWorldValueIntercept
+    BodyPartExamined ReceiveCoilName MRReceiveCoilSequence MagnetizationTransfer MRImagingModifierSequence Spoiling
+    PartialFourierDirection ParallelAcquisitionTechnique ParallelReductionFactorOutOfPlane
 """
 # Group → the low bytes of its elements; the block is whatever the creator element names (private.py).
 _PRIVATE = {
-    0x0019: {0x0A, 0x28, 0x29},
-    0x0021: {0x04, 0x1C, 0x4F, 0x53, 0x75, 0x8E, 0xFE},
+    0x0019: {0x0A, 0x18, 0x28, 0x29},
+    0x0021: {0x04, 0x1C, 0x42, 0x4F, 0x53, 0x75, 0x8E, 0xFE},
     0x0025: {0x1B},
     0x0029: {0x10},
     0x0043: {0x2A, 0x2C, 0x7C, 0x83},
+    0x0051: {0x0F, 0x11},
     0x0065: {0x50, 0x51},
     0x2001: {0x13, 0x18, 0x20, 0x22},
     0x2005: {0x0E, 0x0F, 0xA0},

@@ -13,13 +13,16 @@ from rtbids.convert.encoding import Encoding
 from rtbids.convert.vendor import vendor
 
 _TEXTS = {
-    "Manufacturer": "Manufacturer",
     "ManufacturersModelName": "ManufacturerModelName",
+    "SoftwareVersions": "SoftwareVersions",
+    "BodyPart": "BodyPartExamined",
+    "ReceiveCoilName": "ReceiveCoilName",
     "MRAcquisitionType": "MRAcquisitionType",
     "ScanningSequence": "ScanningSequence",
     "SequenceVariant": "SequenceVariant",
     "ScanOptions": "ScanOptions",
-    "ImageType": "ImageType",
+    "ParallelAcquisitionTechnique": "ParallelAcquisitionTechnique",
+    "PartialFourierDirection": "PartialFourierDirection",
 }
 _NUMBERS = {
     "MagneticFieldStrength": ("MagneticFieldStrength", 1.0),
@@ -27,7 +30,10 @@ _NUMBERS = {
     "FlipAngle": ("FlipAngle", 1.0),
     "SliceThickness": ("SliceThickness", 1.0),
     "SpacingBetweenSlices": ("SpacingBetweenSlices", 1.0),
+    "ParallelReductionFactorOutOfPlane": ("ParallelReductionFactorOutOfPlane", 1.0),
 }
+_STATES = {"MTState": "MagnetizationTransfer", "SpoilingState": "Spoiling"}
+_MAKERS = {"siemens": "Siemens", "ge": "GE", "philips": "Philips", "uih": "UIH", "canon": "Canon", "toshiba": "Toshiba"}
 
 
 def repetition_time(header: Dataset) -> float | None:
@@ -53,16 +59,24 @@ def sidecar(
 ) -> dict[str, Any]:
     """Return a run's sidecar without the slice times; `seconds` is the repetition time.
 
-    No dates, names, institutions, serial numbers or UIDs go in.
+    No dates, names, institutions, serial numbers or UIDs go in. Where dcm2niix writes a field it has the same value.
     """
+    kind = _sequence_type(header)
+    header = philips.with_frame(header)
     fields: dict[str, Any] = {"TaskName": task}
     fields["SeriesNumber"] = int(header.SeriesNumber) if header.get("SeriesNumber") else None
-    fields |= {field: _texts(header.get(keyword)) for field, keyword in _TEXTS.items()}
-    fields["PulseSequenceType"] = _sequence_type(header)
+    fields["Manufacturer"] = _MAKERS.get(vendor(header)) or _joined(header.get("Manufacturer"))
+    fields |= {field: _joined(header.get(keyword)) for field, keyword in _TEXTS.items()}
+    fields["ImageType"] = _texts(header.get("ImageType"))
+    fields["SequenceName"] = _joined(header.get("SequenceName") or header.get("PulseSequenceName"))
+    fields["PulseSequenceType"] = kind
     fields["RepetitionTime"] = seconds
     for field, (keyword, unit) in _NUMBERS.items():
         fields[field] = _number(header, keyword, unit)
+    fields |= {field: _state(header.get(keyword)) for field, keyword in _STATES.items()}
     fields["ParallelReductionFactorInPlane"] = _acceleration(header)
+    if vendor(header) == "siemens":
+        fields |= siemens.coils(header)
     fields |= _phase_encoding(header, shape)
     fields |= {"ConversionSoftware": "rtbids", "ConversionSoftwareVersion": __version__}
     return {field: value for field, value in fields.items() if value is not None}
@@ -76,6 +90,9 @@ def with_timing(fields: dict[str, Any], timing: Sequence[float] | None) -> dict[
     shots = len(set(rounded))
     told = {field: value for field, value in fields.items() if field != "MultibandAccelerationFactor"}
     together = {"MultibandAccelerationFactor": len(rounded) // shots} if shots * 2 <= len(rounded) else {}
+    kind = str(told.get("PulseSequenceType") or "")
+    if together and kind and not kind.startswith("Multiband"):
+        told["PulseSequenceType"] = f"Multiband {kind}"
     return {**told, "SliceTiming": rounded, **together}
 
 
@@ -108,9 +125,12 @@ def _encoding(header: Dataset, steps: int) -> Encoding:
 
 
 def _acceleration(header: Dataset) -> float | None:
-    """Return the in-plane acceleration; GE gives its inverse."""
+    """Return the in-plane acceleration; GE gives its inverse, Siemens mosaics a text."""
     inverse = private.number(header, 0x0043, private.GE_PARAMETERS, 0x83)
-    return round(1.0 / inverse, 6) if inverse else _number(header, "ParallelReductionFactorInPlane", 1.0)
+    if inverse:
+        return round(1.0 / inverse, 6)
+    stated = _number(header, "ParallelReductionFactorInPlane", 1.0)
+    return siemens.acceleration(header) if stated is None else stated
 
 
 def _sequence_type(header: Dataset) -> str | None:
@@ -119,6 +139,17 @@ def _sequence_type(header: Dataset) -> str | None:
         return None
     spin = "SE" in kinds or str(header.get("EchoPulseSequence") or "").startswith("SPIN")
     return "Spin Echo EPI" if spin else "Gradient Echo EPI"
+
+
+def _state(value: Any) -> bool | None:
+    """Return whether something is on: DICOM names what it is, or says NONE."""
+    return None if not value else str(value) not in ("NONE", "NO")
+
+
+def _joined(value: Any) -> str | None:
+    """Return one text of a value's parts, as DICOM writes it."""
+    parts = _texts(value)
+    return "\\".join(parts) or None if isinstance(parts, list) else parts
 
 
 def _texts(value: Any) -> str | list[str] | None:

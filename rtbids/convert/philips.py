@@ -19,6 +19,16 @@ def scale(header: Dataset) -> tuple[float, float]:
     return 1.0 / factor, intercept / (slope * factor)
 
 
+def with_frame(header: Dataset) -> Dataset:
+    """Return the header of a classic image with what it keeps in the private item of its frame, the header's own first."""
+    item = private.item(header, 0x2005, private.PHILIPS_FRAME, 0x0F)
+    if item is None:
+        return header
+    merged = Dataset({element.tag: element for element in item if element.VR != "SQ"})
+    merged.update({tag: header[tag] for tag in header.keys()})  # noqa: SIM118 (iteration converts)
+    return merged
+
+
 def _rescale(header: Dataset) -> tuple[float, float]:
     """Return slope and intercept to display values; where the header has none, those of the real world value mapping."""
     if header.get("RescaleSlope"):

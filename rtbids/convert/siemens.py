@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -10,6 +12,7 @@ from rtbids.convert import csa, enhanced, private
 from rtbids.convert.encoding import Encoding
 from rtbids.convert.moment import seconds_of_day
 
+_ACCELERATION = re.compile(r"p(\d+)")
 _SAME_TIME = 0.01  # seconds: the two clocks of a header differ by 2.5 ms
 
 
@@ -29,6 +32,27 @@ def encoding(header: Dataset, steps: int) -> Encoding:
         return Encoding(whole_sign)
     spacing = 1.0 / (bandwidth * steps)
     return Encoding(whole_sign, spacing, spacing * (steps - 1))
+
+
+def coils(header: Dataset) -> dict[str, Any]:
+    """Return the BIDS fields about receiving and correction that Siemens keeps in private elements and in ImageType."""
+    elements = private.texts(header, 0x0051, private.SIEMENS_MR, 0x0F) or private.texts(header, 0x0021, private.SDI, 0x4F)
+    nanoseconds = _first(
+        private.numbers(header, 0x0019, private.SIEMENS_MR, 0x18), private.numbers(header, 0x0021, private.SDI, 0x42)
+    )
+    kinds = {str(value) for value in header.get("ImageType") or ()} | set(private.texts(header, 0x0021, private.SDI, 0x75))
+    corrected = True if kinds & {"DIS2D", "DIS3D"} else False if "ND" in kinds else None
+    return {
+        "ReceiveCoilActiveElements": elements[0].strip() if elements else None,
+        "DwellTime": round(nanoseconds * 1e-9, 12) if nanoseconds else None,
+        "NonlinearGradientCorrection": corrected,
+    }
+
+
+def acceleration(header: Dataset) -> float | None:
+    """Return the in-plane acceleration of a text as ``p2``."""
+    found = _ACCELERATION.match("".join(private.texts(header, 0x0051, private.SIEMENS_MR, 0x11)))
+    return float(found[1]) if found else None
 
 
 def mosaic_timing(dataset: Dataset, fields: Mapping[str, list[str]], slices: int, reverse: bool) -> tuple[float, ...] | None:

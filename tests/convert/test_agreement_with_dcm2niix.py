@@ -72,6 +72,43 @@ def test_functional_series_equal_the_reference(real_data: Path, name: str) -> No
     assert_equal_fields(dict(scanner.volumes[-1].metadata), fields)
 
 
+# ImageType: dcm2niix adds what the image is, here it is DICOM's; the others tell who converted, and when the volume was taken.
+OWN_FIELDS = {"ImageType", "ConversionSoftware", "ConversionSoftwareVersion", "SeriesNumber", "TaskName"}
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONAL, *DIFFUSION])
+def test_every_field_that_dcm2niix_writes_too_has_its_value(real_data: Path, name: str) -> None:
+    _, fields = reference(real_data / name)
+    ours = dict(
+        converted(real_data / name, series=frozenset({DIFFUSION.get(name, (fields["SeriesNumber"],))[0]})).volumes[-1].metadata
+    )
+    shared = set(ours) & set(fields) - OWN_FIELDS - ({"SliceTiming"} if name == "uih_grid_dti" else set())
+    assert {"Manufacturer", "RepetitionTime", "EchoTime", "FlipAngle"} <= shared
+    for key in shared:
+        if isinstance(fields[key], str | bool):
+            assert ours[key] == fields[key], key
+        else:
+            assert ours[key] == pytest.approx(fields[key], rel=2e-5, abs=2e-6), key
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "siemens_mosaic_vd13_cmrr_reversed",
+            {"ReceiveCoilActiveElements": "HEA;HEP", "DwellTime": 3.4e-6, "NonlinearGradientCorrection": False},
+        ),
+        ("siemens_xa30_enhanced", {"ReceiveCoilName": "HeadNeck_64", "PulseSequenceType": "Multiband Gradient Echo EPI"}),
+        ("siemens_xa60_enhanced", {"ParallelAcquisitionTechnique": "SMS", "NonlinearGradientCorrection": True}),
+        ("philips_classic_oneback", {"ParallelReductionFactorInPlane": 2, "MTState": False, "SpoilingState": False}),
+        ("ge_mr750_epirt", {"Manufacturer": "GE", "ScanningSequence": "EP\\GR", "BodyPart": "BRAIN"}),
+    ],
+)
+def test_recommended_fields_are_read_where_the_maker_keeps_them(real_data: Path, name: str, expected: dict[str, Any]) -> None:
+    found = converted(real_data / name).volumes[0].metadata
+    assert {key: found.get(key) for key in expected} == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("name", DIFFUSION)
 def test_other_echo_planar_series_equal_the_reference_when_picked(real_data: Path, name: str) -> None:
     number, count = DIFFUSION[name]
