@@ -212,6 +212,11 @@ class GrowingRun:
         except (ValueError, BadData) as error:
             logger.warning("%s is not kept: %s", path.name, error)
 
+    def acknowledge(self, volume: Volume) -> None:
+        """Let the source go of the images of a volume that is kept: now, or when it is on the disk itself."""
+        settle(receipt for receipt in volume.receipts if not receipt.durable)
+        self._unsynced += [receipt for receipt in volume.receipts if receipt.durable]
+
     def _sync(self) -> None:
         if not self._names_synced:  # a new file is there after a loss of power only if its folder was synced as well
             for path in (self._sidecar, self.file.parent):
