@@ -45,7 +45,8 @@ def command(
     """Turn SOURCE into BIDS: BIDS-I as a stream (one NIfTI a volume), or a data set with -o.
 
     SOURCE is a DICOM folder or file, a port that the scanner sends to (dicom-scp://[AET@]host:port), a tar stream of DICOM
-    files or of BIDS-I (a named pipe, a .tar file, - for standard input), a BIDS data set or one of its runs.
+    files or of BIDS-I (a named pipe, a .tar file, - for standard input; of BIDS-I a folder too, as tar x makes it), a BIDS data
+    set or one of its runs.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
 from rtbids.pipeline import Inbox, Wakeup, settled
 from rtbids.receipt import settle
-from rtbids.stream import bidsi, endpoints, fifo, wire
+from rtbids.stream import bidsi, endpoints, fifo, folder, wire
 from rtbids.volume import Entities, Item, Volume
 from rtbids.volume import volumes as volumes_of
 
@@ -124,6 +124,8 @@ def kind(source: str) -> Kind:
         raise InputMissing(f"{source}: no such file or folder")
     if fifo.is_fifo(path) or path.suffix == ".tar":
         return "stream"
+    if dataset.is_dataset(path) and folder.is_bidsi(path):
+        return "stream"  # unpacked
     if path.name.endswith((".nii", ".nii.gz")) or dataset.is_dataset(path):
         return "bids"
     return "dicom"
@@ -279,6 +281,8 @@ def _replayed(request: Request) -> Iterator[Item]:
 
 def _streamed(request: Request) -> Iterator[Item]:
     """Open a stream now, so that its writer can go on, and read it when its items are asked for: nothing may come for long."""
+    if Path(request.source).is_dir():
+        return _renamed(bidsi.decode(folder.members(Path(request.source)), request.source), request.entities)
     name = "standard input" if request.source == endpoints.STANDARD else request.source
     return _decoded(endpoints.open_source(request.source, request.open_timeout), name, request)
 
@@ -297,10 +301,10 @@ def _decoded(file: BinaryIO, name: str, request: Request) -> Iterator[Item]:
 
 
 def is_recorded(source: str) -> bool:
-    """Say whether a stream is a file: its volumes came long ago, and it waits for whoever reads it."""
+    """Say whether a stream is a file, or unpacked: its volumes came long ago, and it waits for whoever reads it."""
     if source == endpoints.STANDARD:
         return stat.S_ISREG(os.fstat(0).st_mode)
-    return kind(source) == "stream" and Path(source).is_file()
+    return kind(source) == "stream" and not fifo.is_fifo(Path(source))
 
 
 def is_complete(request: Request) -> bool:

@@ -95,7 +95,7 @@ def decode(members: Iterable[wire.Member], where: str) -> Iterator[Item]:
     announced: tuple[str, Mapping[str, Any]] | None = None
     for member in members:
         path = PurePosixPath(member.name)
-        run_stem, volume_index, suffix = _split(path.name)
+        run_stem, volume_index, suffix = split(path.name)
         run = runs.get(run_stem)
         if incoming.take(member):
             for known in runs.values():
@@ -135,7 +135,7 @@ def _name(entities: Mapping[str, str], suffix: str, extension: str, index: int |
     return f"{bids_entities.folder(entities)}/{bids_entities.stem(entities)}{place}_{suffix}{extension}"
 
 
-def _split(name: str) -> tuple[str, int | None, str]:
+def split(name: str) -> tuple[str, int | None, str]:
     """Split ``sub-01_task-nf_run-01_vol-00012_bold.nii`` into (stem of the run, 12, ``bold.nii``)."""
     head, _, suffix = name.rpartition("_")
     run_stem, found, digits = head.partition("_vol-")
