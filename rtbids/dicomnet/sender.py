@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any, TypeAlias
@@ -150,6 +151,8 @@ class Sender:
         """Ask for the file to be stored; return the answer's status."""
         association = self._association
         association._reactor_checkpoint.clear()  # as in its send_c_store, or its own thread may take the answer
+        while not association._is_paused and association.is_alive():
+            time.sleep(0.0001)
         try:
             self._say(file, rest)
             _, answer = association.dimse.get_msg(block=True)
