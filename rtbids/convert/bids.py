@@ -70,8 +70,9 @@ def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
     along = belongings.of_run(run, events=events is not None)
     with _opened(run.file) as file:
         header = _header(file, run.file)
-        _compare(header.repetition_time, repetition_time, run.file)
         count = header.shape[3] if len(header.shape) > 3 else 1
+        if len(header.shape) > 3:  # a single volume's header has no time between two
+            _compare(header.repetition_time, repetition_time, run.file)
         for place, index in zip(range(count), _indices(missing), strict=False):
             content = _exactly(file, header.volume_bytes, f"{run.file}, volume {place} of {count}")
             yield volume_of(
