@@ -42,6 +42,23 @@ def inherited(root: Path, file: Path, suffix: str) -> dict[str, Any]:
 
 def companions(root: Path, file: Path, suffix: str, extension: str) -> list[Path]:
     """Return the files with `suffix` and `extension` that apply to `file`, from the farthest to the nearest."""
+    return [candidate for _, candidate in _applying(root, file, suffix, extension)]
+
+
+def ambiguous(root: Path, file: Path, suffix: str, extension: str) -> list[tuple[Path, Path]]:
+    """Return pairs of files in one folder that both apply to `file` and of which neither is the more specific.
+
+    BIDS does not allow them; the second of a pair overrides the first.
+    """
+    applying = _applying(root, file, suffix, extension)
+    pairs = [(one, other) for place, one in enumerate(applying) for other in applying[place + 1 :]]
+    return [
+        (one, other) for (some, one), (more, other) in pairs if one.parent == other.parent and not some.items() <= more.items()
+    ]
+
+
+def _applying(root: Path, file: Path, suffix: str, extension: str) -> list[tuple[dict[str, str], Path]]:
+    """Return what applies to `file`, with its entities: the farthest first, and within a folder the least specific."""
     own = bids_entities.parse(file.name)[0]
     folders = [root, *reversed([p for p in file.parents if p.is_relative_to(root) and p != root])]
     found = []
@@ -50,6 +67,6 @@ def companions(root: Path, file: Path, suffix: str, extension: str) -> list[Path
         for candidate in place.glob(f"*{suffix}{extension}"):
             theirs, their_suffix, their_extension = bids_entities.parse(candidate.name)
             if their_suffix == suffix and their_extension == extension and theirs.items() <= own.items():
-                here.append((len(theirs), candidate))
-        found += [candidate for _, candidate in sorted(here)]
+                here.append((theirs, candidate))
+        found += sorted(here, key=lambda one: (len(one[0]), one[1]))
     return found

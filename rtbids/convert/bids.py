@@ -63,6 +63,7 @@ def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
         Where the sidecar has no RepetitionTime, or the file cannot be read; names the file and, where it is one, the volume.
     """
     metadata = sidecar.inherited(run.root, run.file, "bold")
+    _warn_of_ambiguous(run)
     missing = _missing(metadata.pop("MissingVolumes", []), run.file)
     metadata.setdefault("TaskName", run.entities.get("task", ""))
     repetition_time = _repetition_time(metadata, run.file)
@@ -120,6 +121,12 @@ def _compare(header: float, said: float, file: Path) -> None:
         logger.warning(
             "%s: the header's RepetitionTime is %g s, the sidecar's %g s; the sidecar's is used", file.name, header, said
         )
+
+
+def _warn_of_ambiguous(run: Run) -> None:
+    for suffix, extension in (("bold", ".json"), ("events", ".tsv"), ("events", ".json")):
+        for one, other in sidecar.ambiguous(run.root, run.file, suffix, extension):
+            logger.warning("%s: %s and %s both apply to it; the latter counts", run.file.name, one.name, other.name)
 
 
 def _events(run: Run) -> str | None:

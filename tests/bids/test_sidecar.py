@@ -83,3 +83,46 @@ def test_what_is_no_json_object_is_bad_data(tmp_path: Path, content: bytes, mess
 def test_a_value_that_json_does_not_know_is_not_written() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         sidecar.dumps({"RepetitionTime": float("nan")})
+
+
+def test_two_files_of_one_folder_that_both_apply_are_found(study: Path) -> None:
+    (study / "run-01_bold.json").write_text("{}")
+    pairs = sidecar.ambiguous(study, study / RUN, "bold", ".json")
+    assert [(one.name, other.name) for one, other in pairs] == [("run-01_bold.json", "task-nf_bold.json")]
+
+
+def test_a_more_specific_file_in_the_same_folder_is_not_ambiguous(study: Path) -> None:
+    assert sidecar.ambiguous(study, study / RUN, "bold", ".json") == []
+
+
+def test_pybids_finds_the_same_metadata_for_every_run(tmp_path: Path) -> None:
+    from bids import BIDSLayout
+
+    fields = {
+        "bold.json": {"Manufacturer": "Siemens", "Deep": {"a": 1}},  # in one folder no field twice: BIDS does not say who wins
+        "task-nf_bold.json": {"RepetitionTime": 1, "EchoTime": 0.03},
+        "task-nf_dir-AP_bold.json": {"PhaseEncodingDirection": "j-"},
+        "dir-PA_bold.json": {"PhaseEncodingDirection": "j"},
+        "sub-01/sub-01_task-nf_bold.json": {"RepetitionTime": 2, "from": "subject"},
+        "sub-01/sub-01_echo-2_bold.json": {"EchoTime": 0.05},
+        "sub-01/ses-a/sub-01_ses-a_bold.json": {"from": "session"},
+        "sub-01/ses-a/func/sub-01_ses-a_task-nf_dir-AP_run-1_bold.json": {"from": "run", "Deep": {"b": 2}},
+        "sub-01/ses-a/func/sub-01_ses-a_task-nf_dir-AP_run-1_events.json": {"from": "events"},
+        "dataset_description.json": {"Name": "made", "BIDSVersion": "1.10.0", "DatasetType": "raw"},
+    }
+    images = [
+        "sub-01/ses-a/func/sub-01_ses-a_task-nf_dir-AP_run-1_bold.nii.gz",
+        "sub-01/ses-a/func/sub-01_ses-a_task-nf_dir-PA_run-1_echo-2_bold.nii.gz",
+        "sub-01/ses-b/func/sub-01_ses-b_task-nf_dir-AP_bold.nii.gz",
+        "sub-02/func/sub-02_task-rest_dir-PA_bold.nii.gz",
+        "sub-02/func/sub-02_task-nf_bold.nii.gz",
+    ]
+    for name in images:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name, content in fields.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    layout = BIDSLayout(tmp_path, validate=False)
+    for name in images:
+        assert sidecar.inherited(tmp_path, tmp_path / name, "bold") == dict(layout.get_metadata(str(tmp_path / name)))

@@ -139,7 +139,8 @@ def assert_same_run(theirs: dataset.Run, ours: dataset.Run) -> None:
     np.testing.assert_array_equal(voxels, expected if expected.ndim == 4 else expected[..., np.newaxis])
     assert other.get_data_dtype() == one.get_data_dtype().newbyteorder("<")
     np.testing.assert_array_equal(other.get_sform(), one.get_sform())
-    np.testing.assert_allclose(other.get_qform(), one.get_sform(), atol=2e-3)  # a quaternion of three float32
+    # The quaternion's first number follows from three float32: near a half turn it errs by 4e-4, times two zooms of 4 mm.
+    np.testing.assert_allclose(other.get_qform(), one.get_sform(), atol=5e-3)
     assert (other.dataobj.slope, other.dataobj.inter) == (one.dataobj.slope, one.dataobj.inter)
     assert other.header.get_xyzt_units() == ("mm", "sec")
     assert (int(other.header["sform_code"]), int(other.header["qform_code"])) == (1, 1)
