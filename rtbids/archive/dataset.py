@@ -180,7 +180,11 @@ class Archive:
     def _keep_belongings(self, volume: Volume, *, new: bool) -> None:
         if volume.belongings is None:
             return
-        for warning in belongings.keep(self._study, volume.entities, volume.belongings, new=new):
+        try:
+            said = belongings.keep(self._study, volume.entities, volume.belongings, new=new)
+        except OSError as error:  # such as a table that nobody may read: not a reason to lose the run
+            said = [f"what belongs to {bids_entities.stem(volume.entities)} is not all kept: {error}"]
+        for warning in said:
             if warning not in self._warned:
                 logger.warning("%s", warning)
             self._warned.add(warning)

@@ -5,12 +5,13 @@ Rows and columns that are there already stay as they are, whatever they hold.
 
 from __future__ import annotations
 
+from rtbids.bids.rows import lines
 from rtbids.errors import BadData
 
 
 def keys(text: str, column: str, where: str) -> list[str]:
     """Return what stands in `column`, row by row."""
-    first, *rows = text.removeprefix("\ufeff").splitlines() or [""]
+    first, *rows = lines(text)
     place = _place(first, column, where)
     return [cells[place] for row in rows if len(cells := row.split("\t")) > place]
 
@@ -20,7 +21,7 @@ def with_row(text: str, column: str, key: str, where: str) -> str:
     text = text or f"{column}\n"
     if key in keys(text, column, where):
         return text
-    first = text.removeprefix("\ufeff").splitlines()[0]
+    first = lines(text)[0]
     cells = ["n/a"] * len(first.split("\t"))
     cells[_place(first, column, where)] = key
     end = "\r\n" if "\r\n" in text else "\n"
@@ -29,7 +30,7 @@ def with_row(text: str, column: str, key: str, where: str) -> str:
 
 def without_row(text: str, column: str, key: str, where: str) -> str:
     """Return the table without the rows for `key`."""
-    first, *rows = text.splitlines(keepends=True)
+    first, *rows = [line + "\n" for line in text.removesuffix("\n").split("\n")]
     place = _place(first.removeprefix("\ufeff").rstrip("\r\n"), column, where)
     return first + "".join(row for row in rows if row.rstrip("\r\n").split("\t")[place : place + 1] != [key])
 

@@ -78,3 +78,10 @@ def test_only_the_named_row_is_removed():
 def test_a_table_without_its_column_is_named():
     with pytest.raises(BadData, match=r"scans\.tsv: expected a column filename, found 'file'"):
         listing.with_row("file\n", "filename", "a", "scans.tsv")
+
+
+def test_a_cell_may_hold_any_character_but_tab_and_line_feed():
+    table = "filename\tnote\na\tone\u2028two\x85three\nb\tn/a\n"
+    assert listing.with_row(table, "filename", "a", "scans.tsv") == table
+    assert listing.with_row(table, "filename", "c", "scans.tsv") == table + "c\tn/a\n"
+    assert listing.without_row(table, "filename", "a", "scans.tsv") == "filename\tnote\nb\tn/a\n"
