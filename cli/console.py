@@ -8,6 +8,7 @@ import logging
 import logging.handlers
 import queue
 import threading
+import warnings
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ def set_up(*, verbose: bool, quiet: bool, log_file: str | None, log_json: bool) 
     _quiet = quiet or (log_json and not log_file)  # JSON lines on standard error are for a program, and nothing else is
     logger.handlers.clear()
     logger.propagate = False
+    warnings.filterwarnings("ignore", module=r"pydicom\.")  # it quotes what stands in headers
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     people: logging.Handler = _ToPeople()
     if log_json and not log_file:

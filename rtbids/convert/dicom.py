@@ -71,6 +71,8 @@ def _image(content: memoryview, name: str) -> Dataset:
     dataset = _dataset(content, name)
     if "SOPInstanceUID" not in dataset or "PixelData" not in dataset:
         raise _without_image(dataset, content, name)
+    if not dataset.SOPInstanceUID:
+        raise BadData(f"{name}: its SOP Instance UID is empty, so that nothing tells it from other images")
     expected, found = pixels.expected_bytes(dataset, name), len(dataset.PixelData)
     if found < expected:
         raise Incomplete(f"{name}: the pixel data end after {found} of {expected} bytes")

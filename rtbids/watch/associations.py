@@ -10,6 +10,7 @@ import logging
 import socket
 import socketserver
 import ssl
+import struct
 import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,14 +26,15 @@ from pynetdicom.transport import ThreadedAssociationServer
 from rtbids import dicomnet
 from rtbids.dicomnet import Address
 from rtbids.errors import CannotWrite, UsageFault
-from rtbids.watch import part10
+from rtbids.watch import bounds, part10
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 logger = logging.getLogger("rtbids")
 
 TAKEN = (*dicomnet.MR, "1.2.840.10008.5.1.4.1.1.4.3", "1.2.840.10008.5.1.4.1.1.4.4")  # colour and legacy converted too
+STORE = 0x0001  # command field of a request to store (PS3.7, E.1)
 NOT_SUPPORTED = 0x0122  # status of a store: SOP class not supported (PS3.7, C.5.5)
-MOST = 100  # associations at a time
+MOST = 25  # associations at a time, and half of the connections: a scanner needs one to four, and each costs a little
 
 
 class Receiver(Protocol):
@@ -40,6 +42,10 @@ class Receiver(Protocol):
 
     def store(self, content: bytes, received: float) -> int:
         """Take one file, and return the status (PS3.4, B.2.3) that its sender is answered."""
+        ...
+
+    def unreadable(self, why: str) -> int:
+        """Hear of an image that is no file to be stored; return the status that its sender is answered."""
         ...
 
     def refuse(self, sop_class: str) -> None:
@@ -86,9 +92,12 @@ class _Server(ThreadedAssociationServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
+        why = "its address is not among those allowed"
         if self.guests.admit(client_address[0]):
-            return True
-        self.receiver.turned_away("its address is not among those allowed")
+            if len(self.active_associations) < 2 * MOST:
+                return True
+            why = f"{2 * MOST} connections are open already"
+        self.receiver.turned_away(why)
         logger.debug("turned away: %s", client_address[0])
         return False
 
@@ -106,12 +115,19 @@ class _Server(ThreadedAssociationServer):
 class Listener:
     """A storage SCP that listens from the moment it is made until `close`."""
 
-    def __init__(self, address: Address, receiver: Receiver, guests: Guests, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        receiver: Receiver,
+        guests: Guests,
+        tls: ssl.SSLContext | None,
+        longest: int = bounds.LONGEST_IMAGE,
+    ) -> None:
         self._application = dicomnet.entity(address.aet)
         self._application.require_called_aet = True
         self._application.require_calling_aet = sorted(guests.aets or ())
         self._application.maximum_associations = MOST
-        handlers = _Handlers(receiver)
+        handlers = _Handlers(receiver, longest)
         self._server: _Server = _bound(self._application, address, handlers.bound(), tls)
         self._server.guests, self._server.receiver = guests, receiver
         self.port = int(self._server.server_address[1])
@@ -124,20 +140,22 @@ class Listener:
             return
         self._server.shutdown()
         for association in self._server.active_associations:
-            association.abort()
+            association.abort() if association.is_established else bounds.hang_up(association)
         self._thread.join()
 
 
 class _Handlers:
     """What pynetdicom calls, from the threads of its associations."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, longest: int) -> None:
         self._receiver = receiver
+        self._longest = longest
         self._complete: dict[int, float] = {}  # association → when its message was complete
 
     def bound(self) -> list[Any]:
         return [
             (evt.EVT_CONN_OPEN, self.opened),
+            (evt.EVT_PDU_RECV, self.arrived),
             (evt.EVT_REQUESTED, self.requested),
             (evt.EVT_REJECTED, self.rejected),
             (evt.EVT_DIMSE_RECV, self.complete),
@@ -148,7 +166,12 @@ class _Handlers:
 
     def opened(self, event: Any) -> None:
         dicomnet.be_prompt(event)
+        bounds.bound_pdus(event)
+        bounds.end_at_nonsense(event)
         event.assoc.dul.daemon = True  # a sender that stays must not keep the process from ending
+
+    def arrived(self, event: Any) -> None:
+        bounds.bound_message(event, self._longest)
 
     def requested(self, event: Any) -> None:
         """Agree to every storage class that is proposed: a store that is refused is heard of, one never asked for is not."""
@@ -173,6 +196,9 @@ class _Handlers:
 
     def complete(self, event: Any) -> None:
         self._complete[id(event.assoc)] = self._receiver.moment()
+        asked = event.message.command_set
+        if asked.get("CommandField") == STORE and not asked.get("AffectedSOPInstanceUID"):
+            bounds.hang_up(event.assoc)  # pynetdicom would not answer, and the sender would wait
 
     def store(self, event: Any) -> int:
         request = event.request
@@ -180,7 +206,12 @@ class _Handlers:
         if sop_class not in TAKEN:
             self._receiver.refuse(UID(sop_class).name)
             return NOT_SUPPORTED
-        head = part10.header(sop_class, str(request.AffectedSOPInstanceUID), str(event.context.transfer_syntax))
+        if isinstance(request.DataSet, bounds.Overlong):
+            return self._receiver.unreadable(f"longer than {self._longest} bytes")
+        try:
+            head = part10.header(sop_class, str(request.AffectedSOPInstanceUID), str(event.context.transfer_syntax))
+        except (UnicodeEncodeError, struct.error):
+            return self._receiver.unreadable("its SOP Instance UID is none")
         return self._receiver.store(head + request.DataSet.getbuffer(), self._complete[id(event.assoc)])
 
     def ended(self, event: Any) -> None:
@@ -192,6 +223,7 @@ class _Handlers:
 
     def closed(self, event: Any) -> None:
         self._complete.pop(id(event.assoc), None)
+        bounds.end_unheard(event)
 
 
 def networks(texts: tuple[str, ...]) -> frozenset[Network]:

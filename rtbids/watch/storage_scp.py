@@ -16,17 +16,21 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydicom.uid import UID
+
 from rtbids.clock import CLOCK, Clock
 from rtbids.convert.dicom import Instance, instance_uid, read
 from rtbids.dicomnet import Address
 from rtbids.errors import BadData
 from rtbids.pipeline import Wakeup
-from rtbids.watch.associations import Guests, Listener, Network
+from rtbids.watch.associations import TAKEN, Guests, Listener, Network
+from rtbids.watch.bounds import LONGEST_IMAGE
 from rtbids.watch.faults import Fault, Faults
 from rtbids.watch.spool import BACKLOG, Closed, Spool
 
 IN_MEMORY = 16  # images that wait read; those behind them are read again from the spool
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000  # statuses of a store (PS3.4, B.2.3)
+NOT_OF_ITS_CLASS = 0xA900
 logger = logging.getLogger("rtbids")
 
 
@@ -42,6 +46,7 @@ def instances(
     tls: ssl.SSLContext | None = None,
     fsync: bool = False,
     backlog: int = BACKLOG,
+    longest: int = LONGEST_IMAGE,
     stop: Wakeup | None = None,
     on_mode: Callable[[str], None] | None = None,
     faults: list[str] | None = None,
@@ -67,6 +72,8 @@ def instances(
         Have the disk itself confirm each image before its sender is answered.
     backlog
         Bytes in the spool beyond which senders wait.
+    longest
+        Bytes of an image beyond which it is refused.
     stop
         Ends the listening: what was stored until then is still handed out.
     on_mode
@@ -87,7 +94,7 @@ def instances(
             yield from intake.leftovers(existing, stop)
             noted.summarise()
             return
-        with closing(Listener(address, intake, Guests(allowed_aets, allowed_hosts), tls)) as listener:
+        with closing(Listener(address, intake, Guests(allowed_aets, allowed_hosts), tls, longest)) as listener:
             if on_mode is not None:
                 on_mode(f"listening as {address.aet} on {address.host}:{listener.port}{', with TLS' if tls else ''}")
             try:
@@ -135,7 +142,18 @@ class _Intake:
             except BadData as error:
                 self._faults.note(Fault.FOREIGN, name, str(error))
                 return CANNOT_UNDERSTAND
+            if (sop_class := str(instance.dataset.get("SOPClassUID") or TAKEN[0])) not in TAKEN:
+                text = f"{name}: sent as an MR image, and is none ({UID(sop_class).name})"
+                self._faults.note(Fault.FOREIGN, name, text)
+                return NOT_OF_ITS_CLASS
             return self._kept(instance, received)
+
+    def unreadable(self, why: str) -> int:
+        with self._one_at_a_time:
+            self._count += 1
+            name = f"image {self._count} from the network"
+            self._faults.note(Fault.FOREIGN, name, f"{name}: {why}")
+            return CANNOT_UNDERSTAND
 
     def refuse(self, sop_class: str) -> None:
         with self._one_at_a_time:

@@ -1,0 +1,68 @@
+"""Bounds on what a peer may have us hold in memory: whoever reaches the port can send anything."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+
+LONGEST_PDU = 1 << 22  # bytes: far more than what we announce, and than any request for an association takes
+LONGEST_COMMAND = 1 << 16  # bytes; a request to store takes some two hundred
+LONGEST_IMAGE = 2 << 30  # bytes: above a whole run in one enhanced file
+
+
+class Overlong(BytesIO):
+    """Stands in for an image that has become too long: what still comes of it is thrown away."""
+
+    def write(self, content: Any) -> int:
+        return len(content)
+
+
+def bound_pdus(event: Any) -> None:
+    """Have an association take the length of a PDU for an error where it is absurd (bind it to ``EVT_CONN_OPEN``)."""
+    connection = event.assoc.dul.socket
+    receive = connection.recv
+
+    def bounded(count: int) -> Any:
+        if count > LONGEST_PDU:
+            raise OSError(f"a PDU of {count} bytes")
+        return receive(count)
+
+    connection.recv = bounded
+
+
+def end_at_nonsense(event: Any) -> None:
+    """Have an association end, and nothing else, at a message that pynetdicom stumbles over (bind it to ``EVT_CONN_OPEN``)."""
+    receive = event.assoc.dimse.receive_primitive
+
+    def received(primitive: Any) -> None:
+        try:
+            receive(primitive)
+        except Exception:  # whatever its parsing meets in such bytes
+            event.assoc.dul.event_queue.put("Evt19")  # an invalid PDU (PS3.8, 9.2)
+
+    event.assoc.dimse.receive_primitive = received
+
+
+def end_unheard(event: Any) -> None:
+    """Have an association that never began end with its connection, not half a minute later (bind it to ``EVT_CONN_CLOSE``)."""
+    if event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(None)  # what waits there for a request takes it for the time out
+
+
+def hang_up(association: Any) -> None:
+    """End the connection of an association without a word, in whatever state it is."""
+    with suppress(OSError, AttributeError):  # it has none any more
+        association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+
+
+def bound_message(event: Any, longest: int) -> None:
+    """Stop collecting an image of more than `longest` bytes, and end an endless command (bind it to ``EVT_PDU_RECV``)."""
+    message = event.assoc.dimse.message
+    if message is None:
+        return
+    if message.data_set.tell() > longest:
+        message.data_set = Overlong()
+    if message.encoded_command_set.tell() > LONGEST_COMMAND:
+        hang_up(event.assoc)
