@@ -5,7 +5,6 @@ What a person wrote is never changed. Where it says something else than what cam
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -136,7 +135,7 @@ def _key(table: str, entities: Entities) -> str:
 
 def _object(content: bytes, name: str) -> dict[str, Any]:
     try:
-        fields = json.loads(content)
+        fields = sidecar.loads(content)
     except ValueError as error:
         raise BadData(f"{name} that came with the run is not JSON ({error})") from None
     if not isinstance(fields, dict):

@@ -13,14 +13,26 @@ from rtbids.errors import BadData
 
 def dumps(fields: Mapping[str, Any]) -> str:
     """Return a sidecar's text: two spaces, one field a line, UTF-8, a newline at the end."""
-    return json.dumps(dict(fields), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(dict(fields), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text):
+        return text
+    return json.dumps(dict(fields), indent=2, allow_nan=False) + "\n"  # half a character, which UTF-8 does not have
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse JSON; raise ValueError where it is none, or has NaN or Infinity, which JSON does not know and nobody can write."""
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"JSON has no {constant}")
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read one JSON object; raise BadData naming file and line."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        fields = loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise BadData(f"{path}{line}: not JSON ({error})") from None
     if not isinstance(fields, dict):

@@ -206,7 +206,7 @@ def _text(member: wire.Member, where: str) -> str:
 
 def _object(member: wire.Member, where: str) -> dict[str, Any]:
     try:
-        fields = json.loads(bytes(member.content))
+        fields = sidecar.loads(bytes(member.content))
     except ValueError as error:
         raise StreamBroken(f"{where}: {member.name} is not JSON ({error})") from None
     if not isinstance(fields, dict):

@@ -126,3 +126,15 @@ def test_pybids_finds_the_same_metadata_for_every_run(tmp_path: Path) -> None:
     layout = BIDSLayout(tmp_path, validate=False)
     for name in images:
         assert sidecar.inherited(tmp_path, tmp_path / name, "bold") == dict(layout.get_metadata(str(tmp_path / name)))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_named(tmp_path: Path, number: str) -> None:
+    (tmp_path / "bold.json").write_text(f'{{"EchoTime": {number}}}')
+    with pytest.raises(BadData, match=rf"bold\.json: not JSON \(JSON has no {number}\)"):
+        sidecar.read(tmp_path / "bold.json")
+
+
+def test_half_a_character_is_written_as_it_was_read() -> None:
+    fields = sidecar.loads(r'{"Note": "\ud800 é"}')
+    assert sidecar.loads(sidecar.dumps(fields).encode()) == fields
