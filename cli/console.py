@@ -8,8 +8,8 @@ import logging
 import logging.handlers
 import queue
 import threading
-import warnings
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

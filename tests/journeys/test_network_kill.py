@@ -61,7 +61,8 @@ def kill(process: subprocess.Popen) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("form", ["mosaic", "slices"])
-def test_an_image_that_was_acknowledged_outlives_a_run_killed_at_any_moment(script, start, call, tmp_path, form):
+def test_an_image_that_was_acknowledged_outlives_a_run_killed_at_any_moment(script, start, call, tmp_path, monkeypatch, form):
+    monkeypatch.setattr("rtbids.dicomnet.association.SILENCE", 3.0)  # of the sender here, whose answer may never come
     study, spool, experiment = tmp_path / "study", tmp_path / "spool", script(SCRIPT)
     files = list(scanner.dicoms(PHANTOM, form))
     images = len(files) // PHANTOM.volumes
