@@ -150,9 +150,11 @@ def _write_volume(writer: wire.Writer, volume: Volume, said: _Said) -> None:
     fields: dict[str, Any] = {"index": volume.index, "times": dict(volume.times)}
     before = said.metadata
     if before is not None and before is not volume.metadata:
-        changed = {key: value for key, value in volume.metadata.items() if before.get(key) != value}
+        changed = {key: value for key, value in volume.metadata.items() if key not in before or before[key] != value}
         if changed:
             fields["metadata"] = changed
+        if gone := [key for key in before if key not in volume.metadata]:
+            fields["gone"] = gone
     if said.rows.rows and "RepetitionTime" in volume.metadata:
         start, step = volume.index * volume.repetition_time, volume.repetition_time
         if during := said.rows.during(start, start + step):
@@ -175,13 +177,23 @@ def _write_end(writer: wire.Writer, end: RunEnd) -> None:
     writer.write(_name(end.entities, "end", ".json"), text.encode())
 
 
+def _learn(member: wire.Member, run: _Run, announced: Mapping[str, Any], where: str) -> None:
+    """Bring the run's sidecar up to a volume."""
+    if changed := _fields(announced, "metadata", member, where):
+        run.metadata = {**run.metadata, **changed}
+    gone = announced.get("gone", [])
+    if not isinstance(gone, list):
+        raise StreamBroken(f"{where}: {member.name}: expected a list of fields 'gone', found {gone!r}")
+    if gone:
+        run.metadata = {key: value for key, value in run.metadata.items() if key not in gone}
+
+
 def _volume(member: wire.Member, run: _Run, announced: Mapping[str, Any], where: str) -> Volume:
+    _learn(member, run, announced, where)
     header = nifti.unpack(member.content, f"{where}: {member.name}")
     expected = header.offset + header.volume_bytes
     if len(header.shape) != 3 or len(member.content) != expected:
         raise BadData(f"{where}: {member.name} has {len(member.content)} bytes, expected {expected} (one volume)")
-    if changed := _fields(announced, "metadata", member, where):
-        run.metadata = {**run.metadata, **changed}
     data = np.frombuffer(member.content, header.dtype, offset=header.offset).reshape(header.shape, order="F")
     return volume_of(
         data,

@@ -119,8 +119,15 @@ def test_interleaved_runs_are_kept_apart() -> None:
 
 
 def test_a_field_that_becomes_known_in_the_middle_of_a_run_is_known_from_there_on() -> None:
-    later = {**SIDECAR, "EchoTime": 0.03, "RepetitionTime": 2.0}
+    later = {**SIDECAR, "EchoTime": 0.03, "RepetitionTime": 2.0, "MultibandAccelerationFactor": None}
     items = [volume(0), volume(1, metadata=later), volume(2, metadata=later), volume(3, metadata=SIDECAR | {"EchoTime": 0.03})]
+    for found, expected in zip(read(written(*items)), items, strict=True):
+        assert_same(found, expected)
+
+
+def test_a_field_that_no_longer_holds_is_gone_from_there_on() -> None:
+    fewer = {key: value for key, value in SIDECAR.items() if key != "SliceTiming"}
+    items = [volume(0), volume(1, metadata=fewer), volume(2, metadata=fewer), volume(3, metadata=SIDECAR)]
     for found, expected in zip(read(written(*items)), items, strict=True):
         assert_same(found, expected)
 
@@ -223,6 +230,7 @@ def tampered(suffix: str, content: bytes) -> bytes:
         ("00000_bold.json", b'{"index": -1}', r"expected a whole number 'index', found -1"),
         ("00000_bold.json", b'{"index": 0, "times": [1]}', r"expected an object 'times'"),
         ("00000_bold.json", b'{"index": 0, "times": {"received": "noon"}}', r"expected times in POSIX seconds"),
+        ("00000_bold.json", b'{"index": 0, "gone": "all"}', r"expected a list of fields 'gone', found 'all'"),
         ("00000_bold.json", b'{"index": 0, "metadata": 3}', r"expected an object 'metadata', found 3"),
         ("end.json", b'{"count": "all"}', r"expected a whole number 'count', found 'all'"),
         ("end.json", b'{"count": 1, "missing": 3}', r"expected a list of indices 'missing', found 3"),
