@@ -319,7 +319,9 @@ def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instanc
 
     for member in members:
         try:
-            yield dicom.read(member.content, dicom.shown(member.name), member.modified or CLOCK.now())
+            now = CLOCK.now()
+            received = min(member.modified or now, now)  # the writer's clock may be ahead of ours
+            yield dicom.read(member.content, dicom.shown(member.name), received)
         except BadData as error:
             faults.append(str(error))
             logger.warning("%s", error)

@@ -10,6 +10,7 @@ from rtbids.convert import private
 from rtbids.convert.vendor import vendor
 
 DAY = 86400.0
+JUMP = 10.0  # seconds between where a clock is and where it would have to be, beyond which somebody has set it
 
 
 def moment(dataset: Dataset) -> float | None:
@@ -25,6 +26,43 @@ def moment(dataset: Dataset) -> float | None:
         return begin
     time = dataset.get("AcquisitionTime") or str(dataset.get("AcquisitionDateTime") or "")[8:]
     return seconds_of_day(time)
+
+
+class ScannersClock:
+    """The scanner's clock carried over to ours: the first volume was acquired when it was received, and from there it counts.
+
+    Where it jumps, it counts anew from that volume.
+
+    Parameters
+    ----------
+    repetition_time
+        Seconds, 0 where it is not known.
+    """
+
+    def __init__(self, repetition_time: float) -> None:
+        self._repetition_time = repetition_time
+        self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX)
+        self._last: tuple[int, float, float] | None = None
+
+    def carried(self, index: int, acquired: float, received: float) -> float:
+        """Return when (POSIX seconds) a volume was acquired that the scanner's clock has at `acquired`."""
+        if self._began is None or self.jump(index, acquired, received):
+            self._began = acquired, received
+        self._last = index, acquired, received
+        return self._began[1] + _step(self._began[0], acquired)
+
+    def jump(self, index: int, acquired: float, received: float) -> float | None:
+        """Return by how many seconds the clock has jumped before this volume; None where it has not."""
+        if self._last is None:
+            return None
+        step = _step(self._last[1], acquired)
+        off = step - (index - self._last[0]) * self._repetition_time
+        paused = abs(step - (received - self._last[2])) <= JUMP
+        return None if abs(off) <= JUMP or paused or step == 0 else off  # some scanners write one time for the whole run
+
+
+def _step(before: float, after: float) -> float:
+    return (after - before + DAY / 2) % DAY - DAY / 2  # a run may pass midnight
 
 
 def seconds_of_day(time: Any) -> float | None:

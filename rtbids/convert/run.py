@@ -13,7 +13,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
 from rtbids.convert import absent, header, mosaic, siemens
 from rtbids.convert.dicom import Instance
-from rtbids.convert.moment import DAY
+from rtbids.convert.moment import ScannersClock
 from rtbids.convert.order import Order
 from rtbids.convert.pace import Pace
 from rtbids.convert.stack import Stack
@@ -41,7 +41,8 @@ class Run:
         self._first = replace(first, instances=())
         self._aside = aside
         self._clock = clock
-        self._began: tuple[float, float] | None = None  # acquired (scanner's clock) and received (POSIX) of the first to leave
+        self._said_jump = False
+        self._scanners_clock = ScannersClock(first.repetition_time or 0.0)
         self._metadata = header.sidecar(first.header(), first.shape, first.repetition_time, entities["task"])
         if entities.get("part") == "phase":
             self._metadata["Units"] = "arbitrary"  # BIDS asks; the scanner's steps are no radians
@@ -143,12 +144,16 @@ class Run:
         times = {"received": stack.received, "converted": self._clock.now()}
         if stack.acquired is None:
             return times
-        if self._began is None:
-            self._began = stack.acquired, stack.received
+        place = stack.index, stack.acquired, stack.received
+        jump = self._scanners_clock.jump(*place)
+        if jump and not self._said_jump:  # anonymised times may all be made up
+            self._said_jump = True
+            way = "after" if jump > 0 else "before"
+            text = "%s: by the scanner's clock volume %d was acquired %.0f s %s its time: the clock was set, or the scan paused"
+            logger.warning(text, self.stem, stack.index, abs(jump), way)
         if said := self._pace.acquired(stack.index, stack.acquired):
             logger.warning("%s: %s", self.stem, said)
-        since = (stack.acquired - self._began[0] + DAY / 2) % DAY - DAY / 2  # a run may pass midnight
-        acquired = self._began[1] + since
+        acquired = self._scanners_clock.carried(*place)
         return times if acquired > stack.received + self.repetition_time else {"acquired": acquired, **times}
 
     def _sidecar(self, stack: Stack) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from assembly import AFFINE, SHAPE, TR, Scanner, image, mosaics, voxels_of
@@ -201,6 +203,40 @@ def test_a_run_passes_midnight() -> None:
     before.dataset.AcquisitionTime, after.dataset.AcquisitionTime = "235959.500000", "000001.500000"
     scanner = Scanner().send(before, after)
     assert scanner.volumes[1].times["acquired"] == pytest.approx(502.0)
+
+
+@pytest.mark.parametrize(("jump", "way"), [("11", "after"), ("09", "before"), ("22", "before")])
+def test_a_scanners_clock_that_is_set_in_the_middle_changes_nothing_but_is_said(
+    caplog: pytest.LogCaptureFixture, jump: str, way: str
+) -> None:
+    images = [image(mosaics(), index, received=500.0 + TR * index) for index in range(8)]
+    for index, one in enumerate(images):
+        one.dataset.AcquisitionTime = f"{jump if index > 4 else '10'}00{TR * index:09.6f}"
+    scanner = Scanner().send(*images).finish()
+    assert scanner.indices == list(range(8))
+    for index, volume in enumerate(scanner.volumes):
+        assert volume.times["acquired"] == pytest.approx(500.0 + TR * index)  # it counts on from where it was set
+    assert len(caplog.messages) == 1
+    assert re.search(rf"volume 5 was acquired \d+ s {way} its time", caplog.messages[0])
+
+
+def test_a_pause_of_the_scan_is_no_jump_of_its_clock(caplog: pytest.LogCaptureFixture) -> None:
+    images = [image(mosaics(), index, received=500.0 + TR * index + 60 * (index > 2)) for index in range(5)]
+    for index, one in enumerate(images):
+        one.dataset.AcquisitionTime = f"10{index > 2:02d}{TR * index:09.6f}"
+    scanner = Scanner().send(*images).finish()
+    assert scanner.volumes[-1].times["acquired"] == pytest.approx(560.0 + TR * 4)
+    assert caplog.messages == []
+
+
+def test_without_times_of_acquisition_there_are_none(caplog: pytest.LogCaptureFixture) -> None:
+    images = [image(mosaics(), index, received=500.0) for index in (0, 2, 1)]
+    for one in images:
+        del one.dataset.AcquisitionTime
+    scanner = Scanner().send(*images).finish()
+    assert scanner.indices == [0, 1, 2]
+    assert not any("acquired" in volume.times for volume in scanner.volumes)
+    assert caplog.messages == []
 
 
 def test_files_that_were_there_before_have_no_time_of_acquisition_in_the_future() -> None:
