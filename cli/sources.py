@@ -149,6 +149,8 @@ def items(request: Request) -> Iterator[Item]:
 
 def instances(request: Request) -> Iterator[Instance]:
     """Return the whole DICOM files of a folder or from the network, those of the wanted series."""
+    if kind(request.source) != "dicom":
+        raise UsageFault(f"{request.source}: expected a folder of DICOM files or dicom-scp://host:port, found something else")
     found = (_received if is_network(request.source) else _watched)(request)
     if request.live.series is None:
         return found

@@ -21,7 +21,12 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"dicom://{self.aet}@{self.host}:{self.port}"
+        return f"dicom://{self.aet}@{self.place}"
+
+    @property
+    def place(self) -> str:
+        """Host and port as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse(text: str) -> Address:

@@ -261,7 +261,7 @@ def _is_readable(syntax: UID) -> bool:
 def _bound(application: Any, address: Address, handlers: list[Any], tls: ssl.SSLContext | None) -> Any:
     syntaxes = list(_readable())
     contexts = [build_context(sop_class, syntaxes) for sop_class in TAKEN] + [build_context(Verification)]
-    where = f"{address.host}:{address.port}"
+    where = address.place
     try:
         return application.make_server(
             (address.host, address.port), contexts=contexts, ssl_context=tls, evt_handlers=handlers, server_class=_Server

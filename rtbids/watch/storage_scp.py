@@ -96,7 +96,8 @@ def instances(
             return
         with closing(Listener(address, intake, Guests(allowed_aets, allowed_hosts), tls, longest)) as listener:
             if on_mode is not None:
-                on_mode(f"listening as {address.aet} on {address.host}:{listener.port}{', with TLS' if tls else ''}")
+                place = replace(address, port=listener.port).place
+                on_mode(f"listening as {address.aet} on {place}{', with TLS' if tls else ''}")
             try:
                 yield from intake.leftovers(existing, stop)
                 yield from intake.live(idle_timeout, stop)

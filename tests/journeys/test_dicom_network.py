@@ -22,6 +22,7 @@ from validity import errors
 
 from rtbids.clock import CLOCK
 from rtbids.dicomnet import Address, Sender
+from rtbids.errors import ConnectionLost
 from rtbids.replay.scanner import Phantom, dicoms
 
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=12, repetition_time=0.4)
@@ -155,6 +156,10 @@ def test_a_run_over_the_network_keeps_the_scanners_pace_and_misses_nothing(start
         (("dicom-scp://127.0.0.1:port",), 64, "expected dicom-scp://"),
         (("dicom-scp://127.0.0.1:0", "--tls-key", __file__), 64, "--tls-key and --tls-ca need --tls-cert"),
         (("dicom-scp://127.0.0.1:0", "--allow-host", "no such host"), 64, "found 'no such host'"),
+        (("dicom-spc://127.0.0.1:0", "--fsync"), 64, "dicom-scp://host:port or -, found dicom-spc://"),
+        (("dicom://RTBIDS@127.0.0.1:0",), 64, "dicom-scp://host:port or -, found dicom://"),
+        (("dicom-scp://no.such.host.invalid:0",), 73, "cannot listen on no.such.host.invalid:0: "),
+        (("dicom-scp://[2001:db8::1]:0",), 73, "cannot listen on [2001:db8::1]:0: "),
         (("dicom-scp://192.0.2.1:0",), 73, "cannot listen on 192.0.2.1:0"),
         ((".", "--fsync"), 64, "expected dicom-scp://host:port"),
     ],
@@ -172,3 +177,66 @@ def test_a_port_that_is_taken_is_said_before_anything_is_lost(start, call, tmp_p
     outcome = call("watch", f"dicom-scp://127.0.0.1:{address.port}", "--spool", tmp_path / "two")
     assert outcome.code == 73
     assert f"cannot listen on 127.0.0.1:{address.port}: address already in use" in outcome.err
+
+
+def test_eight_dcmtk_senders_at_once_lose_nothing(start, tmp_path):
+    store = program("storescu")
+    watch = start("watch", SOURCE, "--spool", tmp_path / "spool", "--idle-timeout", "3")
+    address = listening(watch)
+    senders = []
+    for number in range(8):
+        folder = tmp_path / f"console {number}"
+        folder.mkdir()
+        for index, content in enumerate(dicoms(PHANTOM, number=number + 1)):
+            (folder / f"{index:03d}.dcm").write_bytes(content)
+        command = [store, "-aec", "RTBIDS", "+sd", address.host, str(address.port), folder]
+        senders.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    assert [sender.wait(LONG) for sender in senders] == [0] * 8
+    tar, said = watch.communicate(timeout=LONG)
+    assert watch.returncode == 0
+    assert len(set(uids(tar))) == len(uids(tar)) == 8 * PHANTOM.volumes
+    assert said == b""
+
+
+def test_dcmtk_delivers_over_tls_and_only_with_a_certificate_that_is_known(start, exported, tmp_path):
+    store, echo = program("storescu"), program("echoscu")
+    names = ("receiver", "scanner", "stranger")
+    for name in names:
+        subject = ["-subj", f"/CN={name}", "-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem"]
+        request = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+        subprocess.run(request, check=True, capture_output=True)
+    ours = ("--tls-cert", tmp_path / "receiver.pem", "--tls-key", tmp_path / "receiver.key")
+    options = (*ours, "--tls-ca", tmp_path / "scanner.pem", "--spool", tmp_path / "spool", "--idle-timeout", "3")
+    watch = start("watch", SOURCE, *options)
+    address = listening(watch)
+
+    def call_as(name: str, command: str, *rest: object) -> int:
+        tls = ["+tls", tmp_path / f"{name}.key", tmp_path / f"{name}.pem", "+cf", tmp_path / "receiver.pem"]
+        where = ["-aec", "RTBIDS", address.host, str(address.port)]
+        return subprocess.run([command, *tls, *where, *rest], check=False, capture_output=True, timeout=LONG).returncode
+
+    assert call_as("scanner", echo) == 0
+    assert call_as("stranger", echo) != 0
+    assert call_as("scanner", store, *sorted(exported.iterdir())) == 0
+    tar, said = watch.communicate(timeout=LONG)
+    assert watch.returncode == 0, said
+    assert sorted(uids(tar)) == sorted(SENT)
+
+
+def test_what_a_stop_leaves_in_the_spool_comes_at_the_next_start(start, call, script, tmp_path):
+    study, spool = tmp_path / "study", tmp_path / "spool"
+    options = ("--spool", spool, "--bids-dir", study)
+    run = start("run", script(SCRIPT), SOURCE, *options, "--volumes", 4)
+    with contextlib.suppress(ConnectionLost), Sender(listening(run)) as sender:
+        sent = 0
+        for content in RUN:
+            sender.send(content)
+            sent += 1
+    _, said = run.communicate(timeout=LONG)
+    assert run.returncode == 0, said
+    assert len(list(spool.glob("*.dcm"))) == sent - 4
+    again = call("convert", SOURCE, "--no-wait", "--spool", spool, "-o", study)
+    assert again.code == 0, again.err
+    counts = [nibabel.load(image).shape[3] for image in sorted(study.rglob("*_bold.nii.gz"))]
+    assert counts == [count for count in (4, sent - 4) if count]
+    assert not list(spool.glob("*.dcm"))
