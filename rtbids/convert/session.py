@@ -19,6 +19,7 @@ from rtbids.receipt import hold
 logger = logging.getLogger("rtbids")
 QUIET = 15.0  # seconds without an image after which a series is over when another has begun; nothing hurries here
 _MOST_REASONS = 5  # that are said of one series
+_NOT_KEPT = "the disk did not take all of its images"
 
 
 class Others(Protocol):
@@ -123,13 +124,13 @@ class Session:
         """Keep an image on the disk; where that cannot be written, the other series are given up, never the volumes."""
         with self._lock:
             if self._deaf:
-                hold(instance.receipts)  # for good: its source has to keep it
+                self._leave(key, instance)
                 return
             try:
                 self._keep(key, number, instance, now, reason)
             except OSError as error:
                 self._deaf = True
-                hold(instance.receipts)
+                self._leave(key, instance)
                 logger.warning("series that are not functional are left alone from here on: %s", error.strerror or error)
 
     def _keep(self, key: str, number: int, instance: Instance, now: float, reason: str) -> None:
@@ -137,11 +138,17 @@ class Session:
             description = str(instance.dataset.get("SeriesDescription") or "")
             self._open[key] = _Open(self.folder(number, description), number, description, self._closed.get(key, 0))
         series = self._open[key]
-        series.images, series.heard = series.images + 1, now
         if reason and len(series.reasons) < _MOST_REASONS:
             series.reasons[reason] = None
         durable = any(receipt.durable for receipt in instance.receipts)
-        _write(series.place / f"{series.images:06d}.dcm", instance.content, durable=durable)
+        _write(series.place / f"{series.images + 1:06d}.dcm", instance.content, durable=durable)
+        series.images, series.heard = series.images + 1, now
+
+    def _leave(self, key: str, instance: Instance) -> None:
+        """Leave an image to its source for good; the series that lacks it is not whole."""
+        hold(instance.receipts)
+        if key in self._open:
+            self._open[key].reasons[_NOT_KEPT] = None
 
     def tick(self, now: float) -> None:
         """Hand over the series that are over at `now`."""
@@ -169,11 +176,15 @@ class Session:
 def _write(path: Path, content: bytes | bytearray | memoryview, *, durable: bool) -> None:
     """Write a file that its owner alone may read, for it names a patient; with `durable` to the disk itself."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+    except OSError:  # a part of an image is none
+        path.unlink()
+        raise
 
 
 def unfit(header: Any) -> str | None:

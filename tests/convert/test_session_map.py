@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import threading
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,28 @@ def test_a_disk_that_refuses_costs_the_other_series_only(tmp_path, caplog):
     assert [record.message for record in caplog.records] == [
         "series that are not functional are left alone from here on: No space left on device"
     ]
+
+
+@pytest.fixture
+def no_room_for():
+    """Let no file of this process grow beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_series_that_the_disk_did_not_take_whole_is_not_taken_for_one(tmp_path, no_room_for):
+    room = Room(tmp_path)
+    session = Session(room.folder, room.over.append)
+    for key in ("a", "b"):
+        session.add(key, ord(key), canon(0, 0), 100.0)
+    no_room_for(100)
+    session.add("a", ord("a"), canon(0, 1), 101.0)
+    no_room_for(resource.RLIM_INFINITY)
+    session.add("a", ord("a"), canon(0, 2), 102.0)
+    session.finish()
+    assert [(series.images, series.reason) for series in room.over] == [(1, "the disk did not take all of its images"), (1, "")]
+    assert [path.name for path in room.over[0].place.iterdir()] == ["000001.dcm"]
 
 
 def test_the_end_may_be_said_while_images_come_in(tmp_path):
