@@ -11,7 +11,7 @@ from rtbids.convert import geometry
 from rtbids.convert.decode import Decoder
 from rtbids.convert.dicom import Instance
 from rtbids.convert.run import Run
-from rtbids.convert.stack import Refusal, Stack
+from rtbids.convert.stack import MALFORMED, Refusal, Stack, malformed
 from rtbids.receipt import settle
 from rtbids.volume import Entities, Item
 
@@ -81,11 +81,16 @@ class Feed:
     def _take(self, result: Stack | Refusal, now: float) -> list[Item]:
         if isinstance(result, Refusal):
             return self._refuse(result)
-        if self.run is None:
-            self.run = Run(self._entities(), result, self._clock, self._keep_aside)
-            early = [item for index in self._refused for item in self.run.refuse(index)]
-            return early + self.run.add(result, now)
-        return self.run.add(result, now)
+        return self._begin(result, now) if self.run is None else self.run.add(result, now)
+
+    def _begin(self, first: Stack, now: float) -> list[Item]:
+        """Begin the run with a volume, if all of its header can be read; the next one's may be sound."""
+        try:
+            self.run = Run(self._entities(), first, self._clock, self._keep_aside)
+        except MALFORMED as error:
+            return self._refuse(Refusal(first.index, first.name, malformed(error), first.instances))
+        early = [item for index in self._refused for item in self.run.refuse(index)]
+        return early + self.run.add(first, now)
 
     def _keep_aside(self, instances: Iterable[Instance], reason: str) -> None:
         """Give away images that cannot be used."""

@@ -16,7 +16,7 @@ from rtbids.convert import classic, dicom, functional
 from rtbids.convert.dicom import Instance
 from rtbids.convert.one_series import Keep, Series, number_of
 from rtbids.convert.session import Others
-from rtbids.convert.stack import MALFORMED
+from rtbids.convert.stack import MALFORMED, malformed
 from rtbids.errors import BadData
 from rtbids.receipt import settle
 from rtbids.volume import Item, run_key
@@ -107,6 +107,7 @@ class Assembler:
             leaving = self._add(instance, now)
         except (BadData, *MALFORMED) as error:
             logger.warning("%s: left out: %s", instance.name, error)
+            self._keep_unsorted(instance, str(error) if isinstance(error, BadData) else malformed(error))
             leaving = []
         settle(instance.receipts)  # whoever needs it still is a holder too
         return leaving + self.tick(now)
@@ -182,6 +183,15 @@ class Assembler:
         """Give an image of a functional series that is in no volume to where the other series go."""
         if self._others:
             self._others.add(f"{series.key} left out", series.number, instance, self._clock.now(), reason)
+
+    def _keep_unsorted(self, instance: Instance, reason: str) -> None:
+        """Give an image whose series cannot be told, or not be used, to where the other series go."""
+        try:
+            key, number = dicom.series_key(instance.dataset), number_of(instance.dataset)
+        except MALFORMED:
+            key, number = "", 0
+        if self._others:
+            self._others.add(f"{key} left out", number, instance, self._clock.now(), reason)
 
     def _entities_of_run(self, number: int, protocol: str, title: str, own: Mapping[str, str]) -> dict[str, str]:
         """Return the entities of a new run without its `own` ones.

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 import zlib
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from assembly import Scanner, mosaics, voxels_of
+from assembly import Scanner, image, mosaics, voxels_of
 from pydicom import dcmread, dcmwrite
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from rtbids.convert import dicom
+from rtbids.convert.session import Gathered, Session
 from rtbids.errors import BadData
+from rtbids.receipt import Receipt, settle
 
 FOLDERS = (
     "siemens_mosaic_vd13_cmrr_reversed",
@@ -92,3 +100,19 @@ def test_a_deflated_file_that_grows_beyond_all_measure_is_refused() -> None:
     bomb = squeezing.compress(bytes(1 << 27)) + squeezing.flush()
     with pytest.raises(BadData, match="grow to more than"):
         dicom.read(head + bomb, "a.dcm", 0.0)
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SeriesNumber", "AcquisitionDuration", "Rows", "EchoTime", "FlipAngle"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_image_of_which_any_element_is_nonsense_is_in_a_volume_or_kept_aside(tmp_path, keyword: str, place: int) -> None:
+    let_go: list[int] = []
+    given = [replace(image(mosaics(), index), receipts=(Receipt(partial(let_go.append, index)),)) for index in range(3)]
+    tag = Tag(keyword)
+    given[place].dataset._dict[tag] = RawDataElement(tag, dictionary_VR(tag), 6, b"junk\\x", 0, False, True)
+    over: list[Gathered] = []
+    others = Session(lambda number, description: Path(tempfile.mkdtemp(dir=tmp_path)), over.append)
+    scanner = Scanner(others=others).send(*given).finish()
+    for volume in scanner.volumes:
+        settle(volume.receipts)
+    assert len(scanner.volumes) + sum(series.images for series in over) == 3
+    assert sorted(let_go) == [0, 1, 2]
