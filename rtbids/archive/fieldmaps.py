@@ -66,7 +66,7 @@ def _intend(study: Study, place: Path, choose: Choose) -> Iterator[Path]:
     chosen = {scan.name: _uris(scan) for scan in maps}
     for image in images:
         for group in _groups([scan for scan in maps if (wanted := choose(scan.fields)) and _fits(wanted, image)]):
-            if not any(f"{prefix}{image.name}" in chosen[scan.name] for scan in group):
+            if not any(uri.endswith(image.name) for scan in group for uri in chosen[scan.name]):
                 chosen[_nearest(group, image.number).name].append(f"{prefix}{image.name}")
     for scan in maps:
         if chosen[scan.name] != _uris(scan):
@@ -103,5 +103,6 @@ def _fits(wanted: str, image: Scan) -> bool:
 
 
 def _uris(scan: Scan) -> list[str]:
+    """Return what a map is for as it says so: URIs, or in older data sets paths from the subject's folder."""
     found = scan.fields.get(_FIELD)
-    return list(found) if isinstance(found, list) else [found] if isinstance(found, str) else []
+    return [uri for uri in (found if isinstance(found, list) else [found]) if isinstance(uri, str)]
