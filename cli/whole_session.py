@@ -125,16 +125,15 @@ class Placer:
         A reference whose run had not begun waits on, for the run that begins now.
         """
         from rtbids.convert.places import Known
-        from rtbids.convert.session import Gathered
 
         for left in self._archive.left_waiting():
-            facts = left.facts()
-            owner = facts.get("owner", self._known.owner)
+            owner = left.facts().get("owner", self._known.owner)
             ours = owner == self._known.owner
-            waiting = self._room.adopt(left) if ours else left
-            images = len(list(waiting.dicom.glob("*.dcm")))
-            gathered = Gathered(waiting.dicom, int(facts.get("number", 0)), str(facts.get("description", "")), images)
-            gathered = replace(gathered, sequel=int(facts.get("sequel", -1)), reason=str(facts.get("reason", "")))
+            try:
+                gathered = _left_over(self._room.adopt(left) if ours else left)
+            except OSError as error:
+                logger.warning("a series that an earlier rtbids left waits for the next one: %s", error.strerror or error)
+                continue
             self._try(gathered, self._known if ours else Known(owner), last=not ours)
 
     def _try(self, gathered: Gathered, known: Known, *, last: bool) -> None:
@@ -205,6 +204,15 @@ class Placer:
             assert decision.place is not None
             known.learn(decision.place, decision.fields, bids_entities.parse(path.name)[0].get("run"))
         return "placed"
+
+
+def _left_over(waiting: Waiting) -> Gathered:
+    """Return the series that a killed process left in a folder."""
+    from rtbids.convert.session import Gathered
+
+    facts, images = waiting.facts(), len(list(waiting.dicom.glob("*.dcm")))
+    gathered = Gathered(waiting.dicom, int(facts.get("number", 0)), str(facts.get("description", "")), images)
+    return replace(gathered, sequel=int(facts.get("sequel", -1)), reason=str(facts.get("reason", "")))
 
 
 def _image(decision: Decision, output: Output) -> Image:

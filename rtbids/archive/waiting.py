@@ -120,9 +120,9 @@ def _write(path: Path, facts: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what `_write` wrote; an absent file is empty."""
+    """Return what `_write` wrote; nothing where there is no file, or a loss of power left it without its content."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}

@@ -151,6 +151,23 @@ def test_names_that_a_killed_process_meant_to_give_are_not_given_before_they_are
     assert "sub-01_run-02_magnitude1.nii.gz" in names(root)
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 40, b"[]"])
+def test_notes_that_a_loss_of_power_left_empty_keep_no_series_from_being_taken_over(tmp_path, content):
+    with Archive(tmp_path / "study") as archive:
+        room = archive.waiting_room()
+        series = room.new()
+        (series.dicom / "000001.dcm").write_bytes(b"an image")
+        room.close()  # as its process ends
+    for note in ("series.json", "placing.json"):
+        (series.folder / note).write_bytes(content)
+    with Archive(tmp_path / "study") as archive:
+        assert archive.recover() == []
+        (left,) = archive.left_waiting()
+        assert (left.facts(), left.intended()) == ({}, ([], {}))
+        archive.set_aside(left, OWNER, Aside(0, "", 1, "killed"))
+    assert list((tmp_path / "study/sourcedata").glob("**/000001.dcm"))
+
+
 def test_a_run_that_is_overwritten_takes_its_reference_with_it(tmp_path, errors_of):
     root = tmp_path / "study"
     with Archive(root) as archive:
