@@ -26,13 +26,12 @@ class Image:
 def taken_apart(content: bytes) -> Image:
     """Read the meta information alone; raise BadData where there is none."""
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
     end = 144 + int.from_bytes(content[140:144], "little")  # of the meta information, whose length comes first (PS3.10, 7.1)
     try:
         meta = dcmread(BytesIO(content[:end])).file_meta
         sop_class, instance, syntax = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID
-    except (InvalidDicomError, AttributeError, EOFError):
+    except Exception:  # foreign bytes, and parsers raise whatever they stumble over
         raise BadData("expected a DICOM file with its meta information, found something else") from None
     return Image(str(sop_class), str(instance), str(syntax), memoryview(content)[end:])
 
@@ -60,13 +59,14 @@ def _encoded(content: bytes, syntax: str) -> Image | None:
     from pydicom import dcmread, dcmwrite
     from pydicom.uid import UID
 
-    dataset, file = dcmread(BytesIO(content)), BytesIO()
+    file = BytesIO()
     try:
+        dataset = dcmread(BytesIO(content))
         if dataset.file_meta.TransferSyntaxUID.is_compressed:
             dataset.decompress(generate_instance_uid=False)
         dataset.file_meta.TransferSyntaxUID = UID(syntax)
         dcmwrite(file, dataset, enforce_file_format=True)
-    except (ValueError, RuntimeError, NotImplementedError):  # no plug-in, or another byte order
+    except Exception:  # no plug-in, another byte order, or a header that pydicom does not write
         return None
     return taken_apart(file.getvalue())
 
@@ -75,9 +75,13 @@ def cut_short(content: bytes) -> bytes:
     """Return a file, whole in itself, whose pixel data end half way; raise BadData where it has none that could."""
     from pydicom import dcmread, dcmwrite
 
-    dataset, file = dcmread(BytesIO(content)), BytesIO()
-    if dataset.file_meta.TransferSyntaxUID.is_compressed or "PixelData" not in dataset:
-        raise BadData("expected uncompressed pixel data, to be cut short, found none")
-    dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 4 * 2]
-    dcmwrite(file, dataset)
+    file = BytesIO()
+    try:
+        dataset = dcmread(BytesIO(content))
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            raise ValueError
+        dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 4 * 2]
+        dcmwrite(file, dataset)
+    except Exception:  # foreign bytes, and parsers raise whatever they stumble over
+        raise BadData("expected uncompressed pixel data, to be cut short, found none") from None
     return file.getvalue()

@@ -212,6 +212,8 @@ def _refusal(association: Any, address: Address) -> ConnectionLost:
         answer = association.acceptor.primitive
         kind = NotWanted if answer.result == _FOR_GOOD else ConnectionLost
         return kind(f"{address} refused the association: {answer.reason_str}", _HINT)
+    if association.rejected_contexts:
+        return NotWanted(f"{address} takes none of the images that we offer", "is it a receiver of MR images?")
     return ConnectionLost(f"{address}: no DICOM receiver answers there")
 
 

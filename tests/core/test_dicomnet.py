@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 
+import numpy as np
 import pytest
+from pynetdicom import AE
 
-from rtbids.dicomnet import Address, Sender, parse
+from rtbids.dicomnet import Address, NotWanted, Sender, image, parse
 from rtbids.errors import BadData, ConnectionLost, UsageFault
+from rtbids.replay.mosaic import MosaicSeries
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,7 @@ from rtbids.errors import BadData, ConnectionLost, UsageFault
 )
 def test_an_address_is_title_host_and_port(text, address):
     assert parse(text) == address
+    assert parse(str(address)) == address
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,32 @@ def test_a_port_where_nobody_listens_is_a_lost_connection():
 def test_what_is_not_dicom_is_not_offered():
     with pytest.raises(BadData, match="expected a DICOM file"):
         Sender(Address("PACS", "127.0.0.1", 104), files=[b"not DICOM" * 100])
+
+
+def test_a_receiver_of_other_images_is_said_to_be_one():
+    application = AE("CT")
+    application.add_supported_context("1.2.840.10008.5.1.4.1.1.2")
+    server = application.start_server(("127.0.0.1", 0), block=False)
+    try:
+        with pytest.raises(NotWanted, match="takes none of the images that we offer"):
+            Sender(Address("CT", "127.0.0.1", server.server_address[1])).__enter__()
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom says of the damage
+@pytest.mark.parametrize("take", [image.taken_apart, image.cut_short, lambda content: image.agreed(content, [])])
+def test_damaged_files_are_bad_data_and_nothing_else(take):
+    random = np.random.default_rng(7)
+    content = MosaicSeries((8, 6, 5), np.diag([3.0, 3.0, 4.0, 1.0]), 2.0, 7).dicom(np.zeros((8, 6, 5), np.int16), 0)
+    outcomes = set()
+    for _ in range(300):
+        damaged = bytearray(content[: random.integers(100, len(content))] if random.random() < 0.2 else content)
+        damaged[int(random.integers(0, len(damaged) - 1))] = int(random.integers(256))
+        damaged[int(random.integers(0, min(len(damaged), 400)))] = int(random.integers(256))
+        try:
+            take(bytes(damaged))
+            outcomes.add("taken")
+        except BadData:
+            outcomes.add("refused")
+    assert outcomes == {"taken", "refused"}
