@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,21 +55,23 @@ class Waiting:
 
 
 class Room:
-    """The folders of one process: made when the first series comes, removed when none is left."""
+    """The folders of one process: made when the first series comes, removed when none is left. Any thread may ask for one."""
 
     def __init__(self, study: Study) -> None:
         self._place = _rooms(study) / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._owner: int | None = None
         self._count = 0
+        self._counting = threading.Lock()
 
     def new(self) -> Waiting:
         """Make the folder of a new series."""
-        if self._owner is None:
-            self._place.mkdir(parents=True, mode=0o700)
-            self._place.parent.chmod(0o700)
-            self._owner = locks.take(self._place / "owner")
-        self._count += 1
-        waiting = Waiting(self._place / f"{self._count:04d}")
+        with self._counting:
+            if self._owner is None:
+                self._place.mkdir(parents=True, mode=0o700)
+                self._place.parent.chmod(0o700)
+                self._owner = locks.take(self._place / "owner")
+            self._count += 1
+            waiting = Waiting(self._place / f"{self._count:04d}")
         waiting.folder.mkdir(mode=0o700)
         waiting.dicom.mkdir(mode=0o700)
         return waiting

@@ -8,6 +8,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import growth
@@ -23,6 +25,8 @@ from rtbids.errors import CannotWrite
 OWNER = {"subject": "01"}
 _KILLED = """
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import growth
 from test_placing import OWNER, images_of, waiting_in
@@ -149,6 +153,15 @@ def test_names_that_a_killed_process_meant_to_give_are_not_given_before_they_are
         killed.intend(["sub-01/fmap/sub-01_magnitude1.nii.gz"], OWNER)
         archive.place_images(images_of(tmp_path), waiting_in(archive), OWNER)
     assert "sub-01_run-02_magnitude1.nii.gz" in names(root)
+
+
+def test_threads_that_ask_for_a_folder_at_once_each_get_their_own(tmp_path):
+    with Archive(tmp_path / "study") as archive, ThreadPoolExecutor(8) as threads:
+        for _ in range(20):  # the first one of a room makes more than a folder
+            room = archive.waiting_room()
+            ready = threading.Barrier(8)
+            made = list(threads.map(lambda number, room=room, ready=ready: ready.wait() >= 0 and room.new().folder, range(8)))
+            assert len(set(made)) == 8
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 40, b"[]"])
