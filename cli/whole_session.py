@@ -68,6 +68,7 @@ class Placer:
         self._room = archive.waiting_room()
         self._over: queue.SimpleQueue[Gathered | Run | None] = queue.SimpleQueue()
         self._postponed: list[Gathered] = []
+        self._cut: list[Gathered] = []  # by a kill, while they arrived
         self._counts: Counter[str] = Counter()
         self.session = Session(self._folder, self._over.put, self._begun)
         # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery does its work.
@@ -109,9 +110,24 @@ class Placer:
         self._take_up()
         while (heard := self._over.get()) is not None:
             if isinstance(heard, Gathered):
-                self._try(heard, self._known, last=False)
+                self._try(self._joined(heard), self._known, last=False)
             self._retry(last=False)
+        self._postponed += self._cut
         self._retry(last=True)
+
+    def _joined(self, gathered: Gathered) -> Gathered:
+        """Return a series with what had come of it before a kill: a rest of slices is no image."""
+        from rtbids.convert import whole_series
+
+        try:
+            uids = set() if gathered.reason else whole_series.series_uids(gathered.place)
+            for cut in [cut for cut in self._cut if uids & whole_series.series_uids(cut.place)]:
+                gathered = replace(gathered, images=whole_series.join(cut.place, gathered.place))
+                self._cut.remove(cut)
+                shutil.rmtree(cut.place.parent)
+        except OSError as error:
+            return replace(gathered, reason=f"what came of it before a kill cannot be read ({error.strerror or error})")
+        return gathered
 
     def _retry(self, *, last: bool) -> None:
         """Try again what waited for other series."""
@@ -120,7 +136,7 @@ class Placer:
             self._try(gathered, self._known, last=last)
 
     def _take_up(self) -> None:
-        """Place what a killed process left waiting; a series that was still arriving then is kept aside.
+        """Place what a killed process left waiting; a series that was still arriving then waits for its rest.
 
         A reference whose run had not begun waits on, for the run that begins now.
         """
@@ -134,7 +150,10 @@ class Placer:
             except OSError as error:
                 logger.warning("a series that an earlier rtbids left waits for the next one: %s", error.strerror or error)
                 continue
-            self._try(gathered, self._known if ours else Known(owner), last=not ours)
+            if ours and gathered.sequel < 0:
+                self._cut.append(gathered)
+            else:
+                self._try(gathered, self._known if ours else Known(owner), last=not ours)
 
     def _try(self, gathered: Gathered, known: Known, *, last: bool) -> None:
         """Place a series; whatever goes wrong costs that series only, which waits for the next recovery."""

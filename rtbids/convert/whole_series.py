@@ -80,3 +80,27 @@ def _blank(file: Path) -> None:
         for place in (_DB_NAME, _DESCRIP, _AUX_FILE):
             nifti.seek(place.start)
             nifti.write(bytes(place.stop - place.start))
+
+
+def series_uids(place: Path) -> set[str]:
+    """Return the Series Instance UIDs of the files in a folder."""
+    return {uid for path in place.glob("*.dcm") if (uid := _uid(path, "SeriesInstanceUID"))}
+
+
+def join(begun: Path, rest: Path) -> int:
+    """Move the images that only `begun` has to `rest`, drop the others of `begun`; return how many `rest` has then."""
+    there = {_uid(path, "SOPInstanceUID") for path in rest.glob("*.dcm")} - {""}
+    for path in sorted(begun.glob("*.dcm")):
+        if _uid(path, "SOPInstanceUID") in there:
+            path.unlink()
+        else:
+            path.rename(rest / f"begun-{path.name}")
+    return len(list(rest.glob("*.dcm")))
+
+
+def _uid(path: Path, keyword: str) -> str:
+    """Return a UID of an image; empty where it has none that can be read."""
+    try:
+        return str(dcmread(path, force=True, stop_before_pixels=True, specific_tags=[keyword]).get(keyword) or "")
+    except Exception:  # foreign bytes, and parsers raise whatever they stumble over
+        return ""

@@ -18,6 +18,9 @@ from series_of_a_session import BOLD, GREY, bold, field_map, write
 from validity import errors
 
 from rtbids.archive.dataset import Archive
+from rtbids.cli.whole_session import ALL, placed
+from rtbids.convert import dicom
+from rtbids.convert.series import Assembler
 
 PLACED = {
     "anat/sub-01_T1w.nii.gz",
@@ -218,3 +221,24 @@ def test_what_waits_when_rtbids_is_killed_is_kept_by_the_next(tmp_path, call, st
     assert len(list((study / "sourcedata/sub-01/series-002").iterdir())) == 6
     assert not list(waiting.iterdir())
     assert errors(study) == []
+
+
+@pytest.mark.parametrize("again", [3, 2, 0])  # the images that come after the kill: the rest alone, one that was there, all
+def test_a_series_that_a_kill_cut_is_placed_whole_when_its_rest_has_come(tmp_path, again):
+    write(tmp_path / "export", 2, "t1_mprage_sag")
+    files = sorted((tmp_path / "export").iterdir())
+    with Archive(tmp_path / "study") as archive:  # as a kill leaves it after three of six slices
+        room = archive.waiting_room()
+        waiting = room.new()
+        waiting.note({"number": 2, "description": "t1_mprage_sag", "owner": {"subject": "01"}})
+        for file in files[:3]:
+            shutil.copy(file, waiting.dicom / f"{file.name}.dcm")
+        room.close()
+    with Archive(tmp_path / "study") as archive, placed(archive, ALL, {}) as others:
+        assembler = Assembler({}, archive.number, others=others)
+        for file in files[again:]:
+            assembler.add(dicom.read(file.read_bytes(), file.name, 0.0), 0.0)
+        assembler.finish()
+    assert nibabel.load(tmp_path / "study/sub-01/anat/sub-01_T1w.nii.gz").shape[2] == 6
+    assert not (tmp_path / "study/sourcedata").exists()
+    assert not list((tmp_path / "study/.rtbids/session").iterdir())
