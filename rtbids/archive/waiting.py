@@ -58,6 +58,7 @@ class Room:
     """The folders of one process: made when the first series comes, removed when none is left. Any thread may ask for one."""
 
     def __init__(self, study: Study) -> None:
+        self._study = study
         self._place = _rooms(study) / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._owner: int | None = None
         self._count = 0
@@ -67,14 +68,18 @@ class Room:
         """Make the folder of a new series."""
         with self._counting:
             if self._owner is None:
-                self._place.mkdir(parents=True, mode=0o700)
-                self._place.parent.chmod(0o700)
-                self._owner = locks.take(self._place / "owner")
+                self._open()
             self._count += 1
             waiting = Waiting(self._place / f"{self._count:04d}")
         waiting.folder.mkdir(mode=0o700)
         waiting.dicom.mkdir(mode=0o700)
         return waiting
+
+    def _open(self) -> None:
+        with self._study.locked():  # or who looks for what is left would take a room without its owner for one
+            self._place.mkdir(parents=True, mode=0o700)
+            self._place.parent.chmod(0o700)
+            self._owner = locks.take(self._place / "owner")
 
     def adopt(self, waiting: Waiting) -> Waiting:
         """Take in a series that a killed process left, to keep it waiting."""
@@ -87,9 +92,10 @@ class Room:
         """Remove the room if it is empty; what still waits is for the next recovery."""
         if self._owner is None:
             return
-        if not any(self._place.glob("*/")):
-            (self._place / "owner").unlink()
-            self._place.rmdir()
+        with self._study.locked():
+            if not any(self._place.glob("*/")):
+                (self._place / "owner").unlink()
+                self._place.rmdir()
         os.close(self._owner)
         self._owner = None
 
@@ -97,7 +103,8 @@ class Room:
 def left(study: Study) -> Iterator[Waiting]:
     """Take over, folder by folder, what killed processes left, in the order in which it came."""
     for place in sorted(_rooms(study).glob("*/")):
-        owner = locks.take(place / "owner")
+        with study.locked():
+            owner = locks.take(place / "owner") if place.exists() else None
         if owner is None:
             continue
         yield from (Waiting(folder) for folder in sorted(place.glob("*/")))

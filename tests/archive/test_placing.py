@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -153,6 +154,18 @@ def test_names_that_a_killed_process_meant_to_give_are_not_given_before_they_are
         killed.intend(["sub-01/fmap/sub-01_magnitude1.nii.gz"], OWNER)
         archive.place_images(images_of(tmp_path), waiting_in(archive), OWNER)
     assert "sub-01_run-02_magnitude1.nii.gz" in names(root)
+
+
+def test_a_room_that_opens_is_not_taken_for_one_that_was_left(tmp_path):
+    with Archive(tmp_path / "study") as archive, ThreadPoolExecutor(1) as other:
+        for _ in range(100):
+            looking = other.submit(lambda: list(archive.left_waiting()))
+            room = archive.waiting_room()
+            made = room.new()
+            assert looking.result() == []
+            assert made.dicom.exists()
+            shutil.rmtree(made.folder)
+            room.close()
 
 
 def test_threads_that_ask_for_a_folder_at_once_each_get_their_own(tmp_path):
