@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 _PLAIN = frozenset(
@@ -27,7 +28,7 @@ def element(tag: BaseTag, vr: bytes, value: bytes, start: int) -> DataElement | 
     """Return an element with its value where the same has come before, and else as its bytes, to be read when asked for."""
     key = tag, vr, value
     if (known := _values.get(key)) is not None:  # asked once: another thread may forget all
-        return DataElement(tag, vr.decode(), known, already_converted=True)
+        return DataElement(tag, vr.decode(), _own(known), already_converted=True)
     raw = RawDataElement(tag, vr.decode(), len(value), value, start, False, True)
     if vr not in _PLAIN or len(value) > _LONGEST or tag == _CHARACTER_SET or tag.is_private:
         return raw
@@ -50,5 +51,14 @@ def _kept(key: _Key, raw: RawDataElement) -> DataElement | RawDataElement:
     except Exception:  # whoever asks for it shall hear of it
         return raw
     if isinstance(made.value, str | int | float) or made.VM > 1:
-        _values[key] = made.value
+        _values[key] = _own(made.value)
     return made
+
+
+def _own(value: Any) -> Any:
+    """Return a value that whoever gets it may change; several values are copied without being checked again."""
+    if not isinstance(value, MultiValue):
+        return value
+    copy = MultiValue.__new__(MultiValue)
+    vars(copy).update((name, part.copy() if isinstance(part, list) else part) for name, part in vars(value).items())
+    return copy

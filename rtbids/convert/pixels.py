@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 from rtbids.errors import BadData
 
@@ -18,7 +21,7 @@ def whole(dataset: Dataset, keyword: str, absent: int = 0) -> int:
     try:
         value = dataset.get(keyword)
         return absent if value is None else int(value)
-    except (TypeError, ValueError, ArithmeticError):
+    except (TypeError, ValueError, ArithmeticError, struct.error, BytesLengthException):
         return absent
 
 

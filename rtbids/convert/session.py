@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rtbids.convert.dicom import Instance
-from rtbids.receipt import hold
+from rtbids.receipt import abandon
 
 logger = logging.getLogger("rtbids")
 QUIET = 15.0  # seconds without an image after which a series is over when another has begun; nothing hurries here
@@ -146,7 +146,7 @@ class Session:
 
     def _leave(self, key: str, instance: Instance) -> None:
         """Leave an image to its source for good; the series that lacks it is not whole."""
-        hold(instance.receipts)
+        abandon(instance.receipts)
         if key in self._open:
             self._open[key].reasons[_NOT_KEPT] = None
 

@@ -49,7 +49,8 @@ class Spool:
         self._closed = False
         self._lock = _opened(folder)
         self.leftovers = _leftovers(folder)
-        self._held = sum(path.stat().st_size for path in self.leftovers)
+        self._counted = {path: path.stat().st_size for path in self.leftovers}  # bytes of those that will leave
+        self._held = sum(self._counted.values())
         self._number = max((int(path.stem) for path in self.leftovers), default=0)
 
     def is_full(self, size: int) -> bool:
@@ -67,17 +68,28 @@ class Spool:
         OSError
             The disk did not take it.
         """
-        path = self.folder / f"{self._place(len(content)):09d}.dcm"
+        path = self._place(len(content))
         try:
             self._write(content, path)
         except OSError:
-            self._leave(len(content))
+            self.abandon(path)
             raise
         return path
 
-    def receipt(self, path: Path, size: int) -> Receipt:
-        """Return what removes a file of `size` bytes once it is settled."""
-        return Receipt(lambda: self._remove(path, size), durable=self._fsync)
+    def receipt(self, path: Path) -> Receipt:
+        """Return what removes a file once it is settled."""
+        return Receipt(
+            lambda: self._remove(path),
+            abandoned=lambda: self.abandon(path),
+            durable=self._fsync,
+            place=str(self.folder),
+        )
+
+    def abandon(self, path: Path) -> None:
+        """Let nobody wait for a file that will not leave: it stays on the disk for good."""
+        with self._room:
+            self._held -= self._counted.pop(path, 0)
+            self._room.notify_all()
 
     def stop(self) -> None:
         """Take no more; whoever waits for room gets Closed."""
@@ -90,28 +102,25 @@ class Spool:
         self.stop()
         os.close(self._lock)
 
-    def _place(self, size: int) -> int:
-        """Wait for room for `size` bytes and take it; return the number of the file."""
+    def _place(self, size: int) -> Path:
+        """Wait for room for `size` bytes and take it; return the file that is to be made."""
         with self._room:
             self._room.wait_for(lambda: self._closed or not self._is_full(size))
             if self._closed:
                 raise Closed
-            self._held += size
             self._number += 1
-            return self._number
+            path = self.folder / f"{self._number:09d}.dcm"
+            self._counted[path] = size
+            self._held += size
+            return path
 
     def _is_full(self, size: int) -> bool:
         return self._held > 0 and self._held + size > self._backlog
 
-    def _remove(self, path: Path, size: int) -> None:
+    def _remove(self, path: Path) -> None:
         with suppress(OSError):  # gone by another hand: there is nothing left to do
             path.unlink()
-        self._leave(size)
-
-    def _leave(self, size: int) -> None:
-        with self._room:
-            self._held -= size
-            self._room.notify_all()
+        self.abandon(path)
 
     def _write(self, content: bytes, path: Path) -> None:
         hidden = path.with_name(f".{path.name}.part")
@@ -121,12 +130,13 @@ class Spool:
                 if self._fsync:
                     os.fsync(file.fileno())
             hidden.rename(path)
-        except OSError:
-            with suppress(OSError):
-                hidden.unlink()
+            if self._fsync:
+                _sync_folder(self.folder)
+        except OSError:  # its sender is told that it was refused, and sends it again
+            for made in (hidden, path):
+                with suppress(OSError):
+                    made.unlink()
             raise
-        if self._fsync:
-            _sync_folder(self.folder)
 
 
 def _opened(folder: Path) -> int:

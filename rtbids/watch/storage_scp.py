@@ -176,13 +176,15 @@ class _Intake:
     def leftovers(self, existing: bool, stop: Wakeup) -> Iterator[Instance]:
         """Hand out what an earlier process has left, at no pace; a stop leaves the rest where it is."""
         if not existing:
+            for path in self._spool.leftovers:
+                self._spool.abandon(path)
             return
         for path in self._spool.leftovers:
             if stop.is_set():
                 return
             if (left := self._again(_Stored(path, self._clock.now(), None))) is not None:
                 self._images.add(instance_uid(left.dataset))
-                yield replace(left, paced=False, receipts=(self._spool.receipt(path, len(left.content)),))
+                yield replace(left, paced=False, receipts=(self._spool.receipt(path),))
 
     def live(self, idle_timeout: float | None, stop: Wakeup) -> Iterator[Instance]:
         """Hand out each image as it is stored, until stopped or idle for too long."""
@@ -201,7 +203,7 @@ class _Intake:
             stored = self._waiting.popleft()
             instance = stored.instance or self._again(stored)
             if instance is not None:
-                yield replace(instance, receipts=(self._spool.receipt(stored.path, len(instance.content)),))
+                yield replace(instance, receipts=(self._spool.receipt(stored.path),))
 
     def _kept(self, instance: Instance, received: float) -> int:
         uid = instance_uid(instance.dataset)
@@ -232,6 +234,7 @@ class _Intake:
             self._faults.note(Fault.UNREADABLE, name, f"{name} in the spool: cannot be read ({error.strerror or error})")
         except BadData as error:
             self._faults.note(Fault.FOREIGN, name, f"{error} (it stays in the spool)")
+        self._spool.abandon(stored.path)
         return None
 
     def _say_once(self, text: str) -> None:

@@ -15,10 +15,11 @@ from assembly import Scanner, image, mosaics, voxels_of
 from pydicom import dcmread, dcmwrite
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from rtbids.convert import dicom
+from rtbids.convert import dicom, pixels
 from rtbids.convert.session import Gathered, Session
 from rtbids.errors import BadData
 from rtbids.receipt import Receipt, settle
@@ -116,3 +117,9 @@ def test_an_image_of_which_any_element_is_nonsense_is_in_a_volume_or_kept_aside(
         settle(volume.receipts)
     assert len(scanner.volumes) + sum(series.images for series in over) == 3
     assert sorted(let_go) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("vr", "value"), [("US", b"abc"), ("FD", b"abc"), ("IS", b"junk"), ("DS", b"1\\2")])
+def test_a_whole_number_that_is_none_is_absent(vr: str, value: bytes) -> None:
+    dataset = Dataset({Tag("Rows"): RawDataElement(Tag("Rows"), vr, len(value), value, 0, False, True)})
+    assert pixels.whole(dataset, "Rows", 7) == 7

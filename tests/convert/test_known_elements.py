@@ -33,6 +33,14 @@ def test_an_image_that_is_changed_changes_no_other():
         dataset.EchoTime = 99.0
 
 
+def test_one_of_several_values_that_is_changed_changes_no_other():
+    content = next(dicoms(PHANTOM, "slices"))
+    for _ in range(4):
+        dataset = read(content, "image", 0.0).dataset
+        assert dataset.PixelSpacing == [25.0, 25.0]
+        dataset.PixelSpacing[0] = 99.0
+
+
 def test_what_is_no_number_is_handed_out_as_it_is_each_time():
     content = next(dicoms(PHANTOM))
     start = content.index(b"\x18\x00\x14\x13DS\x04\x00") + 8  # the value of FlipAngle, four characters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import ipaddress
 import logging
 import os
@@ -28,7 +29,9 @@ from rtbids.clock import CLOCK
 from rtbids.dicomnet import Address, Sender
 from rtbids.errors import BadData, CannotWrite, ConnectionLost, InputMissing, UsageFault
 from rtbids.receipt import hold, settle
+from rtbids.watch import spool as spool_module
 from rtbids.watch.associations import networks
+from rtbids.watch.spool import Spool
 from rtbids.watch.storage_scp import instances
 
 
@@ -419,3 +422,45 @@ def test_uncompressed_is_agreed_on_where_a_sender_offers_both(receive):
     (context,) = association.accepted_contexts
     association.release()
     assert context.transfer_syntax == [ExplicitVRLittleEndian]
+
+
+def left_in(spool: Path, *contents: bytes) -> Path:
+    spool.mkdir()
+    for number, content in enumerate(contents, 1):
+        (spool / f"{number:09d}.dcm").write_bytes(content)
+    return spool
+
+
+@pytest.mark.parametrize(("left", "existing"), [(RUN[0], False), (b"damaged by the disk" * 200, True)])
+def test_what_stays_in_the_spool_makes_no_sender_wait(receive, tmp_path, left, existing):
+    spool = left_in(tmp_path / "left", left)
+    reception = receive(spool=spool, existing=existing, backlog=1)
+    send(RUN[1:3], reception.address)
+    assert reception.came(2) == [2, 3]
+    reception.stop()
+    assert [path.name for path in in_spool(reception)] == ["000000001.dcm"]
+
+
+def test_an_image_that_is_kept_nowhere_else_stays_in_the_spool_and_makes_no_sender_wait(tmp_path):
+    kept = Spool(tmp_path / "spool", backlog=1)
+    path = kept.keep(RUN[0])
+    receipt = kept.receipt(path)
+    assert kept.is_full(1)
+    receipt.abandon()
+    receipt.settle()
+    assert not kept.is_full(1)
+    assert path.read_bytes() == RUN[0]
+    kept.close()
+
+
+def test_an_image_that_the_disk_did_not_confirm_is_refused_and_not_kept(tmp_path, monkeypatch):
+    def fail(folder: Path) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(spool_module, "_sync_folder", fail)
+    kept = Spool(tmp_path / "spool", backlog=1, fsync=True)
+    with pytest.raises(OSError, match="input/output"):
+        kept.keep(RUN[0])
+    assert list(kept.folder.glob("*.dcm*")) == []
+    assert not kept.is_full(1)
+    kept.close()
