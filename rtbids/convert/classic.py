@@ -91,15 +91,14 @@ class Collector:
 
     def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
         """Decode a slice; return its volume where it was the last one."""
+        dataset = instance.dataset
+        hold(instance.receipts)
         try:
             arrived = slices.decoded(instance)
+            self._slices = self._slices or slice_count(dataset)
+            self._hint = self._hint or ge.images_in_acquisition(dataset)
         except MALFORMED as error:
-            hold(instance.receipts)
-            return [Refusal(None, instance.name, _unplaced(instance.dataset) or malformed(error), (instance,))]
-        hold(instance.receipts)
-        dataset = arrived.dataset
-        self._slices = self._slices or slice_count(dataset)
-        self._hint = self._hint or ge.images_in_acquisition(dataset)
+            return [Refusal(None, instance.name, _unplaced(dataset) or malformed(error, (instance,)), (instance,))]
         if self._ranked:
             self._waiting.append(arrived)
             return []

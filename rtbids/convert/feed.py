@@ -88,7 +88,7 @@ class Feed:
         try:
             self.run = Run(self._entities(), first, self._clock, self._keep_aside)
         except MALFORMED as error:
-            return self._refuse(Refusal(first.index, first.name, malformed(error), first.instances))
+            return self._refuse(Refusal(first.index, first.name, malformed(error, first.instances), first.instances))
         early = [item for index in self._refused for item in self.run.refuse(index)]
         return early + self.run.add(first, now)
 

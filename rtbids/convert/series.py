@@ -18,7 +18,7 @@ from rtbids.convert.one_series import Keep, Series, number_of
 from rtbids.convert.session import Others
 from rtbids.convert.stack import MALFORMED, malformed
 from rtbids.errors import BadData
-from rtbids.receipt import settle
+from rtbids.receipt import abandon, settle
 from rtbids.volume import Item, run_key
 
 logger = logging.getLogger("rtbids")
@@ -93,6 +93,7 @@ class Assembler:
         self._series: dict[str, Series] = {}
         self._begun: list[Series] = []  # functional series in the order in which they began
         self._stems: set[str] = set()
+        self._said_left: set[str] = set()  # places in which images are left
 
     @property
     def wake(self) -> float | None:
@@ -106,8 +107,9 @@ class Assembler:
         try:
             leaving = self._add(instance, now)
         except (BadData, *MALFORMED) as error:
-            logger.warning("%s: left out: %s", instance.name, error)
-            self._keep_unsorted(instance, str(error) if isinstance(error, BadData) else malformed(error))
+            reason = str(error) if isinstance(error, BadData) else malformed(error, (instance,))
+            logger.warning("%s: left out: %s", instance.name, reason)
+            self._keep_unsorted(instance, reason)
             leaving = []
         settle(instance.receipts)  # whoever needs it still is a holder too
         return leaving + self.tick(now)
@@ -181,8 +183,7 @@ class Assembler:
 
     def _keep_aside(self, series: Series, instance: Instance, reason: str) -> None:
         """Give an image of a functional series that is in no volume to where the other series go."""
-        if self._others:
-            self._others.add(f"{series.key} left out", series.number, instance, self._clock.now(), reason)
+        self._give_away(series.key, series.number, instance, reason)
 
     def _keep_unsorted(self, instance: Instance, reason: str) -> None:
         """Give an image whose series cannot be told, or not be used, to where the other series go."""
@@ -190,8 +191,17 @@ class Assembler:
             key, number = dicom.series_key(instance.dataset), number_of(instance.dataset)
         except MALFORMED:
             key, number = "", 0
+        self._give_away(key, number, instance, reason)
+
+    def _give_away(self, key: str, number: int, instance: Instance, reason: str) -> None:
+        """Give an image that is in no volume away; where nobody takes it, it stays where its source keeps it."""
         if self._others:
             self._others.add(f"{key} left out", number, instance, self._clock.now(), reason)
+            return
+        abandon(instance.receipts)
+        for place in {receipt.place for receipt in instance.receipts} - self._said_left:
+            self._said_left.add(place)
+            logger.warning("images that are in no volume stay in %s, as they are kept nowhere else", place)
 
     def _entities_of_run(self, number: int, protocol: str, title: str, own: Mapping[str, str]) -> dict[str, str]:
         """Return the entities of a new run without its `own` ones.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
-from rtbids.convert import geometry
+from rtbids.convert import geometry, nonsense
 from rtbids.convert.dicom import Instance
 from rtbids.convert.elements import PIXEL_DATA
 from rtbids.convert.vendor import vendor
 from rtbids.errors import BadData
 
+_MOST_NAMED = 3  # elements that a message names
 _ABSENT = re.compile(r"Dataset' object has no attribute '(\w+)'")
 MALFORMED = (
     AttributeError,
@@ -85,15 +86,17 @@ def stacks_or_refusal(
     except BadData as error:
         return [Refusal(index, name, str(error), instances)]
     except MALFORMED as error:
-        return [Refusal(index, name, malformed(error), instances)]
+        return [Refusal(index, name, malformed(error, instances), instances)]
 
 
-def malformed(error: Exception) -> str:
-    """Say in people's words what an error met in a header means: the name of the element where one is missing."""
+def malformed(error: Exception, instances: Iterable[Instance]) -> str:
+    """Say what an error met in the headers of `instances` means: what is missing or nonsense, never what it holds."""
     absent = _ABSENT.search(str(error))
     if absent and isinstance(error, AttributeError):
         return f"the header has no {absent[1]}"
-    return f"an element that conversion needs is missing or malformed ({error})"
+    broken = dict.fromkeys(name for instance in instances for name in nonsense.elements(instance.dataset))
+    what = "; ".join(list(broken)[:_MOST_NAMED])
+    return f"an element that conversion needs is missing or malformed ({what or type(error).__name__})"
 
 
 def _usable(stack: Stack) -> Stack:

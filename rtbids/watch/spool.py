@@ -82,7 +82,7 @@ class Spool:
             lambda: self._remove(path),
             abandoned=lambda: self.abandon(path),
             durable=self._fsync,
-            place=str(self.folder),
+            place=f"the spool {self.folder}",
         )
 
     def abandon(self, path: Path) -> None:

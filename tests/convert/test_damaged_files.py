@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import zlib
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from slices import SHAPE, ge, slice_file
 
 from rtbids.convert import dicom, pixels
 from rtbids.convert.session import Gathered, Session
@@ -123,3 +125,50 @@ def test_an_image_of_which_any_element_is_nonsense_is_in_a_volume_or_kept_aside(
 def test_a_whole_number_that_is_none_is_absent(vr: str, value: bytes) -> None:
     dataset = Dataset({Tag("Rows"): RawDataElement(Tag("Rows"), vr, len(value), value, 0, False, True)})
     assert pixels.whole(dataset, "Rows", 7) == 7
+
+
+def nonsense(instance: dicom.Instance, tag: int, vr: str, value: bytes) -> dicom.Instance:
+    instance.dataset._dict[Tag(tag)] = RawDataElement(Tag(tag), vr, len(value), value, 0, False, True)
+    return instance
+
+
+def with_receipt(instance: dicom.Instance, let_go: list[str]) -> dicom.Instance:
+    receipt = Receipt(partial(let_go.append, instance.name), place="the spool /data/spool")
+    return replace(instance, receipts=(receipt,))
+
+
+def test_a_slice_whose_slice_count_is_nonsense_is_kept_aside_and_let_go(tmp_path: Path) -> None:
+    content = slice_file(0, 0, "Philips", 1, TemporalPositionIdentifier=1)
+    instance = nonsense(dicom.read(content, "slice", 0.0), 0x20010010, "LO", b"Philips Imaging DD 001")
+    let_go: list[str] = []
+    given = with_receipt(nonsense(instance, 0x20011018, "SL", b"abc"), let_go)
+    over: list[Gathered] = []
+    others = Session(lambda number, description: Path(tempfile.mkdtemp(dir=tmp_path)), over.append)
+    Scanner(others=others).send(given).finish()
+    assert [(series.images, series.reason) for series in over] == [
+        (
+            1,
+            "an element that conversion needs is missing or malformed ((2001,1018) (SL): expected a value of that kind)",
+        )
+    ]
+    assert let_go == ["slice"]
+
+
+def test_what_stands_in_a_broken_element_is_never_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "rtbids"):
+        Scanner().send(nonsense(image(mosaics(), 0), Tag("PixelSpacing"), "DS", b"DOE^JANE")).finish()
+    (line,) = caplog.messages
+    assert "PixelSpacing (DS): expected decimal numbers" in line
+    assert "DOE" not in line
+
+
+def test_images_of_incomplete_volumes_stay_in_the_spool_where_nobody_takes_them(caplog: pytest.LogCaptureFixture) -> None:
+    let_go: list[str] = []
+    files = [with_receipt(ge(volume, place), let_go) for volume in range(2) for place in range(SHAPE[2])]
+    scanner = Scanner().send(*files[:-2]).finish()
+    for volume in scanner.volumes:
+        settle(volume.receipts)
+    assert scanner.indices == [0]
+    assert sorted(let_go) == sorted(file.name for file in files[: SHAPE[2]])
+    said = "images that are in no volume stay in the spool /data/spool, as they are kept nowhere else"
+    assert caplog.messages.count(said) == 1
