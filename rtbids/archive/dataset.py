@@ -92,8 +92,11 @@ class Archive:
         self._last.append(lambda: fieldmaps.intend(self._study, owner, choose))
 
     def number(self, entities: Entities) -> str:
-        """Return the next free run label, of two digits, for a run of these entities; none is given out twice."""
-        taken = [*self._runs_there(entities), *(given for given in self._given if same_but_run(given, entities))]
+        """Return the next free run label, of two digits, for a run of these entities; none is given out twice.
+
+        It is free for every echo, unless `entities` names one.
+        """
+        taken = [run for run in [*self._all_runs(entities), *self._given] if same_but_run(_as_of(run, entities), entities)]
         numbers = [int(run.get("run", "1")) for run in taken if run.get("run", "1").isdigit()]
         label = f"{max(numbers, default=0) + 1:02d}"
         self._given.append({**entities, "run": label})
@@ -207,9 +210,13 @@ class Archive:
 
     def _runs_there(self, entities: Entities) -> Iterator[Mapping[str, str]]:
         """Give the runs, finished or growing, that differ from `entities` in nothing but the run label."""
+        return (run for run in self._all_runs(entities) if same_but_run(run, entities))
+
+    def _all_runs(self, entities: Entities) -> list[Mapping[str, str]]:
+        """Return the runs of a subject or session, finished or growing ones of others too."""
         files = [bids_entities.parse(file.name)[0] for file in self._study.folder(entities).glob("sub-*_bold.*")]
         growing = [claims.entities_of(name) for name in claims.names(self._study.growing)]
-        return (run for run in [*files, *growing] if same_but_run(run, entities))
+        return [*files, *growing]
 
     def close(self, on_progress: OnProgress | None = None) -> None:
         """End what is still open and wait until every run is compressed; `on_progress` hears (bytes done, bytes in all)."""
@@ -223,6 +230,11 @@ class Archive:
                 last.callback(run.end)
             for table in (table for run in self._begun for table in run.tables):
                 last.callback(table.close)
+
+
+def _as_of(run: Mapping[str, str], entities: Entities) -> Mapping[str, str]:
+    """Return the entities of a run, without its echo where `entities` names none."""
+    return run if "echo" in entities else {entity: label for entity, label in run.items() if entity != "echo"}
 
 
 def _event_fields(volume: Volume) -> bytes | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from rtbids.clock import Clock
-from rtbids.convert import classic, decode, enhanced, functional, pixels
+from rtbids.convert import classic, decode, echoes, enhanced, functional, pixels
 from rtbids.convert.dicom import Instance
 from rtbids.convert.feed import Aside, Feed
 from rtbids.convert.run import Run
@@ -41,9 +41,11 @@ class Series:
         self._clock = clock
         self._kinds: set[Kind] = set()
         self._feeds: dict[Kind, Feed] = {}
+        self._announced: int | None = None  # echoes, when the first image has been asked
         self._heard = 0.0
         self._places: set[tuple[int, ...]] = set()  # of the images, as long as each has a series UID of its own
         self._said_dropped = False
+        self._unnamed: set[str] = set()  # runs of which it was said that they lack echo
 
     @property
     def runs(self) -> list[Run]:
@@ -86,6 +88,8 @@ class Series:
     def add(self, instance: Instance, now: float) -> list[Item]:
         """Take an image of this series; return what may leave."""
         self._heard = now
+        if self._announced is None:
+            self._announced = echoes.announced(instance)
         parts = enhanced.uniform(instance)
         self._kinds.update(_kind(part.dataset) for part in parts)
         return [item for part in parts for item in self._add(part, now)]
@@ -122,15 +126,32 @@ class Series:
         return self._heard + max(_QUIET, 2 * max(run.repetition_time for run in self.runs))
 
     def _named(self, kind: Kind) -> dict[str, str]:
-        """Return the entities of the run of one kind of image; the first echo and the magnitude go without saying."""
+        """Return the entities of the run of one kind of image; an only echo and the magnitude go without saying."""
         own = self._own(kind)
         if self._entities is None:
             self._entities = self._entities_of_run(self._protocol, self.title, own)
         named = {**self._entities, **own}
-        echo = self._echo(kind)
-        if echo > 1:
-            named["echo"] = str(echo)
+        if self._several_echoes:
+            named["echo"] = str(self._echo(kind))
+            self._say_unnamed()
         return named
+
+    @property
+    def _several_echoes(self) -> bool:
+        """Whether there are several echoes, as far as the header announces them or they have come."""
+        came = {(kind.echo, kind.echo_time) for kind in self._kinds}
+        return (self._announced or 1) > 1 or len(came) > 1 or any(kind.echo > 1 for kind in self._kinds)
+
+    def _say_unnamed(self) -> None:
+        """Say which runs began before anything told that there are several echoes."""
+        for stem in [run.stem for run in self.runs if "echo" not in run.entities and run.stem not in self._unnamed]:
+            self._unnamed.add(stem)
+            logger.warning(
+                "%s: %s is one of several echoes but is named without echo, as its header did not say that others follow; "
+                "give its files echo-1 before programs such as fmriprep take them",
+                self.title,
+                stem,
+            )
 
     def _own(self, kind: Kind) -> dict[str, str]:
         """Return what a run of this kind is called besides, a series of its own or not."""

@@ -16,7 +16,7 @@ from pydicom.uid import EnhancedMRImageStorage
 
 from rtbids.replay.series import DATE, Series, decimal, set_elements, time_of_day, written
 
-_SDI = "SIEMENS MR SDI 02"
+_SDI, _SDS = "SIEMENS MR SDI 02", "SIEMENS MR SDS 01"
 
 
 class EnhancedSeries(Series):
@@ -68,7 +68,7 @@ class EnhancedSeries(Series):
     def _shared(self) -> Dataset:
         """Return the functional groups that all frames have in common."""
         scale = {"RescaleSlope": "1", "RescaleIntercept": "0", "RescaleType": "US", **self._scale()}
-        return _item(
+        shared = _item(
             MRImagingModifierSequence=[_item(PixelBandwidth="1565", TransmitterFrequency=123.25)],
             MRTimingAndRelatedParametersSequence=[self._timing()],
             MREchoSequence=[_item(EffectiveEchoTime=None if self.echo_time is None else self.echo_time * 1000)],
@@ -77,6 +77,12 @@ class EnhancedSeries(Series):
             PixelMeasuresSequence=[_item(**self._measures())],
             PixelValueTransformationSequence=[_item(**scale)],
         )
+        if self.echoes is not None:
+            protocol = Dataset()
+            text = self._protocol_text().encode()
+            protocol.private_block(0x0021, _SDS, create=True).add_new(0x19, "OB", text + bytes(len(text) % 2))
+            shared.private_block(0x0021, _SDS, create=True).add_new(0xFE, "SQ", Sequence([protocol]))
+        return shared
 
     def _timing(self) -> Dataset:
         return _item(

@@ -39,6 +39,7 @@ def series_of(first: Volume, form: Form = "mosaic", *, number: int = 1, study: i
         protocol=f"func_task-{first.entities.get('task', 'rest')}",
         image_type=("P" if first.entities.get("part") == "phase" else "M", "ND"),
         echo=int(first.entities.get("echo", "1")),
+        echoes=max(2, int(first.entities["echo"])) if "echo" in first.entities else None,  # a name with one says there are more
         slope=first.slope,
         inter=first.inter,
         echo_time=_number(fields.get("EchoTime")),

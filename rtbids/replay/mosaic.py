@@ -54,6 +54,8 @@ class MosaicSeries(Series):
         block.add_new(0x08, "CS", "IMAGE NUM 4")
         block.add_new(0x09, "LO", "20000101")
         block.add_new(0x10, "OB", self._csa())
+        if self.echoes is not None:
+            block.add_new(0x20, "OB", csa_header([("MrPhoenixProtocol", "UN", 0, [self._protocol_text()])]))
         return dataset
 
     def _big_picture(self) -> dict[str, object]:

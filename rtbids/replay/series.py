@@ -52,6 +52,8 @@ class Series(ABC):
         Seconds, degrees; None is left out.
     echo
         Number of the echo, from 1.
+    echoes
+        How many echoes the header announces, as each vendor does; None is left out.
     timing
         Seconds of each slice after the first one (slices,). None is left out, empty stands for an interleaved acquisition.
     phase_axis, phase_sign
@@ -77,6 +79,7 @@ class Series(ABC):
     echo_time: float | None = 0.03
     flip_angle: float | None = 77.0
     echo: int = 1
+    echoes: int | None = None
     timing: tuple[float, ...] | None = ()
     phase_axis: str | None = "j"
     phase_sign: int | None = 1
@@ -187,6 +190,10 @@ class Series(ABC):
             "FlipAngle": None if self.flip_angle is None else decimal(self.flip_angle),
             "InPlanePhaseEncodingDirection": axis,
         }
+
+    def _protocol_text(self) -> str:
+        """Return of a Siemens protocol what announces the echoes, in the lines that real ones have."""
+        return f"### ASCCONV BEGIN ###\nlContrasts\t = \t{self.echoes}\n### ASCCONV END ###\n"
 
     def _scale(self) -> dict[str, object]:
         """Return slope and intercept, in nine digits: NIfTI files hold them in single precision."""

@@ -53,6 +53,8 @@ class SliceSeries(Series):
         if self.phase_sign is not None:
             dataset.RectilinearPhaseEncodeReordering = ("LINEAR", "REVERSE_LINEAR")[self.phase_sign]
         dataset.private_block(0x0021, "GEMS_RELA_01", create=True).add_new(0x4F, "SS", self.shape[2])
+        if self.echoes is not None:
+            dataset.private_block(0x0019, "GEMS_ACQU_01", create=True).add_new(0x7E, "SS", self.echoes)
         self._parameters(dataset)
         self._protocol(dataset)
         return dataset

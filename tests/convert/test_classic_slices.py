@@ -122,6 +122,45 @@ def test_ge_images_that_have_lost_their_slice_count_are_sorted_by_position() -> 
     assert scanner.indices == [0, 1, 2]
 
 
+def numbered_anew(make: Callable[..., bytes], maker: str, first: int, files: list[tuple[int, int]]) -> list[Instance]:
+    """Return slices (volume, place) of a copy that numbers them from `first` in their order."""
+    elements = {"ImagesInAcquisition": SHAPE[2]} if maker.startswith("GE") else {}
+    return [read(make(*one, maker, first + count, **elements), f"copy-{first + count}") for count, one in enumerate(files)]
+
+
+ALL = [(volume, place) for volume in range(4) for place in PLACES]
+
+
+@pytest.mark.parametrize("maker", ["GE MEDICAL SYSTEMS", "CANON_MEC"])
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize(
+    ("first", "files", "found"),
+    [
+        (6, ALL, [0, 1, 2, 3]),  # all, from another number
+        (1, ALL[2:], [1, 2, 3]),  # without the first two slices, from 1: volume 0 is not whole
+        (15, ALL[6:], [1, 2, 3]),
+    ],
+)
+def test_a_copy_that_numbers_from_the_midst_of_a_volume_mixes_no_volumes(
+    maker: str, down: bool, first: int, files: list[tuple[int, int]], found: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    if down:
+        files = [(volume, SHAPE[2] - 1 - place) for volume, place in files]
+    scanner = Scanner().send(*numbered_anew(slice_file, maker, first, files)).finish()
+    assert len(scanner.volumes) == len(found)
+    for volume, original in zip(scanner.volumes, found, strict=True):
+        np.testing.assert_array_equal(volume.data, expected(original))
+    assert sum("not numbered from the first slice" in text for text in caplog.messages) == 1
+
+
+def test_volumes_of_which_a_copy_has_lost_slices_and_their_numbers_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    files = [one for one in ALL if one not in [(1, 3), (1, 4)]]
+    scanner = Scanner().send(*numbered_anew(slice_file, "GE MEDICAL SYSTEMS", 1, files)).finish()
+    assert scanner.indices == [0]
+    np.testing.assert_array_equal(scanner.volumes[0].data, expected(0))
+    assert any("its slices are of two volumes" in text for text in caplog.messages)
+
+
 def multi_echo(volume: int, place: int, echo: int) -> Instance:
     """GE numbers the images of all echoes together."""
     number = (volume * len(PLACES) + place) * 2 + echo
@@ -136,7 +175,7 @@ def test_the_echoes_of_ge_slices_are_runs_of_their_own(shuffled: bool) -> None:
         np.random.default_rng(5).shuffle(files)
     scanner = Scanner().send(*files).finish()
     for echo in ("1", "2"):
-        found = [volume for volume in scanner.volumes if volume.entities.get("echo", "1") == echo]
+        found = [volume for volume in scanner.volumes if volume.entities["echo"] == echo]
         assert [volume.index for volume in found] == [0, 1, 2]
         for volume in found:
             np.testing.assert_array_equal(volume.data, expected(volume.index))

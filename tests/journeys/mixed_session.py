@@ -41,7 +41,7 @@ def session(folder: Path) -> None:
         _save(folder, number, _scanned(scan, 2), ScanningSequence=["EP", "SE"])
     _diffusion(folder, 11)
     for echo, seconds in enumerate(ECHO_TIMES, 1):
-        scan = EnhancedSeries(SHAPE, AFFINE, 2.0, 12, protocol="task-echoes", echo=echo, echo_time=seconds)
+        scan = EnhancedSeries(SHAPE, AFFINE, 2.0, 12, protocol="task-echoes", echo=echo, echoes=3, echo_time=seconds)
         _save(folder, 12, _scanned(scan, 3, echo), first=10 * echo)
     reference = MosaicSeries(SHAPE, AFFINE, 8.0, 13, protocol="task-nf_SBRef")
     _save(folder, 13, _scanned(reference, 1), ProtocolName="task-nf")
