@@ -71,11 +71,15 @@ class Collector:
     slice by slice, so that two images at one position are a whole number of volumes apart. Where a TR brings several echoes,
     the numbers of one echo's images run over all of them and only the distance between two at one position tells volumes.
     What even this does not sort is sorted when the series is over, by rank within a position.
+
+    A copy may number its images from elsewhere than the first slice of a volume. Numbers run along the slices, so that the
+    first whole volume then jumps from one end to the other where the next really begins, and all are counted from there.
     """
 
     def __init__(self) -> None:
         self._slices: int | None = None  # of a volume
         self._period: int | None = None  # images from one volume to the next, where the numbers tell volumes
+        self._offset: int | None = None  # images before the first of a volume, where volumes are counted anew
         self._hint: int | None = None  # images in acquisition: the slices of a volume, or the images of the whole run
         self._volumes: dict[int, dict[float, Slice]] = {}
         self._done: set[int] = set()
@@ -140,8 +144,10 @@ class Collector:
         if several and self._period is None and not self._done:  # what was placed as if it were alone waits with the others
             self._waiting += [one for volume in self._volumes.values() for one in volume.values()]
             self._volumes.clear()
+            self._offset = None
             return None
-        return volume_number(arrived.dataset, self._period or self._slices)
+        index = volume_number(arrived.dataset, self._period or self._slices)
+        return index if index is None or self._offset is None else self._counted(arrived)
 
     def _learn(self, arrived: Slice) -> list[Stack | Refusal]:
         """Find how far volumes are apart in what has come so far; place what waited for it."""
@@ -164,7 +170,11 @@ class Collector:
             return []
         self._slices, self._period = self._slices or period, period
         waiting, self._waiting = self._waiting, []
-        return [whole for one in waiting for whole in self._place(((one.number or 1) - 1) // period, one)]
+        return [whole for one in waiting for whole in self._place(self._counted(one), one)]
+
+    def _counted(self, one: Slice) -> int:
+        """Return the volume that the number of a slice tells, from where volumes begin."""
+        return ((one.number or 1) - 1 - (self._offset or 0)) // (self._period or self._slices or 1)
 
     def _learn_from_next(self, index: int) -> None:
         """Take the slice count from the first volume when the next one begins (XA classic export that has lost its counts)."""
@@ -180,7 +190,27 @@ class Collector:
             return []
         self._volumes.setdefault(index, {})[arrived.depth] = arrived
         whole = [begun for begun, volume in self._volumes.items() if len(volume) == self._slices]
+        if whole and not self._done and self._offset is None and (jump := self._jump(self._volumes[whole[0]])):
+            return self._count_from(jump)
         return [stack for done in whole for stack in self._take(done)]
+
+    def _jump(self, volume: dict[float, Slice]) -> int | None:
+        """Return the number at which another volume begins in the midst of what should be one; None where it is one."""
+        one = next(iter(volume.values())).dataset
+        if vendor(one) == "philips" or is_volume_series(one):  # volumes are not told by these numbers
+            return None
+        return slices.jump(list(volume.values()))
+
+    def _count_from(self, first: int) -> list[Stack | Refusal]:
+        """Count volumes anew, from the image numbered `first`; the earliest that has come is in volume 0."""
+        found = [one for volume in self._volumes.values() for one in volume.values()]
+        self._volumes.clear()
+        period = self._period or self._slices or 1
+        self._offset = (first - 1) % period
+        if any(self._counted(one) < 0 for one in found):
+            self._offset -= period
+        logger.warning("%s: images are not numbered from the first slice of a volume, and are sorted by place", found[0].name)
+        return [whole for one in found for whole in self._place(self._counted(one), one)]
 
     def _rank(self) -> list[Stack | Refusal]:
         """Place what waits by its rank within a position, after the volumes that are known."""
@@ -210,6 +240,8 @@ class Collector:
         self._done.add(index)
         name = max(volume.values(), key=lambda one: one.received).name
         instances = tuple(one.instance for one in volume.values())
+        if self._jump(volume):
+            return [Refusal(index, name, "its slices are of two volumes, as their numbers and places tell", instances)]
         return stacks_or_refusal(index, name, instances, lambda: [self._stack(index, volume, name)])
 
     def _stack(self, index: int, volume: dict[float, Slice], name: str) -> Stack:

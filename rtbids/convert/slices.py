@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -16,6 +17,8 @@ from rtbids.convert.pixels import Pixels
 from rtbids.convert.stack import Stack, checked_step, planned, without_pixels
 from rtbids.convert.vendor import vendor
 from rtbids.errors import BadData
+
+_FEWEST = 4  # slices whose order tells anything: three that are interleaved look like three that jump
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,18 @@ def decoded(instance: Instance) -> Slice:
         instance.paced,
         instance,
     )
+
+
+def jump(found: Sequence[Slice]) -> int | None:
+    """Return the number of the slice at which depths, in order of numbers, jump from one end of the volume to the other.
+
+    None where they do not, or run in no order that would show it.
+    """
+    ordered = sorted(found, key=lambda one: one.number or 0)
+    steps = [one.depth - before.depth for before, one in pairwise((ordered[-1], *ordered))]  # the first from the last
+    back = [place for place, step in enumerate(steps) if step < 0], [place for place, step in enumerate(steps) if step > 0]
+    jumps = next((places for places in back if len(places) == 1), [0])  # an order along the slices jumps at its beginning
+    return ordered[jumps[0]].number if jumps[0] and len(ordered) >= _FEWEST else None
 
 
 def timing(volume: Mapping[float, Slice]) -> tuple[float, ...] | None:
