@@ -96,9 +96,13 @@ def decide(
         return Decision(None, fields, "no rule of the session map fits")
     if place.datatype == SOURCEDATA:
         return Decision(None, fields, place.reason, rule=place.rule)
-    if place.datatype == "anat" and " " in series.get(ECHOES, "") and "EchoNumber" in fields:
+    several = " " in series.get(ECHOES, "")
+    if place.datatype == "anat" and several and "EchoNumber" in fields:
         place = replace(place, entities={**place.entities, "echo": str(fields["EchoNumber"])})
-    return replace(_placed(place, fields, gradients, known, last=last), rule=place.rule)
+    decision = _placed(place, fields, gradients, known, last=last)
+    if decision.place is not None and place.datatype == "func" and several:
+        decision = replace(decision, place=_of_echo(decision.place, fields))
+    return replace(decision, rule=place.rule)
 
 
 def _placed(place: Place, fields: Mapping[str, Any], gradients: bool, known: Known, *, last: bool) -> Decision:
@@ -126,6 +130,11 @@ def _kind(fields: Mapping[str, Any]) -> str:
 
 def _echo(fields: Mapping[str, Any]) -> int:
     return int(fields.get("EchoNumber") or 1)
+
+
+def _of_echo(place: Place, fields: Mapping[str, Any]) -> Place:
+    """Return the place of one of several echoes, of the first too; dcm2niix may write no number of that one."""
+    return replace(place, entities={**place.entities, "echo": str(_echo(fields))})
 
 
 def _run_of(magnitudes: Mapping[int, Magnitude]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from slices import canon
 
 from rtbids.convert import session_map
-from rtbids.convert.places import Known, decide
+from rtbids.convert.places import Known, decide, decide_all
 from rtbids.convert.session import QUIET, Gathered, Run, Session
 from rtbids.errors import UsageFault
 
@@ -145,6 +145,19 @@ def test_a_reference_waits_for_its_run_and_takes_its_name():
 def test_a_reference_whose_run_never_comes_has_the_task_of_its_protocol():
     decided = decide(fields("task-nf_sbref"), False, session_map.load(), Known(OWNER), last=True)
     assert decided.place.entities == {**OWNER, "task": "nf"}
+
+
+@pytest.mark.parametrize("first", [{}, {"EchoNumber": 1}])  # dcm2niix leaves it out of enhanced images
+def test_the_references_of_several_echoes_are_named_by_echo_from_the_first_on(first: dict[str, int]):
+    images = [(fields("nf_SBRef", **echo), False) for echo in (first, {"EchoNumber": 2})]
+    known = Known(OWNER)
+    known.runs += [Run(6, "nf", {**OWNER, "task": "nf", "run": "01"})]
+    decided = decide_all(images, session_map.load(), known, last=False)
+    assert [one.place.entities for one in decided] == [
+        {**OWNER, "task": "nf", "run": "01", "echo": echo} for echo in ("1", "2")
+    ]
+    (alone,) = decide_all(images[:1], session_map.load(), known, last=False)
+    assert "echo" not in alone.place.entities
 
 
 @pytest.mark.parametrize(
