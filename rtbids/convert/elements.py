@@ -8,8 +8,9 @@ of that. Every other transfer syntax goes through pydicom. The layout is DICOM P
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Set
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Set
+from functools import lru_cache
+from typing import Any
 
 from pydicom import config
 from pydicom.charset import convert_encodings
@@ -18,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-from rtbids.convert import known
+from rtbids.convert.known import KnownDataset
 
 # pydicom's warnings quote the values that they find invalid, and a value may identify a person.
 config.settings.reading_validation_mode = config.IGNORE
@@ -32,6 +33,9 @@ _UNDEFINED = 0xFFFFFFFF
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT = frozenset((b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO"))
 _SHORT |= {b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+_BEFORE_VALUE = {**dict.fromkeys(_SHORT, 8), **dict.fromkeys(_LONG, 12)}  # bytes of tag, representation and length
+_NAMES = {vr: vr.decode() for vr in _BEFORE_VALUE}
+_beginning = struct.Struct("<HH2sHI").unpack_from
 
 _NAMED = """
     SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID AcquisitionDate AcquisitionTime AcquisitionDateTime Modality
@@ -83,9 +87,37 @@ _PER_FRAME = 0x52009230
 _MANUFACTURER = 0x00080070
 # What differs from frame to frame of a Siemens volume: PlanePositionSequence, ImagePositionPatient, FrameContentSequence,
 # FrameAcquisitionDateTime.
-_VARYING = frozenset((0x00209113, 0x00200032, 0x00209111, 0x00189074))
+_VARYING = {tag: _WANTED[tag] for tag in (0x00209113, 0x00200032, 0x00209111, 0x00189074)}
 _VARYING_PRIVATE = {0x0021: {0x04, 0xFE}}  # time after start, and the item that it stands in (SIEMENS MR SDI 02)
-Choice: TypeAlias = Callable[[int], bool]
+_MOST_TAGS = 1 << 16  # remembered by a choice; then all are forgotten
+
+
+class Choice(dict[int, BaseTag | None]):
+    """Which elements to read: gives their tags, None for an element to step over.
+
+    Each tag is judged once and remembered: the header of one slice has 500 elements.
+    """
+
+    def __init__(self, named: Mapping[int, BaseTag], private: Mapping[int, Set[int]]) -> None:
+        super().__init__()
+        self._named = named
+        self._private = private
+
+    def __missing__(self, tag: int) -> BaseTag | None:
+        if len(self) >= _MOST_TAGS:
+            self.clear()
+        chosen = self[tag] = self._named.get(tag) or (BaseTag(tag) if _is_private_one(tag, self._private) else None)
+        return chosen
+
+
+def _is_private_one(tag: int, chosen: Mapping[int, Set[int]]) -> bool:
+    low_bytes = chosen.get(tag >> 16)
+    return low_bytes is not None and ((tag & 0xFF) in low_bytes or 0x10 <= (tag & 0xFFFF) <= 0xFF)
+
+
+_USED = Choice(_WANTED, _PRIVATE)  # by conversion, or needed to find a private element
+_VARIES = Choice(_VARYING, _VARYING_PRIVATE)  # of the second and later frames; reading only those saves half of the time
+_NONE = Choice({}, {})
 
 
 class Unusual(Exception):
@@ -101,23 +133,13 @@ class CutShort(Exception):
 
 def wanted(tag: int) -> bool:
     """Say whether conversion uses this element, or needs it to find a private one."""
-    return tag in _WANTED or _is_private_one(tag, _PRIVATE)
-
-
-def _varies(tag: int) -> bool:
-    """Say whether conversion uses this element of the second and later frames; reading only those saves half of the time."""
-    return tag in _VARYING or _is_private_one(tag, _VARYING_PRIVATE)
+    return _USED[int(tag)] is not None
 
 
 def _is_siemens(found: Mapping[BaseTag, Any]) -> bool:
     """Say whether the frames make one volume, as Siemens's do; those of others may be echoes, parts and volumes."""
-    maker = found.get(BaseTag(_MANUFACTURER))
+    maker = found.get(_WANTED[_MANUFACTURER])
     return isinstance(maker, RawDataElement) and bytes(maker.value or b"")[:7].lower() == b"siemens"
-
-
-def _is_private_one(tag: int, chosen: Mapping[int, Set[int]]) -> bool:
-    low_bytes = chosen.get(tag >> 16)
-    return low_bytes is not None and ((tag & 0xFF) in low_bytes or 0x10 <= (tag & 0xFFFF) <= 0xFF)
 
 
 def transfer_syntax(content: memoryview) -> tuple[str, int]:
@@ -138,7 +160,7 @@ def walk(content: memoryview, position: int) -> Dataset:
 
     Raises `Unusual` where pydicom should read the file instead, and `CutShort` where the bytes end too soon.
     """
-    elements, _ = _elements(content, position, len(content), wanted)
+    elements, _ = _elements(content, position, len(content), _USED)
     return _dataset(elements, _encodings(elements))
 
 
@@ -162,38 +184,47 @@ def _element(content: memoryview, position: int) -> tuple[int, bytes, int, int]:
 def _elements(content: memoryview, position: int, end: int, choice: Choice) -> tuple[dict[BaseTag, Any], int]:
     """Collect the wanted elements up to `end`, or up to the item's end mark; return them and the place after."""
     found: dict[BaseTag, Any] = {}
+    size = len(content)
     while position < end:
-        tag, vr, length, start = _element(content, position)
-        if tag in (_ITEM_END, _SEQUENCE_END):
-            return found, start
-        keep = choice(tag)
+        try:  # what `_element` does, without a call for each of some thousand elements
+            group, low, vr, length, longer = _beginning(content, position)
+            tag, start = group << 16 | low, position + _BEFORE_VALUE[vr]
+            length = longer if start == position + 12 else length
+        except (struct.error, KeyError):  # near the end, an item, or something unusual
+            tag, vr, length, start = _element(content, position)
+            if tag in (_ITEM_END, _SEQUENCE_END):
+                return found, start
+        chosen = choice[tag]
         if vr == b"SQ":
-            later = _varies if tag == _PER_FRAME and _is_siemens(found) else choice
-            items, position = _items(content, start, length, keep, first=choice, later=later)
-            if keep:
-                found[BaseTag(tag)] = items
+            items, position = _items(content, start, length, choice if chosen else _NONE, _later(tag, found, choice))
+            if chosen:
+                found[chosen] = items
             continue
         if length == _UNDEFINED:
             raise Unusual("undefined length outside a sequence")
-        if start + length > len(content):
-            raise CutShort(tag, length, len(content) - start)
-        if keep:
-            value = bytes(content[start : start + length])
-            found[BaseTag(tag)] = known.element(BaseTag(tag), vr, value, start)
+        position = start + length
+        if position > size:
+            raise CutShort(tag, length, size - start)
+        if chosen:
+            found[chosen] = RawDataElement(chosen, _NAMES[vr], length, bytes(content[start:position]), start, False, True)
         if tag == PIXEL_DATA:
             return found, end
-        position = start + length
     return found, position
 
 
+def _later(tag: int, found: Mapping[BaseTag, Any], choice: Choice) -> Choice:
+    """Return what to read of the second and later items of a sequence."""
+    return _VARIES if tag == _PER_FRAME and _is_siemens(found) else choice
+
+
 def _items(
-    content: memoryview, position: int, length: int, keep: bool, *, first: Choice, later: Choice
+    content: memoryview, position: int, length: int, first: Choice, later: Choice
 ) -> tuple[list[dict[BaseTag, Any]], int]:
     """Collect the items of a sequence: of the first item the elements of one choice, of later ones those of another.
 
-    A sequence of known length that is not kept is stepped over.
+    Sequences and items of known length of which nothing is chosen are stepped over.
     """
-    if length != _UNDEFINED and not keep:
+    if length != _UNDEFINED and first is _NONE:
         return [], position + length
     end = len(content) if length == _UNDEFINED else position + length
     if end > len(content):
@@ -205,25 +236,28 @@ def _items(
             return items, start
         if tag != _ITEM:
             raise Unusual("a sequence without items")
-        if item_length != _UNDEFINED and not keep:
+        if item_length != _UNDEFINED and first is _NONE:
             position = start + item_length
             continue
         item_end = end if item_length == _UNDEFINED else start + item_length
-        item, position = _elements(content, start, item_end, later if items else first)
+        item, position = _elements(content, start, item_end, later if items and first is not _NONE else first)
         items.append(item)
     return items, position
 
 
-def _encodings(elements: dict[BaseTag, Any]) -> list[str]:
-    raw = elements.get(BaseTag(_CHARACTER_SET))
-    names = raw.value.decode("ascii", "replace").strip().split("\\") if raw is not None else [""]
-    return list(convert_encodings(names))
+def _encodings(elements: dict[BaseTag, Any]) -> tuple[str, ...]:
+    raw = elements.get(_WANTED[_CHARACTER_SET])
+    return _encodings_of(raw.value if raw is not None else b"")
 
 
-def _dataset(elements: dict[BaseTag, Any], encodings: list[str]) -> Dataset:
+@lru_cache(maxsize=64)
+def _encodings_of(names: bytes) -> tuple[str, ...]:
+    return tuple(convert_encodings(names.decode("ascii", "replace").strip().split("\\")))
+
+
+def _dataset(elements: dict[BaseTag, Any], encodings: tuple[str, ...]) -> KnownDataset:
     for tag, element in elements.items():
         if isinstance(element, list):
-            elements[tag] = DataElement(tag, "SQ", Sequence([_dataset(item, encodings) for item in element]))
-    dataset = Dataset(elements)
-    dataset.set_original_encoding(False, True, encodings)
-    return dataset
+            items = Sequence([_dataset(item, encodings) for item in element])
+            elements[tag] = DataElement(tag, "SQ", items, already_converted=True)
+    return KnownDataset.of(elements, encodings)

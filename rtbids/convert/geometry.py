@@ -28,8 +28,13 @@ class Plane:
 
     @property
     def normal(self) -> Vector:
-        (a, b, c), (d, e, f) = self.row.tolist(), self.column.tolist()
-        return np.array([b * f - c * e, c * d - a * f, a * e - b * d])  # np.cross takes ten times as long
+        return normal([*self.row.tolist(), *self.column.tolist()])
+
+
+def normal(orientation: Sequence[float]) -> Vector:
+    """Return the normal of a plane (LPS) of six cosines."""
+    a, b, c, d, e, f = map(float, orientation)
+    return np.array([b * f - c * e, c * d - a * f, a * e - b * d])  # np.cross takes ten times as long
 
 
 def plane(orientation: Sequence[float], spacing: Sequence[float]) -> Plane:

@@ -40,6 +40,7 @@ class Series:
         self._keep = keep
         self._clock = clock
         self._kinds: set[Kind] = set()
+        self._asked: tuple[Any, Kind] | None = None  # the image whose kind was asked last
         self._feeds: dict[Kind, Feed] = {}
         self._announced: int | None = None  # echoes, when the first image has been asked
         self._heard = 0.0
@@ -75,8 +76,7 @@ class Series:
 
     def keeps(self, dataset: Any) -> bool:
         """Say whether to take this image, raw or corrected; that some are dropped is said once."""
-        kind = _kind(dataset)
-        self._kinds.add(kind)
+        kind = self._kind_of(dataset)
         if self._keep == "both" or kind.corrected == (self._keep == "corrected"):
             return True
         if not self._said_dropped:
@@ -91,11 +91,17 @@ class Series:
         if self._announced is None:
             self._announced = echoes.announced(instance)
         parts = enhanced.uniform(instance)
-        self._kinds.update(_kind(part.dataset) for part in parts)
-        return [item for part in parts for item in self._add(part, now)]
+        kinds = [self._kind_of(part.dataset) for part in parts]
+        return [item for part, kind in zip(parts, kinds, strict=True) for item in self._add(part, kind, now)]
 
-    def _add(self, instance: Instance, now: float) -> list[Item]:
-        kind = _kind(instance.dataset)
+    def _kind_of(self, dataset: Any) -> Kind:
+        """Return what kind of image this is, and count the kind among those of the series; asked again, it is remembered."""
+        if self._asked is None or self._asked[0] is not dataset:
+            self._asked = dataset, _kind(dataset)
+            self._kinds.add(self._asked[1])
+        return self._asked[1]
+
+    def _add(self, instance: Instance, kind: Kind, now: float) -> list[Item]:
         if kind not in self._feeds:
             decoder = decode.decoder(instance.dataset)
             self._feeds[kind] = Feed(decoder, self.title, lambda: self._named(kind), self._clock, self.aside)

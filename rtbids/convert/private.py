@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from rtbids.convert import known
 
 CSA = "SIEMENS CSA HEADER"
 SIEMENS_MR = "SIEMENS MR HEADER"
@@ -29,10 +32,10 @@ UIH = "Image Private Header"
 def find(dataset: Dataset, group: int, creator: str, low_byte: int) -> Any:
     """Return the value of ``(group,xx[low_byte])`` in the block that `creator` reserved; None where there is none."""
     for tag in dataset.keys():  # noqa: SIM118 (iterating a Dataset converts every element)
-        if tag.group == group and 0x10 <= tag.element <= 0xFF and str(dataset[tag].value).strip() == creator:
-            element = dataset.get((group, tag.element << 8 | low_byte))
-            if element is not None:
-                return element.value
+        if tag >> 16 == group and 0x10 <= tag & 0xFFFF <= 0xFF and str(known.value(dataset, tag)).strip() == creator:
+            value = known.value(dataset, BaseTag(group << 16 | (tag & 0xFF) << 8 | low_byte))
+            if value is not None:
+                return value
     return None
 
 

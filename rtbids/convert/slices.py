@@ -45,8 +45,7 @@ def decoded(instance: Instance) -> Slice:
     """Decode one slice."""
     dataset = instance.dataset
     position = np.array(dataset.ImagePositionPatient, dtype=np.float64)
-    cosines = np.array(dataset.ImageOrientationPatient, dtype=np.float64)
-    depth = round(float(np.dot(position, np.cross(cosines[:3], cosines[3:6]))), 2)
+    depth = round(float(np.dot(position, geometry.normal(dataset.ImageOrientationPatient))), 2)
     image = pixels.as_nifti(dataset, pixels.stored(dataset))[0, ::-1]
     number = pixels.whole(dataset, "InstanceNumber", -1)
     return Slice(
