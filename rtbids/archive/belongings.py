@@ -10,7 +10,6 @@ from typing import Any
 
 from rtbids.archive.study import Study, read_text
 from rtbids.bids import dataset, rows, sidecar
-from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData
 from rtbids.volume import Belongings, Entities
 
@@ -93,24 +92,24 @@ def _write_where_absent(study: Study, name: str, content: bytes) -> bool:
 
 
 def _row(study: Study, table: str, entities: Entities, row: rows.Row) -> Iterator[str]:
-    path = study.root / _place(table, entities, ".tsv")
+    path, key = study.root / rows.file(table, entities, ".tsv"), rows.key(table, entities)
     before = read_text(path)
     if table == "participants" and not before:
         return  # a data set of several subjects that does without the table
     try:
-        text, disagreeing = rows.put(before, rows.COLUMN[table], _key(table, entities), row, path.name)
+        text, disagreeing = rows.put(before, rows.COLUMN[table], key, row, path.name)
     except BadData as error:
         yield f"{error}; it is left as it is"
         return
     if text != before:
         study.write(path, text)
     if disagreeing:
-        yield f"{path.name}, {_key(table, entities)}: {', '.join(disagreeing)} differs from what came with the run, and stays"
+        yield f"{path.name}, {key}: {', '.join(disagreeing)} differs from what came with the run, and stays"
 
 
 def _columns(study: Study, table: str, entities: Entities, content: bytes | None) -> Iterator[str]:
     """Keep what the columns of a table mean, where the table is there."""
-    path = study.root / _place(table, entities, ".json")
+    path = study.root / rows.file(table, entities, ".json")
     if content is None or not path.with_suffix(".tsv").exists():
         return
     try:
@@ -123,14 +122,6 @@ def _columns(study: Study, table: str, entities: Entities, content: bytes | None
         study.write(path, content.decode("utf-8", "surrogateescape"))
     elif set(theirs) - set(there):
         study.write(path, sidecar.dumps({**theirs, **there}))
-
-
-def _place(table: str, entities: Entities, extension: str) -> str:
-    return str(bids_entities.sessions(entities, extension)) if table == "sessions" else f"{table}{extension}"
-
-
-def _key(table: str, entities: Entities) -> str:
-    return f"sub-{entities['subject']}" if table == "participants" else f"ses-{entities.get('session', '')}"
 
 
 def _object(content: bytes, name: str) -> dict[str, Any]:

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData
 
 Row: TypeAlias = Mapping[str, str]
 Rows: TypeAlias = Mapping[str, Row]
 UNKNOWN = "n/a"
 COLUMN = {"participants": "participant_id", "sessions": "session_id"}
+
+
+def key(table: str, entities: Mapping[str, str]) -> str:
+    """Return what the row of a subject, or of a session, is called in its table: ``sub-01``, ``ses-pre``."""
+    return f"sub-{entities['subject']}" if table == "participants" else f"ses-{entities.get('session', '')}"
+
+
+def file(table: str, entities: Mapping[str, str], extension: str) -> str:
+    """Return where a table that has a row of these entities, or its sidecar, stands within the data set."""
+    return str(bids_entities.sessions(entities, extension)) if table == "sessions" else f"{table}{extension}"
 
 
 def lines(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from rtbids.errors import BadData, ConnectionLost
 CONNECTING = 5.0  # seconds in which a host must have taken the connection
 _PIECES = 16  # that an image leaves in where it takes its time
 _FOR_GOOD = 1  # result of a rejection (PS3.8, 9.3.4): permanent, and not for now
+_HINT = "its list of known AE titles may lack ours, or its own is another"
 
 Rest: TypeAlias = Callable[[float], object]  # called before each piece of an image with the share of it that has left
 
@@ -215,6 +216,3 @@ def _refusal(association: Any, address: Address) -> ConnectionLost:
     if association.rejected_contexts:
         return NotWanted(f"{address} takes none of the images that we offer", "is it a receiver of MR images?")
     return ConnectionLost(f"{address}: no DICOM receiver answers there")
-
-
-_HINT = "its list of known AE titles may lack ours, or its own is another"

@@ -20,7 +20,7 @@ from rtbids.replay.plan import Delivery
 logger = logging.getLogger("rtbids")
 
 PATIENCE = 10.0  # seconds
-_LONGEST_WAIT = 1.0  # seconds between two attempts
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 1.0  # seconds between two attempts
 _STALL = 0.25  # share of an image that has left before it stalls
 
 
@@ -142,9 +142,6 @@ class Modality:
         except ConnectionLost as error:
             story = f"{self.stored} files were stored, {name} and all after it were not"
             raise ConnectionLost(f"{error}: {story}", error.hint) from error
-
-
-_FIRST_WAIT = 0.1
 
 
 def _waits() -> Iterator[float]:

@@ -52,9 +52,9 @@ class Outgoing:
         for name in (name for name in _FILES if name in belongings.files):
             yield _place(name, entities), belongings.files[name]
         for table in (table for table in rows.COLUMN if table in belongings.rows):
-            name = _place(f"{table}.tsv", entities)
+            name = rows.file(table, entities, ".tsv")
             known = self._tables.setdefault(name, {})
-            known[_key(table, entities)] = belongings.rows[table]
+            known[rows.key(table, entities)] = belongings.rows[table]
             yield name, rows.write(known, rows.COLUMN[table]).encode("utf-8", "surrogateescape")
 
     def forget(self, entities: Entities) -> None:
@@ -106,7 +106,7 @@ class Incoming:
         files = {name: self._files[place] for name, place in places.items() if place in self._files}
         found = {}
         for table in rows.COLUMN:
-            row = self._tables.get(_place(f"{table}.tsv", entities), {}).get(_key(table, entities))
+            row = self._tables.get(rows.file(table, entities, ".tsv"), {}).get(rows.key(table, entities))
             if row is not None:
                 found[table] = row
         return Belongings(files, found) if files or found else None
@@ -120,13 +120,9 @@ class Incoming:
 def _place(name: str, entities: Entities) -> str:
     """Return where a file that belongs to a run stands in its data set."""
     kind, _, extension = name.partition(".")
-    if kind == "sessions":
-        return str(bids_entities.sessions(entities, f".{extension}"))
+    if kind in rows.COLUMN:
+        return rows.file(kind, entities, f".{extension}")
     return str(bids_entities.path(entities, "events", ".json")) if kind == "events" else name
-
-
-def _key(table: str, entities: Entities) -> str:
-    return f"sub-{entities['subject']}" if table == "participants" else f"ses-{entities.get('session', '')}"
 
 
 def _is_ours(content: memoryview) -> bool:
