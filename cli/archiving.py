@@ -50,7 +50,7 @@ def convert(
     others: whole_session.Choice = whole_session.ALL,
 ) -> None:
     """Grow a data set from a source until the source ends, and say what there is."""
-    with opened(bids_dir) as archive, whole_session.placed(archive, others, request.entities) as placing:
+    with opened(bids_dir) as archive, whole_session.placed(archive, others, request.entities, request.stop) as placing:
         number = sources.numbering(request.entities.get("run"), archive.number)
         request = replace(request, number=number, others=placing, patient=True)
         inbox: Inbox[Item] = Inbox(first_volumes(sources.items(request), volumes))

@@ -69,7 +69,9 @@ def command(
         return
     simulation.refuse(tuple(simulation.given), "of the simulated scanner, for --as dicom")
     if sources.kind(source) != "bids":
-        raise UsageFault(f"{source}: expected a BIDS data set or one of its runs", "a DICOM folder: add --as dicom, or rtbids convert SOURCE")
+        raise UsageFault(
+            f"{source}: expected a BIDS data set or one of its runs", "a DICOM folder: add --as dicom, or rtbids convert SOURCE"
+        )
     with stopping() as stop:
         request = sources.Request(source, entities, speed=speed, stop=stop)
         streams.send_items(first_volumes(sources.items(request), volumes), destination, stop, open_timeout)

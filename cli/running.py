@@ -72,7 +72,7 @@ def run(order: Order, request: sources.Request) -> Progress:
             progress=progress,
             on_end=reports.write if reports else lambda entities: None,
         )
-        others = stack.enter_context(whole_session.placed(archive, order.others, request.entities)) if archive else None
+        others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         _be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rtbids.convert.places import Decision, Known
     from rtbids.convert.session import Gathered, Run, Session
     from rtbids.convert.whole_series import Output
+    from rtbids.pipeline import Wakeup
 
 logger = logging.getLogger("rtbids")
 _LISTED = " (DICOM that names the patient, readable by you alone; see sourcedata/series.tsv)"
@@ -41,12 +42,17 @@ ALL = Choice()
 
 
 @contextmanager
-def placed(archive: Archive, choice: Choice, entities: Mapping[str, str]) -> Iterator[Session | None]:
-    """Give what takes the other series of a session; on leaving, wait until each has its place, and say what there is."""
+def placed(
+    archive: Archive, choice: Choice, entities: Mapping[str, str], stop: Wakeup | None = None
+) -> Iterator[Session | None]:
+    """Give what takes the other series of a session; on leaving, wait until each has its place, and say what there is.
+
+    `stop` is set where the source is told to end before its time: series that are still arriving then wait for their rest.
+    """
     if not choice.all_series:
         yield None
         return
-    placer = Placer(archive, choice, entities)
+    placer = Placer(archive, choice, entities, stop)
     try:
         yield placer.session
     finally:
@@ -56,7 +62,7 @@ def placed(archive: Archive, choice: Choice, entities: Mapping[str, str]) -> Ite
 class Placer:
     """Converts and places series that are over, one after the other, in a thread of low priority."""
 
-    def __init__(self, archive: Archive, choice: Choice, entities: Mapping[str, str]) -> None:
+    def __init__(self, archive: Archive, choice: Choice, entities: Mapping[str, str], stop: Wakeup | None = None) -> None:
         from rtbids.convert import session_map
         from rtbids.convert.places import Known
         from rtbids.convert.session import Session
@@ -70,7 +76,8 @@ class Placer:
         self._postponed: list[Gathered] = []
         self._cut: list[Gathered] = []  # by a kill, while they arrived
         self._counts: Counter[str] = Counter()
-        self.session = Session(self._folder, self._over.put, self._begun)
+        is_stopped = stop.is_set if stop is not None else lambda: False
+        self.session = Session(self._folder, self._over.put, self._begun, is_stopped)
         # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery does its work.
         self._thread = threading.Thread(target=self._run, name="placer", daemon=True)
         self._thread.start()
@@ -84,6 +91,10 @@ class Placer:
         self._thread.join()
         self._room.close()
         self._archive.at_the_end(self._known.owner, self._rules.intended_for)
+        if cut := self.session.cut:
+            logger.warning(
+                "%d series that were still arriving wait for their rest, which the next rtbids on this data set takes", cut
+            )
         if self._counts:
             parts = [
                 f"{self._counts[what]} series {what}"

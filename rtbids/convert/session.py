@@ -6,6 +6,7 @@ No volume waits for them: an image costs one small write, and what is done with 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -13,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from rtbids.clock import CLOCK, Clock
 from rtbids.convert.dicom import Instance
 from rtbids.receipt import abandon
 
 logger = logging.getLogger("rtbids")
+ARRIVING = 3.0  # seconds between two images of a series, at the most: scanners send a series in one go
 QUIET = 15.0  # seconds without an image after which a series is over when another has begun; nothing hurries here
 _MOST_REASONS = 5  # that are said of one series
 _NOT_KEPT = "the disk did not take all of its images"
@@ -93,13 +96,16 @@ class _Open:
 class Session:
     """Gathers series in folders that `folder` makes (of number and description), and hands each to `on_over` when it is over.
 
-    A series is over when nothing of it has come for a while and another has begun, or at the end of the source. Any thread may
-    call: on Ctrl-C the end is said while an image may still be coming in, which is then kept whole or not at all.
+    A series is over when nothing of it has come for a while and another has begun, or at the end of the source; where
+    `is_stopped` says that the source was told to end, not one that was still arriving. Any thread may call: on Ctrl-C the end
+    is said while an image may still be coming in, which is then kept whole or not at all.
     """
 
     folder: Callable[[int, str], Path]
     on_over: Callable[[Gathered], None]
     on_run: Callable[[Run], None] = lambda run: None
+    is_stopped: Callable[[], bool] = lambda: False
+    clock: Clock = CLOCK
     _open: dict[str, _Open] = field(default_factory=dict)
     _closed: dict[str, int] = field(default_factory=dict)
     _latest: str = ""
@@ -156,10 +162,19 @@ class Session:
             self._hand_over([key for key, series in self._open.items() if key != self._latest and now >= series.heard + QUIET])
 
     def finish(self) -> None:
-        """Hand over what is left; nothing is taken any more."""
+        """Hand over what is left; nothing is taken any more.
+
+        Where the source was stopped, a series that was still arriving stays where it is, for its rest.
+        """
         with self._lock:
             self._deaf = True
-            self._hand_over(list(self._open))
+            since = self.clock.now() - ARRIVING if self.is_stopped() else math.inf
+            self._hand_over([key for key, series in self._open.items() if series.heard < since])
+
+    @property
+    def cut(self) -> int:
+        """How many series were still arriving when the source was stopped."""
+        return len(self._open) if self._deaf else 0
 
     def _hand_over(self, keys: list[str]) -> None:
         """Close series in the order in which they were measured."""

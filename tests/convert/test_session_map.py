@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from slices import canon
 
+from rtbids.clock import ManualClock
 from rtbids.convert import session_map
 from rtbids.convert.places import Known, decide, decide_all
-from rtbids.convert.session import QUIET, Gathered, Run, Session
+from rtbids.convert.session import ARRIVING, QUIET, Gathered, Run, Session
 from rtbids.errors import UsageFault
 
 OWNER = {"subject": "01"}
@@ -241,6 +242,19 @@ def test_images_that_come_late_are_a_sequel_and_the_end_hands_over_what_is_left(
     session.finish()
     session.add("a", 1, canon(0, 2), 201.0)
     assert [(series.images, series.sequel) for series in room.over] == [(1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize(("stopped", "over"), [(True, [1]), (False, [1, 2])])
+def test_a_series_that_still_arrives_when_the_source_is_stopped_waits_for_its_rest(tmp_path, stopped, over):
+    room = Room(tmp_path)
+    clock = ManualClock(100.0)
+    session = Session(room.folder, room.over.append, is_stopped=lambda: stopped, clock=clock)
+    session.add("a", 1, canon(0, 0), clock.now())
+    clock.advance(2 * ARRIVING)
+    session.add("b", 2, canon(0, 1), clock.now())
+    session.finish()
+    assert [series.number for series in room.over] == over
+    assert session.cut == 2 - len(over)
 
 
 def test_a_disk_that_refuses_costs_the_other_series_only(tmp_path, caplog):
