@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rtbids import __version__
 from rtbids.bids import dataset, rows, sidecar
@@ -45,6 +45,9 @@ class Outgoing:
             return
         for name, content in self._files(entities, belongings):
             if self._said.get(name) != content:
+                if name == dataset.DESCRIPTION and _is_of_another(content, self._said):
+                    _drop_all_but_events(self._said)
+                    self._tables.clear()
                 self._said[name] = content
                 yield name, content
 
@@ -86,7 +89,11 @@ class Incoming:
         if others + len(member.content) > dataset.LARGEST_FILES:
             logger.warning("%s: %s is too long and left out (more than 4 MiB in all)", self._where, member.name)
         elif not (member.name == dataset.DESCRIPTION and _is_ours(member.content)):
-            self._files[member.name] = bytes(member.content)
+            content = bytes(member.content)
+            if member.name == dataset.DESCRIPTION and _is_of_another(content, self._files):
+                _drop_all_but_events(self._files)
+                self._tables.clear()
+            self._files[member.name] = content
 
     def _take_table(self, member: wire.Member) -> None:
         column = rows.COLUMN["participants" if member.name == _PARTICIPANTS else "sessions"]
@@ -123,6 +130,26 @@ def _place(name: str, entities: Entities) -> str:
     if kind in rows.COLUMN:
         return rows.file(kind, entities, f".{extension}")
     return str(bids_entities.path(entities, "events", ".json")) if kind == "events" else name
+
+
+def _is_of_another(description: bytes, files: Mapping[str, bytes]) -> bool:
+    """Say whether a description is of another data set than the one among `files`, whose README it has nothing to do with."""
+    before = files.get(dataset.DESCRIPTION)
+    return before is not None and _name(before) != _name(description)
+
+
+def _name(description: bytes) -> object:
+    try:
+        fields = json.loads(description)
+    except ValueError:
+        return None
+    return fields.get("Name") if isinstance(fields, dict) else None
+
+
+def _drop_all_but_events(files: dict[str, bytes]) -> None:
+    """Drop what belongs to a data set; what belongs to a run goes with the run."""
+    for name in [name for name in files if not _EVENTS.match(name)]:
+        del files[name]
 
 
 def _is_ours(content: memoryview) -> bool:

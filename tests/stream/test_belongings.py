@@ -96,6 +96,13 @@ def test_a_further_subject_brings_its_row_and_nothing_twice() -> None:
     assert [item.belongings for item in read(stream) if isinstance(item, Volume)] == [belongings("31"), belongings("n/a")]
 
 
+def test_a_data_set_takes_nothing_from_another_one_that_flows_before_it() -> None:
+    other = Belongings({"dataset_description.json": b'{"Name": "another"}', "CHANGES": FILES["CHANGES"]}, {})
+    runs = [(ONE, belongings()), (ONE | {"run": "2"}, other), (ONE | {"run": "3"}, belongings())]
+    found = read(written(*(volume(0, entities, belongings=those) for entities, those in runs)))
+    assert [item.belongings for item in found if isinstance(item, Volume)] == [those for _, those in runs]
+
+
 def test_a_run_that_begins_again_has_its_sidecar_of_events_again() -> None:
     found = read(written(volume(0), RunEnd(ONE, 1), volume(0), RunEnd(ONE, 1)))
     assert found[2].belongings == belongings()
