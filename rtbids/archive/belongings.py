@@ -16,13 +16,21 @@ from rtbids.volume import Belongings, Entities
 PATTERNS = ("README*", "participants.*", "sub-*/sub-*_sessions.*")  # of what may be half made in the meantime
 
 
-def keep(study: Study, entities: Entities, belongings: Belongings, *, new: bool) -> list[str]:
-    """Write what belongs to the run of `entities`; return what is to be said of it, each in one line.
+def describe(study: Study, belongings: Belongings, *, new: bool) -> list[str]:
+    """Let a new data set become the one that its first run comes from; return what is to be said, each in one line.
 
-    Called while the data set is locked and hidden behind a curtain, the run and its participant's row being there. `new` says
-    that the data set had no run before.
+    Called while the data set is locked and hidden behind a curtain, before there is anything of the run: a data set that a kill
+    left half described is `new` still, for its description is written last. `new` is what `is_ours` says of it.
     """
-    said = list(_documents(study, belongings, new=new))
+    return list(_documents(study, belongings, new=new))
+
+
+def keep(study: Study, entities: Entities, belongings: Belongings) -> list[str]:
+    """Write what tables have of the run of `entities`; return what is to be said of it, each in one line.
+
+    Called as `describe` is, the run and its participant's row being there.
+    """
+    said: list[str] = []
     for table, row in belongings.rows.items():
         said += _row(study, table, entities, row)
     for table in rows.COLUMN:
@@ -45,14 +53,19 @@ def _documents(study: Study, belongings: Belongings, *, new: bool) -> Iterator[s
         return
     if not theirs or theirs.get("DatasetType") == "derivative":
         return
+    if wrong := [key for key in ("Name", "BIDSVersion") if not _is_text(theirs.get(key, "text"))]:
+        yield f"{dataset.DESCRIPTION} that came with the run: {', '.join(wrong)} is no text; the data set keeps its own"
+        theirs = {key: value for key, value in theirs.items() if key not in wrong}
     there = sidecar.read(study.root / dataset.DESCRIPTION)
     if new:
-        _adopt(study, theirs)
-    elif there.get("Name") != theirs.get("Name"):
-        yield f"the run is of the data set {theirs.get('Name')!r}; {there.get('Name')!r} keeps its own description and README"
+        study.remove_own_readme()
+    elif "Name" in theirs and there.get("Name") != theirs["Name"]:
+        yield f"the run is of the data set {theirs['Name']!r}; {there.get('Name')!r} keeps its own description and README"
         return
     differing = [name for name, content in _of_the_top(belongings) if not _write_where_absent(study, name, content)]
-    if not new and _without_origin(there) != _without_origin(theirs):
+    if new:
+        _adopt(study, theirs)
+    elif _without_origin(there) != _without_origin(theirs):
         differing.append(dataset.DESCRIPTION)
     if differing:
         yield f"{', '.join(sorted(differing))}: what came with the run is different, and not kept"
@@ -67,7 +80,10 @@ def _adopt(study: Study, theirs: Mapping[str, Any]) -> None:
     study.write(
         study.root / dataset.DESCRIPTION, sidecar.dumps({**ours, **theirs, "GeneratedBy": [*others, *ours["GeneratedBy"]]})
     )
-    study.remove_own_readme()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _without_origin(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,7 +161,6 @@ class Archive:
 
     def _behind_curtain(self, claim: claims.Claim, volume: Volume, events: str | None) -> GrowingRun:
         study = self._study
-        new = volume.belongings is not None and belongings.is_ours(study)
         files = f"{bids_entities.folder(volume.entities)}/{claim.name}_*"
         if claim.name in self._to_overwrite:
             for image in study.folder(volume.entities).glob(f"{claim.name}_*.nii.gz"):
@@ -169,22 +168,31 @@ class Archive:
         with study.curtain(*belongings.PATTERNS, files):
             if claim.name in self._to_overwrite:
                 self._remove(claim)
+            self._describe(volume)
             run = GrowingRun(study, claim, volume, fill_gaps=self._fill_gaps, clock=self._clock, finish=self._ended)
             try:
                 if events is not None:
                     run.write_events(events, _event_fields(volume) if events == volume.events else None)
                 study.list_participants()
-                self._keep_belongings(volume, new=new)
+                self._keep_belongings(volume)
             except BaseException:
                 run.withdraw()
                 raise
         return run
 
-    def _keep_belongings(self, volume: Volume, *, new: bool) -> None:
-        if volume.belongings is None:
-            return
+    def _describe(self, volume: Volume) -> None:
+        if (there := volume.belongings) is not None:
+            new = belongings.is_ours(self._study)
+            self._warn_of(volume, lambda: belongings.describe(self._study, there, new=new))
+
+    def _keep_belongings(self, volume: Volume) -> None:
+        if (there := volume.belongings) is not None:
+            self._warn_of(volume, lambda: belongings.keep(self._study, volume.entities, there))
+
+    def _warn_of(self, volume: Volume, keep: Callable[[], list[str]]) -> None:
+        """Say once what is to be said of what belongs to a run."""
         try:
-            said = belongings.keep(self._study, volume.entities, volume.belongings, new=new)
+            said = keep()
         except OSError as error:  # such as a table that nobody may read: not a reason to lose the run
             said = [f"what belongs to {bids_entities.stem(volume.entities)} is not all kept: {error}"]
         for warning in said:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pytest
 
 from rtbids.archive import dataset
 from rtbids.archive.dataset import Archive
+from rtbids.bids.dataset import BIDS_VERSION
 from rtbids.pipeline import with_events
 from rtbids.volume import Belongings, RunEnd
 
@@ -168,3 +173,47 @@ def test_a_run_that_ends_without_a_volume_is_named_and_makes_nothing(tmp_path, c
 def test_what_was_filled_in_before_is_still_said_to_be(tmp_path):
     add(tmp_path, metadata={**growth.METADATA, "FilledVolumes": [0]})
     assert json.loads((tmp_path / f"{STEM}_bold.json").read_text())["FilledVolumes"] == [0]
+
+
+def die_when(event: str, place: str) -> None:
+    """Arrange for the death of this process just before a file is renamed to `place`, or removed from there."""
+
+    def hook(name, arguments):
+        if name == event and str(arguments[1 if event == "os.rename" else 0]) == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ("os.remove", "README.md"),
+        ("os.rename", "README.rst"),
+        ("os.rename", "LICENSE"),
+        ("os.rename", "dataset_description.json"),
+    ],
+)
+def test_a_new_data_set_that_a_kill_left_half_described_is_described_by_the_next_run(tmp_path, event, name, errors_of):
+    root = tmp_path / "study"
+    Archive(root).close()
+    code = f"import test_kept_belongings as t; t.die_when({event!r}, {str(root / name)!r}); t.add(t.Path({str(root)!r}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=False).returncode == -signal.SIGKILL
+    assert errors_of(root) == []
+    add(root, {**SESSION, "run": "02"})
+    assert described(root)["License"] == "CC0"
+    assert (root / "README.rst").read_bytes() == FILES["README.rst"]
+    assert not (root / "README.md").exists()
+    assert (root / "LICENSE").read_bytes() == FILES["LICENSE"]
+    assert errors_of(root) == []
+
+
+@pytest.mark.parametrize("wrong", [3, None, ["theirs"], " "])
+def test_a_name_or_version_that_is_no_text_is_not_taken_over(tmp_path, wrong, caplog, errors_of):
+    there = json.dumps({**DESCRIPTION, "Name": wrong, "BIDSVersion": wrong}).encode()
+    with caplog.at_level(logging.WARNING, logger="rtbids"):
+        add(tmp_path, belongings=replace(BELONGINGS, files={**FILES, "dataset_description.json": there}))
+    told = described(tmp_path)
+    assert (told["Name"], told["BIDSVersion"], told["License"]) == (tmp_path.name, BIDS_VERSION, "CC0")
+    assert "Name, BIDSVersion is no text; the data set keeps its own" in caplog.text
+    assert errors_of(tmp_path) == []
