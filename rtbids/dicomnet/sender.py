@@ -92,6 +92,8 @@ class Sender:
             raise ConnectionLost(f"{where}: {error.strerror or error}") from None
         if not self._association.is_established:
             raise _refusal(self._association, where)
+        # Its own thread may take an answer in the instant in which it is told to rest: it has to give it back.
+        self._association._serve_request = lambda answer, context: self._association.dimse.msg_queue.put((context, answer))
         for context in self._association.accepted_contexts:
             self._contexts[str(context.abstract_syntax), str(context.transfer_syntax[0])] = int(context.context_id)
         return self

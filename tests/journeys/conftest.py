@@ -95,12 +95,15 @@ def call() -> Callable[..., Outcome]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen]]:
-    """Start ``rtbids`` in the background; what still runs at the end of the test is killed."""
+    """Start ``rtbids`` in the background; what still runs at the end of the test is killed.
+
+    Its pipes have no buffer: `communicate` would lose what a `readline` before it had read ahead.
+    """
     running: list[subprocess.Popen] = []
 
     def begin(*arguments: object, **options: object) -> subprocess.Popen:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-        running.append(subprocess.Popen([*RTBIDS, *map(str, arguments)], start_new_session=True, **pipes))
+        running.append(subprocess.Popen([*RTBIDS, *map(str, arguments)], start_new_session=True, bufsize=0, **pipes))
         return running[-1]
 
     yield begin
