@@ -10,11 +10,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbids.bids import entities as bids_entities
+from rtbids.cli import cut_series
 from rtbids.errors import BadData, RtbidsError
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def placed(
 ) -> Iterator[Session | None]:
     """Give what takes the other series of a session; on leaving, wait until each has its place, and say what there is.
 
-    `stop` is set where the source is told to end before its time: series that are still arriving then wait for their rest.
+    `stop` is set where the source is told to end before its time, which leaving before the source has ended does as well:
+    series that are still arriving then wait for their rest.
     """
     if not choice.all_series:
         yield None
@@ -74,10 +76,13 @@ class Placer:
         self._room = archive.waiting_room()
         self._over: queue.SimpleQueue[Gathered | Run | None] = queue.SimpleQueue()
         self._postponed: list[Gathered] = []
-        self._cut: list[Gathered] = []  # by a kill, while they arrived
+        self._outputs: dict[Path, list[Output]] = {}  # of those: dcm2niix takes seconds, and other series come meanwhile
+        self._cut = cut_series.CutSeries()
+        self._held: list[Gathered] = []  # for the next start
         self._counts: Counter[str] = Counter()
-        is_stopped = stop.is_set if stop is not None else lambda: False
-        self.session = Session(self._folder, self._over.put, self._begun, is_stopped)
+        self._left = False
+        self._stop = stop
+        self.session = Session(self._folder, self._over.put, self._begun, self._is_stopped)
         # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery does its work.
         self._thread = threading.Thread(target=self._run, name="placer", daemon=True)
         self._thread.start()
@@ -86,15 +91,14 @@ class Placer:
         """Place what is left, and say what became of the session's series."""
         from rtbids.cli import console
 
+        self._left = True
         self.session.finish()
+        for cut in self.session.cut:
+            self._over.put(cut)
         self._over.put(None)
         self._thread.join()
         self._room.close()
         self._archive.at_the_end(self._known.owner, self._rules.intended_for)
-        if cut := self.session.cut:
-            logger.warning(
-                "%d series that were still arriving wait for their rest, which the next rtbids on this data set takes", cut
-            )
         if self._counts:
             parts = [
                 f"{self._counts[what]} series {what}"
@@ -102,6 +106,11 @@ class Placer:
                 if self._counts[what]
             ]
             console.say(f"not functional: {', '.join(parts)}{_LISTED if self._counts['kept in sourcedata'] else ''}")
+        for gathered in self._held:
+            console.say(cut_series.said(gathered, self._archive.root))
+
+    def _is_stopped(self) -> bool:
+        return self._left or (self._stop is not None and self._stop.is_set())
 
     def _folder(self, number: int, description: str) -> Path:
         waiting = self._room.new()
@@ -121,24 +130,18 @@ class Placer:
         self._take_up()
         while (heard := self._over.get()) is not None:
             if isinstance(heard, Gathered):
-                self._try(self._joined(heard), self._known, last=False)
+                self._hear(self._cut.joined(heard))
             self._retry(last=False)
-        self._postponed += self._cut
+        self._postponed += self._cut.rest()
         self._retry(last=True)
 
-    def _joined(self, gathered: Gathered) -> Gathered:
-        """Return a series with what had come of it before a kill: a rest of slices is no image."""
-        from rtbids.convert import whole_series
-
-        try:
-            uids = set() if gathered.reason else whole_series.series_uids(gathered.place)
-            for cut in [cut for cut in self._cut if uids & whole_series.series_uids(cut.place)]:
-                gathered = replace(gathered, images=whole_series.join(cut.place, gathered.place))
-                self._cut.remove(cut)
-                shutil.rmtree(cut.place.parent)
-        except OSError as error:
-            return replace(gathered, reason=f"what came of it before a kill cannot be read ({error.strerror or error})")
-        return gathered
+    def _hear(self, gathered: Gathered) -> None:
+        """Place a series that is over; one that was cut waits on."""
+        if gathered.sequel >= 0 or gathered.reason:
+            self._try(gathered, self._known, last=False)
+        else:
+            self._held.append(gathered)
+            self._counts["waiting"] += 1
 
     def _retry(self, *, last: bool) -> None:
         """Try again what waited for other series."""
@@ -147,22 +150,16 @@ class Placer:
             self._try(gathered, self._known, last=last)
 
     def _take_up(self) -> None:
-        """Place what a killed process left waiting; a series that was still arriving then waits for its rest.
+        """Place what another process left waiting; a series that was still arriving then waits for its rest.
 
         A reference whose run had not begun waits on, for the run that begins now.
         """
         from rtbids.convert.places import Known
 
-        for left in self._archive.left_waiting():
-            owner = left.facts().get("owner", self._known.owner)
+        for gathered, owner in cut_series.taken_up(self._archive, self._room, self._known.owner):
             ours = owner == self._known.owner
-            try:
-                gathered = _left_over(self._room.adopt(left) if ours else left)
-            except OSError as error:
-                logger.warning("a series that an earlier rtbids left waits for the next one: %s", error.strerror or error)
-                continue
             if ours and gathered.sequel < 0:
-                self._cut.append(gathered)
+                self._cut.add(gathered)
             else:
                 self._try(gathered, self._known if ours else Known(owner), last=not ours)
 
@@ -179,6 +176,7 @@ class Placer:
             outcome = "waiting"
         if outcome:
             self._counts[outcome] += 1
+            self._forget(gathered)
 
     def _place(self, gathered: Gathered, known: Known, *, last: bool) -> str:
         """Convert a series and put its images in place; return what became of it, nothing where it is postponed."""
@@ -187,29 +185,41 @@ class Placer:
         waiting = Waiting(gathered.place.parent)
         if gathered.sequel >= 0:
             waiting.note({**asdict(gathered), "place": "", "owner": dict(known.owner)})
-        made = Path(tempfile.mkdtemp(prefix="made-", dir=waiting.folder))
-        try:
-            decisions, outputs = self._decisions(gathered, known, made, last=last)
-            if any(decision.wait for decision in decisions):
-                self._postponed.append(gathered)
-                return ""
-            return self._settle(gathered, waiting, known, decisions, outputs)
-        finally:
+        decisions, outputs = self._decisions(gathered, known, last=last)
+        if any(decision.wait for decision in decisions):
+            self._postponed.append(gathered)
+            return ""
+        return self._settle(gathered, waiting, known, decisions, outputs)
+
+    def _forget(self, gathered: Gathered) -> None:
+        """Remove what dcm2niix made of a series that is tried no more."""
+        self._outputs.pop(gathered.place, None)
+        for made in gathered.place.parent.glob("made-*"):
             shutil.rmtree(made, ignore_errors=True)
 
-    def _decisions(self, gathered: Gathered, known: Known, made: Path, *, last: bool) -> tuple[list[Decision], list[Output]]:
-        from rtbids.convert import places, whole_series
+    def _decisions(self, gathered: Gathered, known: Known, *, last: bool) -> tuple[list[Decision], list[Output]]:
+        from rtbids.convert import places
 
-        if reason := _unfinished(gathered) or whole_series.screened(gathered.place):
-            return [places.Decision(None, {}, reason)], []
+        reason = _unfinished(gathered)
         try:
-            outputs = whole_series.convert(gathered.place, made)
+            outputs = [] if reason else self._converted(gathered.place)
         except BadData as error:
-            return [places.Decision(None, {}, str(error))], []
+            reason, outputs = str(error), []
         if not outputs:
-            return [places.Decision(None, {}, "dcm2niix made no image of it")], []
+            return [places.Decision(None, {}, reason or "dcm2niix made no image of it")], []
         images = [(one.fields, bool(one.gradients)) for one in outputs]
         return places.decide_all(images, self._rules, known, last=last), outputs
+
+    def _converted(self, dicom: Path) -> list[Output]:
+        """Return what dcm2niix makes of a series, which it is asked for once."""
+        from rtbids.convert import whole_series
+
+        if dicom not in self._outputs:
+            if reason := whole_series.screened(dicom):
+                raise BadData(reason)
+            made = Path(tempfile.mkdtemp(prefix="made-", dir=dicom.parent))
+            self._outputs[dicom] = whole_series.convert(dicom, made)
+        return self._outputs[dicom]
 
     def _settle(
         self, gathered: Gathered, waiting: Waiting, known: Known, decisions: list[Decision], outputs: list[Output]
@@ -236,15 +246,6 @@ class Placer:
         return "placed"
 
 
-def _left_over(waiting: Waiting) -> Gathered:
-    """Return the series that a killed process left in a folder."""
-    from rtbids.convert.session import Gathered
-
-    facts, images = waiting.facts(), len(list(waiting.dicom.glob("*.dcm")))
-    gathered = Gathered(waiting.dicom, int(facts.get("number", 0)), str(facts.get("description", "")), images)
-    return replace(gathered, sequel=int(facts.get("sequel", -1)), reason=str(facts.get("reason", "")))
-
-
 def _image(decision: Decision, output: Output) -> Image:
     from rtbids.archive.placing import Image
 
@@ -259,5 +260,5 @@ def _unfinished(gathered: Gathered) -> str:
     if gathered.reason:
         return gathered.reason
     if gathered.sequel < 0:
-        return "the rtbids that took it in was killed before its last image"
+        return "the rtbids that took it in was stopped or killed before its last image"
     return "these images came after the series was over" if gathered.sequel else ""

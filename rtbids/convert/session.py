@@ -58,8 +58,9 @@ class Others(Protocol):
 class Gathered:
     """The files of a series that is over, in the folder `place`.
 
-    `sequel` counts how often the series had been over before: 0, but for files that come late. `reason` is why they are not to
-    be converted; empty where they are.
+    `sequel` counts how often the series had been over before: 0, but for files that come late, and -1 where it is not over, as
+    its source was stopped while more of it may have been coming. `reason` is why they are not to be converted; empty where they
+    are.
     """
 
     place: Path
@@ -88,8 +89,14 @@ class _Open:
     description: str
     sequel: int
     images: int = 0
-    heard: float = 0.0
+    heard: float = 0.0  # as the assembler counts, for which a recording's time stands still
+    taken: float = 0.0
     reasons: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no rest can make an image of it: it has come late, or there is a reason against it."""
+        return self.sequel > 0 or bool(self.reasons)
 
 
 @dataclass
@@ -110,6 +117,7 @@ class Session:
     _closed: dict[str, int] = field(default_factory=dict)
     _latest: str = ""
     _deaf: bool = False  # the end was said, or the disk refused
+    _finished: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -149,6 +157,7 @@ class Session:
         durable = any(receipt.durable for receipt in instance.receipts)
         _write(series.place / f"{series.images + 1:06d}.dcm", instance.content, durable=durable)
         series.images, series.heard = series.images + 1, now
+        series.taken = self.clock.now()
 
     def _leave(self, key: str, instance: Instance) -> None:
         """Leave an image to its source for good; the series that lacks it is not whole."""
@@ -162,19 +171,23 @@ class Session:
             self._hand_over([key for key, series in self._open.items() if key != self._latest and now >= series.heard + QUIET])
 
     def finish(self) -> None:
-        """Hand over what is left; nothing is taken any more.
+        """Hand over what is left; nothing is taken any more, and to say it again changes nothing.
 
         Where the source was stopped, a series that was still arriving stays where it is, for its rest.
         """
         with self._lock:
-            self._deaf = True
+            if self._finished:
+                return
+            self._deaf = self._finished = True
             since = self.clock.now() - ARRIVING if self.is_stopped() else math.inf
-            self._hand_over([key for key, series in self._open.items() if series.heard < since])
+            self._hand_over([key for key, series in self._open.items() if series.taken < since or series.is_settled])
 
     @property
-    def cut(self) -> int:
-        """How many series were still arriving when the source was stopped."""
-        return len(self._open) if self._deaf else 0
+    def cut(self) -> list[Gathered]:
+        """The series that were still arriving when the source was stopped."""
+        with self._lock:
+            left = sorted(self._open.values(), key=lambda series: series.number) if self._finished else []
+        return [Gathered(series.place, series.number, series.description, series.images, -1) for series in left]
 
     def _hand_over(self, keys: list[str]) -> None:
         """Close series in the order in which they were measured."""

@@ -19,8 +19,9 @@ from validity import errors
 
 from rtbids.archive.dataset import Archive
 from rtbids.cli.whole_session import ALL, placed
-from rtbids.convert import dicom
+from rtbids.convert import dicom, whole_series
 from rtbids.convert.series import Assembler
+from rtbids.pipeline import Wakeup
 
 PLACED = {
     "anat/sub-01_T1w.nii.gz",
@@ -241,4 +242,43 @@ def test_a_series_that_a_kill_cut_is_placed_whole_when_its_rest_has_come(tmp_pat
         assembler.finish()
     assert nibabel.load(tmp_path / "study/sub-01/anat/sub-01_T1w.nii.gz").shape[2] == 6
     assert not (tmp_path / "study/sourcedata").exists()
+    assert not list((tmp_path / "study/.rtbids/session").iterdir())
+
+
+@pytest.mark.parametrize("how", ["stop", "leave"])  # by Ctrl-C, and by --volumes or an error
+def test_a_series_that_is_cut_twice_waits_twice_and_is_placed_whole(tmp_path, how, capsys):
+    study, files = tmp_path / "study", write(tmp_path / "export", 2, "t1_mprage_sag")
+    for part in (files[:2], files[2:4], files[4:]):
+        stop, is_last = Wakeup(), part[-1] is files[-1]
+        with Archive(study) as archive, placed(archive, ALL, {}, stop) as others:
+            assembler = Assembler({}, archive.number, others=others)
+            for file in part:
+                assembler.add(dicom.read(file.read_bytes(), file.name, 0.0), 0.0)
+            if how == "stop" and not is_last:
+                stop.set()
+            if how == "stop" or is_last:
+                assembler.finish()
+        said = capsys.readouterr().err
+        assert images(study) == ({"anat/sub-01_T1w.nii.gz"} if is_last else set())
+        assert ("series 2 (t1_mprage_sag) waits with" in said) is not is_last
+        assert (f"`rtbids convert SOURCE -o {study}`" in said) is not is_last
+    assert nibabel.load(study / "sub-01/anat/sub-01_T1w.nii.gz").shape[2] == 6
+    assert not list((study / ".rtbids/session").iterdir())
+
+
+def test_dcm2niix_is_asked_once_of_a_series_that_waits_for_others(tmp_path, monkeypatch):
+    folder, asked = tmp_path / "export", []
+    write(folder, 3, "nf_SBRef", ProtocolName="nf", **BOLD)
+    for series in (4, 5, 6):
+        write(folder, series, "t2_spc_acq-fast")
+    convert = whole_series.convert
+    monkeypatch.setattr(whole_series, "convert", lambda place, made: asked.append(place) or convert(place, made))
+    with Archive(tmp_path / "study") as archive, placed(archive, ALL, {}) as others:
+        assembler = Assembler({}, archive.number, others=others)
+        for file in sorted(folder.iterdir()):
+            assembler.add(dicom.read(file.read_bytes(), file.name, 0.0), 0.0)
+        assembler.finish()
+    assert len(asked) == len(set(asked)) == 4
+    t2w = {f"anat/sub-01_acq-fast_{run}T2w.nii.gz" for run in ("", "run-02_", "run-03_")}
+    assert images(tmp_path / "study") == {"func/sub-01_task-nf_sbref.nii.gz", *t2w}
     assert not list((tmp_path / "study/.rtbids/session").iterdir())
