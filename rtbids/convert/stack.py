@@ -105,6 +105,10 @@ def _usable(stack: Stack) -> Stack:
     numbers = [*stack.affine.ravel(), stack.slope, stack.inter, stack.repetition_time]
     if not np.isfinite(numbers).all():
         raise BadData("expected numbers for geometry, scale and repetition time, found others")
+    if stack.repetition_time < 0:
+        raise BadData(f"expected a repetition time above 0 s, found {stack.repetition_time:g}")
+    if not (stack.affine[:3, :3] ** 2).sum(axis=0).all():
+        raise BadData("expected voxels of some size in all directions: a spacing or an orientation in the header is 0")
     return stack
 
 

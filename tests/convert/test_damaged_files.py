@@ -121,6 +121,25 @@ def test_an_image_of_which_any_element_is_nonsense_is_in_a_volume_or_kept_aside(
     assert sorted(let_go) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "why"),
+    [
+        ("RepetitionTime", b"-5", "expected a repetition time above 0 s, found -0.005"),
+        ("PixelSpacing", b"0\\0 ", "expected voxels of some size in all directions"),
+        ("ImageOrientationPatient", b"0\\0\\0\\0\\0\\0 ", "expected voxels of some size in all directions"),
+    ],
+)
+def test_a_series_that_no_file_could_hold_costs_no_other(tmp_path: Path, caplog, keyword: str, value: bytes, why: str) -> None:
+    over: list[Gathered] = []
+    others = Session(lambda number, description: Path(tempfile.mkdtemp(dir=tmp_path)), over.append)
+    broken = [nonsense(image(mosaics(3), index), Tag(keyword), "DS", value) for index in range(2)]
+    scanner = Scanner(others=others).send(*broken, *(image(mosaics(4), index) for index in range(2))).finish()
+    assert [volume.metadata["SeriesNumber"] for volume in scanner.volumes] == [4, 4]
+    assert [(series.number, series.images) for series in over] == [(3, 2)]
+    assert why in over[0].reason
+    assert why in caplog.text
+
+
 @pytest.mark.parametrize(("vr", "value"), [("US", b"abc"), ("FD", b"abc"), ("IS", b"junk"), ("DS", b"1\\2")])
 def test_a_whole_number_that_is_none_is_absent(vr: str, value: bytes) -> None:
     dataset = Dataset({Tag("Rows"): RawDataElement(Tag("Rows"), vr, len(value), value, 0, False, True)})
