@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from rtbids.analysis import masks
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
-from rtbids.errors import RtbidsError
+from rtbids.errors import BadData, RtbidsError
 from rtbids.pipeline import Inbox, Wakeup
 from rtbids.receipt import settle
 from rtbids.run import feedback
@@ -66,6 +66,7 @@ class _RunState:
     record: Record | None
     growing: Any
     first: Volume
+    analysed: bool  # or recorded only
     deadline: float | None = None
     paced: bool = True
     latest: int = -1
@@ -104,6 +105,7 @@ class Session:
         self._runs: dict[tuple[tuple[str, str], ...], _RunState] = {}
         self._recorder = Recorder()
         self._restarts = 0
+        self._fitted = False  # whether the regions were on a run's grid
         self._stopped_at: float | None = None
         self._over = False
         self._broken: RtbidsError | None = None
@@ -210,7 +212,7 @@ class Session:
         state.times[volume.index] = dict(volume.times)
         state.deadlines.arrived(volume.index, received, None if state.deadline is None else since + state.deadline)
         self._progress.volumes += 1
-        if self._host is not None:
+        if self._host is not None and state.analysed:
             self._host.offer(volume)  # first: the script works while the volume is written
         else:
             self._send(state, state.deadlines.failed(volume.index, now))
@@ -221,9 +223,8 @@ class Session:
             self._recorder.do(lambda: record.append(volume))
 
     def _begin(self, volume: Volume) -> _RunState:
-        for path in self._recipe.config.rois.values():
-            masks.check_grid(path, volume.shape, volume.affine)  # before anything of this run is written
         name = bids_entities.stem(volume.entities)
+        analysed = self._fits(volume, name)  # before anything of this run is written
         growing = record = None
         if self._archive is not None:
             growing = self._archive.begin(volume, volume.events)
@@ -231,7 +232,23 @@ class Session:
             record.first(volume)
         self._progress.begin(name)
         deadlines = Deadlines(self._recipe.config.alternate)
-        return _RunState(name, volume.entities, deadlines, record, growing, volume)
+        return _RunState(name, volume.entities, deadlines, record, growing, volume, analysed)
+
+    def _fits(self, volume: Volume, name: str) -> bool:
+        """Say whether the regions are on the volumes' grid; without a run that they fitted before, raise BadData.
+
+        A series of another kind must not end the run that somebody in the scanner is in, nor may it be lost.
+        """
+        try:
+            for path in self._recipe.config.rois.values():
+                masks.check_grid(path, volume.shape, volume.affine)
+        except BadData as error:
+            if not self._fitted:
+                raise
+            logger.warning("%s is recorded without feedback: %s", name, error)
+            return False
+        self._fitted = True
+        return True
 
     def _deadline(self, volume: Volume) -> float | None:
         """Return the deadline of a volume: the one that was asked for, else one TR where it came at the scanner's pace.
@@ -305,7 +322,7 @@ class Session:
             for destination in self._destinations:
                 destination.send(row)
             self._progress.sent(line)
-            if self._host is not None:
+            if self._host is not None and state.analysed:
                 self._host.sent(state.entities, Sent(line.volume, line.value, line.status))
             self._keep(state, line)
 
@@ -332,7 +349,7 @@ class Session:
         """Let a run that is ending call ``end(run)`` once every volume has its line."""
         if state.ending and not state.ended and not state.deadlines.outstanding:
             state.ended = True
-            if self._host is None:
+            if self._host is None or not state.analysed:
                 self._finish(state)
             else:
                 self._host.end(state.entities)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -313,3 +314,19 @@ UNPACED = {"RepetitionTime": 1.0, "TaskName": "nf", "Paced": False}
 def unpaced(index: int, received: float | None = None) -> Volume:
     """Return a volume of a source that waits for the answer."""
     return replace(volume(index, received=received), metadata=UNPACED)
+
+
+def test_a_second_series_on_another_grid_costs_its_feedback_and_not_the_run(tmp_path, caplog):
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), np.eye(4)), tmp_path / "mask.nii")
+    (tmp_path / "config.yaml").write_text("rois:\n  target: mask.nii\n")
+    other = replace(volume(0, "02"), data=np.zeros((5, 5, 5), np.int16))
+    between = [volume(0), other, volume(1), RunEnd(other.entities, 1), RunEnd(volume(0).entities, 2)]
+    script = "def feedback(volume, run):\n    return run.roi('target').mean()\n"
+    rows = lines(script, tmp_path, iter(between), Plan(deadline=FAR))
+    told = sorted((row["run"], row["volume"], row["status"], row["reason"]) for row in rows)
+    assert told == [
+        ("sub-01_task-nf_run-01", 0, "ok", None),
+        ("sub-01_task-nf_run-01", 1, "ok", None),
+        ("sub-01_task-nf_run-02", 0, "alternate", "error"),
+    ]
+    assert "sub-01_task-nf_run-02 is recorded without feedback" in caplog.text
