@@ -17,7 +17,7 @@ _OTHER_NAME = re.compile(  # but a task may be called so: ``task-localizer`` is 
 
 def image_type(dataset: Dataset) -> tuple[str, ...]:
     """Return ImageType and, of a Siemens enhanced image, the classic one that it keeps frame by frame."""
-    values = [str(value).upper() for value in dataset.get("ImageType") or ()]
+    values = [value.upper() for value in _several(dataset, "ImageType")]
     for frame in (dataset.get("PerFrameFunctionalGroupsSequence") or ())[:1]:
         values += [value.upper() for value in private.texts(enhanced.sdi(frame), 0x0021, private.SDI, 0x75)]
     return tuple(values)
@@ -78,8 +78,13 @@ def is_functional(dataset: Dataset) -> bool:
 
 
 def _scanning_sequence(dataset: Dataset) -> set[str]:
-    value = dataset.get("ScanningSequence") or ""
-    return {value} if isinstance(value, str) else {str(single) for single in value}
+    return set(_several(dataset, "ScanningSequence"))
+
+
+def _several(dataset: Dataset, keyword: str) -> list[str]:
+    """Return the values of an element; of one that has a single value pydicom gives the text itself."""
+    value = dataset.get(keyword) or ""
+    return [value] if isinstance(value, str) else [str(single) for single in value]
 
 
 def _is_spin_echo(dataset: Dataset) -> bool:

@@ -67,7 +67,8 @@ def sidecar(
     fields["SeriesNumber"] = int(header.SeriesNumber) if header.get("SeriesNumber") else None
     fields["Manufacturer"] = _MAKERS.get(vendor(header)) or _joined(header.get("Manufacturer"))
     fields |= {field: _joined(header.get(keyword)) for field, keyword in _TEXTS.items()}
-    fields["ImageType"] = _texts(header.get("ImageType"))
+    kinds = _texts(header.get("ImageType"))
+    fields["ImageType"] = [kinds] if isinstance(kinds, str) else kinds
     fields["SequenceName"] = _joined(header.get("SequenceName") or header.get("PulseSequenceName"))
     fields["PulseSequenceType"] = kind
     fields["RepetitionTime"] = seconds

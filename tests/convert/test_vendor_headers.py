@@ -182,6 +182,7 @@ def test_corrected_phase_and_echo_images_are_told_apart() -> None:
         ({"ScanningSequence": ["GR", "IR"]}, False),
         ({"ScanningSequence": "EP", "SequenceName": "*ep_b0"}, False),
         ({"ScanningSequence": "EP", "ImageType": ["DERIVED", "PRIMARY", "M"]}, False),
+        ({"ScanningSequence": "EP", "ImageType": "DERIVED"}, False),
         ({"ScanningSequence": "EP", "ImageType": ["DERIVED", "PRIMARY", "M", "MOCO"]}, True),
         ({"ScanningSequence": "EP", "SeriesDescription": "bold_task-rest_SBRef"}, False),
         ({"EchoPlanarPulseSequence": "YES"}, True),
@@ -195,3 +196,10 @@ def test_functional_is_what_bold_is_measured_with(elements: dict[str, object], i
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     assert functional.is_functional(dataset) is is_functional
+
+
+def test_a_single_image_type_is_no_row_of_letters() -> None:
+    dataset = Dataset()
+    dataset.ImageType = "DERIVED"
+    assert functional.image_type(dataset) == ("DERIVED",)
+    assert functional.part(dataset) is None
