@@ -69,10 +69,10 @@ def read(content: bytes | bytearray | memoryview, name: str, received: float) ->
 def _image(content: memoryview, name: str) -> Dataset:
     """Return the elements of an image that has all its pixels."""
     dataset = _dataset(content, name)
-    if "SOPInstanceUID" not in dataset or "PixelData" not in dataset:
+    if "PixelData" not in dataset:
         raise _without_image(dataset, content, name)
-    if not dataset.SOPInstanceUID:
-        raise BadData(f"{name}: its SOP Instance UID is empty, so that nothing tells it from other images")
+    if not dataset.get("SOPInstanceUID"):
+        raise BadData(f"{name}: its SOP Instance UID is missing or empty, so that nothing tells it from other images")
     expected, found = pixels.expected_bytes(dataset, name), len(dataset.PixelData)
     if found < expected:
         raise Incomplete(f"{name}: the pixel data end after {found} of {expected} bytes")

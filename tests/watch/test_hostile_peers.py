@@ -219,7 +219,7 @@ def altered(**elements: object) -> bytes:
     ("dataset", "status", "why"),
     [
         (altered(SOPClassUID=CAPTURE), 0xA900, "sent as an MR image, and is none (Secondary Capture Image Storage)"),
-        (altered(SOPInstanceUID=""), 0xC000, "its SOP Instance UID is empty, so that nothing tells it from other images"),
+        (altered(SOPInstanceUID=""), 0xC000, "its SOP Instance UID is missing or empty"),
         (IMAGE[:200], 0xC000, "ends"),
         (b"\xff" * 3000, 0xC000, ""),
         (b"", 0xC000, ""),
