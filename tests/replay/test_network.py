@@ -252,10 +252,3 @@ def test_nobody_else_takes_the_answer(receiver):
             sender.send(content, lambda share: paused.append(sender._association._is_paused))
     assert paused
     assert all(paused)  # the association's own thread, before the request leaves
-
-
-def test_an_answer_that_was_taken_comes_back(receiver):
-    with Sender(receiver().address) as sender:
-        sender._association._reactor_checkpoint.clear = lambda: None  # the association's own thread never rests
-        for content in RUN * 20:
-            sender.send(content)
