@@ -8,7 +8,7 @@ import click
 
 from rtbids.cli import console, sources
 from rtbids.convert.check import KEYS, Agreement, compare
-from rtbids.errors import BadData, UsageFault
+from rtbids.errors import BadData, StreamBroken, UsageFault
 
 WHAT = ("voxels", "volumes", "type", "affine", "scale", "offset")
 
@@ -17,6 +17,8 @@ def report(request: sources.Request) -> None:
     """Compare every functional series of a DICOM folder and show the table; raise BadData where one disagrees."""
     if sources.kind(request.source) != "dicom":
         raise UsageFault(f"{request.source}: --check compares DICOM files, so expected a folder of them")
+    if sys.stdout is None:
+        raise StreamBroken("standard output is closed, so that the table has no place")
     found = []
     for agreement in compare(sources.instances(request), request.live.series):
         found.append(agreement)

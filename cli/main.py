@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from rtbids import __version__
-from rtbids.errors import RtbidsError
+from rtbids.errors import RtbidsError, StreamBroken
 
 COMMANDS = {
     "run": ("rtbids.cli.run", "Run an experiment on a stream of volumes and send feedback."),
@@ -44,6 +44,13 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError:
             raise click.UsageError(f"no such command {args[0]!r}{_nearest(args[0])}", ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click's own answer is exit code 1 without a word
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it flushes at exit
+            raise StreamBroken("the reader of standard output has gone") from None
 
 
 @click.group(cls=LazyGroup, context_settings=CONTEXT)
@@ -86,9 +93,6 @@ def run(command: click.Command, arguments: list[str] | None = None, name: str = 
         return _say(str(error), error.hint, error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _say("stopped", None, 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it flushes at exit
-        return _say("the reader of standard output has gone", None, 74)
     except OSError as error:
         return _say(f"{error.filename or 'standard output'}: {error.strerror or error}", None, 74)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from rtbids.convert import dicom
 from rtbids.convert.dicom import Instance
 from rtbids.convert.one_series import number_of
 from rtbids.convert.series import Assembler, counter
+from rtbids.errors import cannot_write
 from rtbids.volume import Volume, voxels
 
 KEYS = (
@@ -50,14 +54,38 @@ def compare(instances: Iterable[Instance], series: frozenset[int] | None = None)
 
     Voxels and data type are to be equal, the affine within MILLIMETRES, scale and numbers of the sidecar within RELATIVE,
     slice times that or within SECONDS.
+
+    Raises
+    ------
+    CannotWrite
+        The folder for temporary files does not take a copy of a series and what dcm2niix makes of it.
     """
     for _, group in itertools.groupby(instances, key=_series):
-        with tempfile.TemporaryDirectory(prefix="rtbids-check-") as place:
-            folder = Path(place)
+        with _scratch() as folder:
             runs = _convert(group, folder, series)
             outputs = _dcm2niix(folder) if runs else []
             for name, run in runs.items():
                 yield _agreement(name, run, outputs)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give a folder that is gone afterwards."""
+    with _room():
+        place = tempfile.TemporaryDirectory(prefix="rtbids-check-", ignore_cleanup_errors=True)
+    with place as name:
+        yield Path(name)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Name the folder for temporary files where that does not take what is written; the one in it is gone when that is read."""
+    try:
+        yield
+    except OSError as error:
+        fault = cannot_write(tempfile.tempdir or "the folder for temporary files", error)
+        fault.hint = "set TMPDIR to a folder with room for a copy of the largest series and what dcm2niix makes of it"
+        raise fault from None
 
 
 @dataclass
@@ -86,8 +114,9 @@ def _convert(instances: Iterable[Instance], folder: Path, series: frozenset[int]
     runs: dict[str, _Run] = {}
     title = ""
     for number, instance in enumerate(instances):
-        (folder / f"{number:06d}.dcm").write_bytes(instance.content)
-        title = title or f"{instance.dataset.get('SeriesNumber')} {instance.dataset.get('SeriesDescription') or ''}".strip()
+        with _room():
+            (folder / f"{number:06d}.dcm").write_bytes(instance.content)
+        title = title or f"{number_of(instance.dataset)} {instance.dataset.get('SeriesDescription') or ''}".strip()
         _note(assembler.add(instance, instance.received), title, runs)
     _note(assembler.finish(), title, runs)
     return runs
@@ -106,9 +135,13 @@ def _dcm2niix(folder: Path) -> list[_Output]:
     import dcm2niix
 
     made = folder / "made"
-    made.mkdir()
+    with _room():
+        made.mkdir()
     command = [dcm2niix.bin, "-f", "%s_%e_%d", "-b", "y", "-ba", "y", "-z", "n", "-o", str(made), str(folder)]
-    subprocess.run(command, check=False, capture_output=True)
+    done = subprocess.run(command, check=False, capture_output=True)
+    if done.returncode and b"disk full" in done.stdout + done.stderr:
+        with _room():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return [_output(file) for file in sorted(made.glob("*.nii"))]
 
 
