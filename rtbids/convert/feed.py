@@ -10,6 +10,7 @@ from rtbids.clock import Clock
 from rtbids.convert import geometry
 from rtbids.convert.decode import Decoder
 from rtbids.convert.dicom import Instance
+from rtbids.convert.protocol import SILENT, Protocol
 from rtbids.convert.run import Run
 from rtbids.convert.stack import MALFORMED, Refusal, Stack, malformed
 from rtbids.receipt import settle
@@ -24,7 +25,7 @@ class Feed:
     """A decoder and the run that it fills; the run is named when its first whole volume has come.
 
     `title` names the series in messages, `entities` is called once and gives the run's, `aside` gets the images of volumes
-    that are left out.
+    that are left out, `protocol` is what the first header of the series says.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Feed:
         entities: Callable[[], Entities],
         clock: Clock,
         aside: Aside = lambda instance, reason: None,
+        protocol: Protocol = SILENT,
     ) -> None:
         self.run: Run | None = None
         self._decoder = decoder
@@ -41,6 +43,7 @@ class Feed:
         self._entities = entities
         self._clock = clock
         self._aside = aside
+        self._protocol = protocol
         self._refused: list[int] = []  # before the run has begun
         self._said: set[str] = set()
 
@@ -86,7 +89,7 @@ class Feed:
     def _begin(self, first: Stack, now: float) -> list[Item]:
         """Begin the run with a volume, if all of its header can be read; the next one's may be sound."""
         try:
-            self.run = Run(self._entities(), first, self._clock, self._keep_aside)
+            self.run = Run(self._entities(), first, self._clock, self._keep_aside, self._protocol)
         except MALFORMED as error:
             return self._refuse(Refusal(first.index, first.name, malformed(error, first.instances), first.instances))
         early = [item for index in self._refused for item in self.run.refuse(index)]

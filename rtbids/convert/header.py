@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -11,6 +11,7 @@ from rtbids import __version__
 from rtbids.convert import encoding, ge, philips, private, siemens
 from rtbids.convert.encoding import Encoding
 from rtbids.convert.vendor import vendor
+from rtbids.volume import NOTHING
 
 _TEXTS = {
     "ManufacturersModelName": "ManufacturerModelName",
@@ -56,9 +57,11 @@ def sidecar(
     shape: tuple[int, int, int],
     seconds: float | None,
     task: str,
+    said: Mapping[str, Any] = NOTHING,
 ) -> dict[str, Any]:
     """Return a run's sidecar without the slice times; `seconds` is the repetition time.
 
+    `said` are fields of the scanner's protocol, for what the header itself does not tell.
     No dates, names, institutions, serial numbers or UIDs go in. Where dcm2niix writes a field it has the same value.
     """
     kind = _sequence_type(header)
@@ -75,11 +78,12 @@ def sidecar(
     for field, (keyword, unit) in _NUMBERS.items():
         fields[field] = _number(header, keyword, unit)
     fields |= {field: _state(header.get(keyword)) for field, keyword in _STATES.items()}
-    fields["ParallelReductionFactorInPlane"] = _acceleration(header)
+    fields |= _acceleration(header, fields["ParallelReductionFactorOutOfPlane"])
     if vendor(header) == "siemens":
         fields |= siemens.coils(header)
     fields |= _phase_encoding(header, shape)
     fields |= {"ConversionSoftware": "rtbids", "ConversionSoftwareVersion": __version__}
+    fields |= {field: value for field, value in said.items() if fields.get(field) is None}
     return {field: value for field, value in fields.items() if value is not None}
 
 
@@ -125,21 +129,24 @@ def _encoding(header: Dataset, steps: int) -> Encoding:
     return Encoding()
 
 
-def _acceleration(header: Dataset) -> float | None:
-    """Return the in-plane acceleration; GE gives its inverse, Siemens mosaics a text."""
-    inverse = private.number(header, 0x0043, private.GE_PARAMETERS, 0x83)
-    if inverse:
-        return round(1.0 / inverse, 6)
-    stated = _number(header, "ParallelReductionFactorInPlane", 1.0)
-    return siemens.acceleration(header) if stated is None else stated
+def _acceleration(header: Dataset, across: float | None) -> dict[str, float | None]:
+    """Return the acceleration in plane and `across`; GE gives the inverses of both, Siemens mosaics a text."""
+    inverse = [value for value in private.numbers(header, 0x0043, private.GE_PARAMETERS, 0x83)[:2] if value]
+    factors: list[float | None] = [round(1.0 / value, 6) for value in inverse]
+    if not factors:
+        stated = _number(header, "ParallelReductionFactorInPlane", 1.0)
+        factors = [siemens.acceleration(header) if stated is None else stated]
+    return dict(zip(("ParallelReductionFactorInPlane", "ParallelReductionFactorOutOfPlane"), [*factors, across], strict=False))
 
 
 def _sequence_type(header: Dataset) -> str | None:
     kinds = _texts(header.get("ScanningSequence")) or []
-    if "EP" not in kinds and str(header.get("EchoPlanarPulseSequence") or "") != "YES":
-        return None
+    kinds = [kinds] if isinstance(kinds, str) else kinds
     spin = "SE" in kinds or str(header.get("EchoPulseSequence") or "").startswith("SPIN")
-    return "Spin Echo EPI" if spin else "Gradient Echo EPI"
+    echo = "Spin Echo" if spin else "Gradient Echo"
+    if "EP" in kinds or str(header.get("EchoPlanarPulseSequence") or "") == "YES":
+        return f"{echo} EPI"
+    return echo if spin or "GR" in kinds or str(header.get("EchoPulseSequence") or "") == "GRADIENT" else None
 
 
 def _state(value: Any) -> bool | None:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from rtbids.clock import Clock
-from rtbids.convert import classic, decode, echoes, enhanced, functional, pixels
+from rtbids.convert import classic, decode, enhanced, functional, pixels, protocol
 from rtbids.convert.dicom import Instance
 from rtbids.convert.feed import Aside, Feed
+from rtbids.convert.protocol import Protocol
 from rtbids.convert.run import Run
 from rtbids.volume import Item
 
@@ -42,7 +43,7 @@ class Series:
         self._kinds: set[Kind] = set()
         self._asked: tuple[Any, Kind] | None = None  # the image whose kind was asked last
         self._feeds: dict[Kind, Feed] = {}
-        self._announced: int | None = None  # echoes, when the first image has been asked
+        self._announced: Protocol | None = None  # when the first image has been asked
         self._heard = 0.0
         self._places: set[tuple[int, ...]] = set()  # of the images, as long as each has a series UID of its own
         self._said_dropped = False
@@ -89,7 +90,7 @@ class Series:
         """Take an image of this series; return what may leave."""
         self._heard = now
         if self._announced is None:
-            self._announced = echoes.announced(instance)
+            self._announced = protocol.read(instance)
         parts = enhanced.uniform(instance)
         kinds = [self._kind_of(part.dataset) for part in parts]
         return [item for part, kind in zip(parts, kinds, strict=True) for item in self._add(part, kind, now)]
@@ -104,7 +105,7 @@ class Series:
     def _add(self, instance: Instance, kind: Kind, now: float) -> list[Item]:
         if kind not in self._feeds:
             decoder = decode.decoder(instance.dataset)
-            self._feeds[kind] = Feed(decoder, self.title, lambda: self._named(kind), self._clock, self.aside)
+            self._feeds[kind] = Feed(decoder, self.title, lambda: self._named(kind), self._clock, self.aside, self._told)
         several = len(self._kinds) > 1 or kind.echo > 1
         return self._feeds[kind].add(instance, several, now)
 
@@ -143,10 +144,14 @@ class Series:
         return named
 
     @property
+    def _told(self) -> Protocol:
+        return self._announced or protocol.SILENT
+
+    @property
     def _several_echoes(self) -> bool:
-        """Whether there are several echoes, as far as the header announces them or they have come."""
+        """Whether there are several echoes, as far as it is announced or they have come."""
         came = {(kind.echo, kind.echo_time) for kind in self._kinds}
-        return (self._announced or 1) > 1 or len(came) > 1 or any(kind.echo > 1 for kind in self._kinds)
+        return self._told.echoes > 1 or len(came) > 1 or any(kind.echo > 1 for kind in self._kinds)
 
     def _say_unnamed(self) -> None:
         """Say which runs began before anything told that there are several echoes."""

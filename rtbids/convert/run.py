@@ -16,6 +16,7 @@ from rtbids.convert.dicom import Instance
 from rtbids.convert.moment import ScannersClock
 from rtbids.convert.order import Order
 from rtbids.convert.pace import Pace
+from rtbids.convert.protocol import SILENT, Protocol
 from rtbids.convert.stack import Stack
 from rtbids.volume import Entities, Item, RunEnd, Volume, volume_of
 
@@ -33,6 +34,7 @@ class Run:
         first: Stack,
         clock: Clock,
         aside: Callable[[Iterable[Instance], str], None] = lambda instances, reason: None,
+        protocol: Protocol = SILENT,
     ) -> None:
         self.entities = entities
         self.stem = bids_entities.stem(entities)
@@ -43,7 +45,8 @@ class Run:
         self._clock = clock
         self._said_jump = False
         self._scanners_clock = ScannersClock(first.repetition_time or 0.0)
-        self._metadata = header.sidecar(first.header(), first.shape, first.repetition_time, entities["task"])
+        self._expected = first.planned or protocol.volumes or 0
+        self._metadata = header.sidecar(first.header(), first.shape, first.repetition_time, entities["task"], protocol.fields)
         if entities.get("part") == "phase":
             self._metadata["Units"] = "arbitrary"  # BIDS asks; the scanner's steps are no radians
         self._marked: tuple[dict[str, Any], bool, dict[str, Any]] | None = None
@@ -98,6 +101,9 @@ class Run:
     def end(self) -> RunEnd:
         """Return the end of the run; nothing of it may come any more."""
         self.over = True
+        if self.order.due < self._expected:
+            text = "%s stopped short: %d of the %d volumes that its header announces came"
+            logger.warning(text, self.stem, self.order.count, self._expected)
         return RunEnd(self.entities, self.order.count, tuple(self.order.missing))
 
     def _difference(self, stack: Stack) -> str | None:

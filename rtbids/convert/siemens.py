@@ -35,8 +35,11 @@ def encoding(header: Dataset, steps: int) -> Encoding:
 
 
 def coils(header: Dataset) -> dict[str, Any]:
-    """Return the BIDS fields about receiving and correction that Siemens keeps in private elements and in ImageType."""
+    """Return the BIDS fields about coils, table and correction that Siemens keeps in private elements and in ImageType."""
+    fields = csa.image_header(header)
     elements = private.texts(header, 0x0051, private.SIEMENS_MR, 0x0F) or private.texts(header, 0x0021, private.SDI, 0x4F)
+    elements = elements or fields.get("ImaCoilString", [])
+    position = private.as_numbers(fields.get("ImaRelTablePosition")) or private.numbers(header, 0x0021, private.SDI, 0x59)
     nanoseconds = _first(
         private.numbers(header, 0x0019, private.SIEMENS_MR, 0x18), private.numbers(header, 0x0021, private.SDI, 0x42)
     )
@@ -46,6 +49,7 @@ def coils(header: Dataset) -> dict[str, Any]:
         "ReceiveCoilActiveElements": elements[0].strip() if elements else None,
         "DwellTime": round(nanoseconds * 1e-9, 12) if nanoseconds else None,
         "NonlinearGradientCorrection": corrected,
+        "TablePosition": position if len(position) == 3 else None,
     }
 
 

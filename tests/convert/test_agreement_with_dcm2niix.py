@@ -91,6 +91,30 @@ def test_every_field_that_dcm2niix_writes_too_has_its_value(real_data: Path, nam
             assert ours[key] == pytest.approx(fields[key], rel=2e-5, abs=2e-6), key
 
 
+# Of the fields that BIDS names for MRI (1.10, "Magnetic Resonance Imaging"), without those that tell where and by what machine.
+FIELDS = """
+    Manufacturer ManufacturersModelName SoftwareVersions MagneticFieldStrength ReceiveCoilName ReceiveCoilActiveElements
+    NumberReceiveCoilActiveElements GradientSetType CoilCombinationMethod NumberTransmitCoilActiveElements TablePosition
+    PulseSequenceType ScanningSequence SequenceVariant ScanOptions SequenceName PulseSequenceDetails NonlinearGradientCorrection
+    MRAcquisitionType MTState SpoilingState SpoilingType PhaseEncodingDirection NumberShots ParallelReductionFactorInPlane
+    ParallelReductionFactorOutOfPlane ParallelAcquisitionTechnique PartialFourier PartialFourierDirection EffectiveEchoSpacing
+    TotalReadoutTime EchoTime InversionTime DwellTime RepetitionTime SliceTiming SliceEncodingDirection DelayTime FlipAngle
+    NegativeContrast MultibandAccelerationFactor BodyPart SliceThickness
+"""
+# dcm2niix writes a table position of others than Siemens too: 0, a number that is none (-1.7e38), or in GE's case the place of
+# a slice. The direction of a partial Fourier that the header says is not used is none either.
+LEFT_OUT = {name: {"TablePosition"} for name in FUNCTIONAL if not name.startswith("siemens")}
+LEFT_OUT["philips_enhanced_4vol"] |= {"PartialFourierDirection"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONAL)
+def test_no_field_of_bids_is_lacking_that_dcm2niix_finds(real_data: Path, name: str) -> None:
+    _, fields = reference(real_data / name)
+    assert set(FIELDS.split()) & set(fields) - set(converted(real_data / name).volumes[-1].metadata) == LEFT_OUT.get(
+        name, set()
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -99,6 +123,13 @@ def test_every_field_that_dcm2niix_writes_too_has_its_value(real_data: Path, nam
             {"ReceiveCoilActiveElements": "HEA;HEP", "DwellTime": 3.4e-6, "NonlinearGradientCorrection": False},
         ),
         ("siemens_xa30_enhanced", {"ReceiveCoilName": "HeadNeck_64", "PulseSequenceType": "Multiband Gradient Echo EPI"}),
+        ("siemens_xa30_enhanced", {"PartialFourier": 7 / 8, "ScanOptions": "PFP\\FS", "ParallelReductionFactorInPlane": 1}),
+        (
+            "siemens_mosaic_ve11_rtcloud",
+            {"ReceiveCoilActiveElements": "HC1-7", "PulseSequenceDetails": "%SiemensSeq%\\ep2d_bold"},
+        ),
+        ("siemens_mosaic_vb17_sag", {"DelayTime": 0.5, "ReceiveCoilName": "HeadMatrix"}),
+        ("philips_enhanced_4vol", {"ParallelReductionFactorInPlane": 1, "PulseSequenceType": "Gradient Echo"}),
         ("siemens_xa60_enhanced", {"ParallelAcquisitionTechnique": "SMS", "NonlinearGradientCorrection": True}),
         ("philips_classic_oneback", {"ParallelReductionFactorInPlane": 2, "MTState": False, "SpoilingState": False}),
         ("ge_mr750_epirt", {"Manufacturer": "GE", "ScanningSequence": "EP\\GR", "BodyPart": "BRAIN"}),

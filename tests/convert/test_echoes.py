@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from rtbids.archive.dataset import Archive
-from rtbids.convert import dicom, echoes
+from rtbids.convert import dicom, protocol
 from rtbids.convert.series import Assembler
 from rtbids.replay.forms import FORMS, SERIES, Form
 from rtbids.replay.series import written
@@ -51,7 +51,7 @@ def names(scanner: Scanner) -> dict[str | None, list[int]]:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("announced", [None, 1, 3])
 def test_what_the_header_announces_is_read(form: Form, announced: int | None) -> None:
-    assert echoes.announced(first(form, announced)) == (announced or 1)
+    assert protocol.read(first(form, announced)).echoes == (announced or 1)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -80,7 +80,7 @@ def test_a_series_of_one_echo_is_named_without(form: Form) -> None:
 
 def test_only_the_first_image_of_a_series_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(echoes, "announced", lambda instance: asked.append(instance.name) or 3)
+    monkeypatch.setattr(protocol, "read", lambda instance: asked.append(instance.name) or protocol.Protocol(3))
     Scanner().send(*scanned("mosaic", 3, volumes=4)).finish()
     assert asked == ["0-1-0.dcm"]
 
@@ -90,7 +90,7 @@ def test_philips_says_it_in_an_element_of_its_own() -> None:
     dataset.remove_private_tags()
     dataset.Manufacturer = "Philips Medical Systems"
     dataset.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x14, "SL", 2)
-    assert echoes.announced(dicom.read(written(dataset, "1.2.3"), "a.dcm", 0.0)) == 2
+    assert protocol.read(dicom.read(written(dataset, "1.2.3"), "a.dcm", 0.0)).echoes == 2
 
 
 @pytest.mark.parametrize("block", [0x10, 0x11, 0x42])
@@ -105,7 +105,7 @@ def test_the_protocol_of_siemens_xa_is_found_wherever_its_block_lies(block: int,
         shared.add_new((0x0021, block << 8 | 0xFE), "SQ", Sequence([where]))
     where.add_new((0x0021, block), "LO", "SIEMENS MR SDS 01")
     where.add_new((0x0021, block << 8 | 0x19), "OB", b"### ASCCONV BEGIN ###\nlContrasts\t = \t4\nlAverages\t = \t1\n")
-    assert echoes.announced(dicom.read(written(dataset, "1.2.3"), "a.dcm", 0.0)) == 4
+    assert protocol.read(dicom.read(written(dataset, "1.2.3"), "a.dcm", 0.0)).echoes == 4
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
@@ -114,30 +114,30 @@ def test_copies_in_other_transfer_syntaxes_are_read_too(syntax: str) -> None:
     dataset.file_meta.TransferSyntaxUID = syntax
     file = BytesIO()
     dataset.save_as(file, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
-    assert echoes.announced(dicom.read(file.getvalue(), "a.dcm", 0.0)) == 3
+    assert protocol.read(dicom.read(file.getvalue(), "a.dcm", 0.0)).echoes == 3
 
 
 @pytest.mark.parametrize(
-    "protocol",
+    "text",
     [b"", b"lContrasts\t = \t", b"lContrasts = many", b"lContrasts = 0", b"lContrasts = 99999999999", b"\xff" * 64],
 )
-def test_a_protocol_that_makes_no_sense_announces_nothing(protocol: bytes) -> None:
+def test_a_protocol_that_makes_no_sense_announces_nothing(text: bytes) -> None:
     dataset = dcmread(BytesIO(bytes(first("mosaic", None).content)))
-    dataset.private_block(0x0029, "SIEMENS CSA HEADER").add_new(0x20, "OB", protocol)
-    assert echoes.announced(dicom.read(written(dataset, "1.2.3"), "a.dcm", 0.0)) == 1
+    dataset.private_block(0x0029, "SIEMENS CSA HEADER").add_new(0x20, "OB", text)
+    assert protocol.read(dicom.read(written(dataset, "1.2.3"), "a.dcm", 0.0)).echoes == 1
 
 
 @pytest.mark.parametrize("kept", [0, 100, 400])
 def test_bytes_that_end_too_soon_announce_nothing(kept: int) -> None:
     whole = first("mosaic", 3)
     cut = dicom.Instance(whole.name, bytes(whole.content)[:kept], whole.dataset, 0.0)
-    assert echoes.announced(cut) == 1
+    assert protocol.read(cut).echoes == 1
 
 
 def test_the_headers_of_real_scanners_announce_the_one_echo_that_they_have(real_data: Path) -> None:
     for folder in sorted(real_data.glob("*/dicom")):
         file = min(folder.iterdir())
-        assert echoes.announced(dicom.read(file.read_bytes(), file.name, 0.0)) == 1, folder
+        assert protocol.read(dicom.read(file.read_bytes(), file.name, 0.0)).echoes == 1, folder
 
 
 @pytest.mark.parametrize("name", ["siemens_mosaic_vd13_cmrr_reversed", "siemens_mosaic_vb17_sag", "siemens_xa60_enhanced"])
@@ -146,7 +146,7 @@ def test_the_protocol_of_a_real_header_is_where_it_is_looked_for(real_data: Path
     before = b"lContrasts\t = \t1" if b"lContrasts\t = \t1" in content else b"lContrasts                               = 1"
     assert content.count(before) == 1
     changed = content.replace(before, before[:-1] + b"3")
-    assert echoes.announced(dicom.read(changed, name, 0.0)) == 3
+    assert protocol.read(dicom.read(changed, name, 0.0)).echoes == 3
 
 
 def test_a_second_scan_of_several_echoes_has_the_next_run_label(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
