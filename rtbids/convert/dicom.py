@@ -94,16 +94,32 @@ def shown(path: str) -> str:
 
 
 def zero_tail(instance: Instance) -> bool:
-    """Say whether the last slice is all zero: the mark of a file that was given its full length and is not yet filled.
+    """Say whether the last of several slices is all zero: the mark of a file that has its full length and is not yet filled.
 
-    The last slice of a mosaic is its last used tile; of a multi-frame image the last frame. A file of one slice tells nothing:
-    a slice outside the head may be zero, and so small a file is written at once.
+    A file of one slice tells nothing by itself: a slice outside the head may be zero.
     """
-    images = pixels.stored(instance.dataset)
-    count = mosaic.slice_count(instance.dataset) if mosaic.is_mosaic(instance.dataset) else None
+    image, alone = last_slice(instance.dataset)
+    return not alone and zero_rows(image) == len(image)
+
+
+def last_slice(dataset: Any) -> tuple[pixels.Pixels, bool]:
+    """Return the slice that is written last, and whether it is the only one.
+
+    That of a mosaic is its last used tile, of a multi-frame image the last frame.
+    """
+    images = pixels.stored(dataset)
+    count = mosaic.slice_count(dataset) if mosaic.is_mosaic(dataset) else None
     if count:
-        return not np.any(mosaic.tile(images[0], count, count - 1))
-    return len(images) > 1 and not np.any(images[-1])
+        return mosaic.tile(images[0], count, count - 1), False
+    return images[-1], len(images) == 1
+
+
+def zero_rows(image: pixels.Pixels) -> int:
+    """Return how many rows at the end of an image are all zero."""
+    if not len(image) or image[-1].any():
+        return 0
+    filled = np.flatnonzero(image.any(axis=1))
+    return len(image) - (int(filled[-1]) + 1 if len(filled) else 0)
 
 
 def series_key(dataset: Any) -> str:

@@ -11,7 +11,8 @@ SAFETY_SECONDS = 2.0  # between two looks where events tell, for those that got 
 
 
 class Kind(enum.Enum):
-    WHOLE = "a file was closed after writing, renamed into place or linked"
+    WHOLE = "a file was closed after writing or renamed into place"
+    NAMED = "a name appeared with content: a link, or a file that is being written and has got so far"
     TOUCHED = "a file was made or written to, and nothing tells when it is closed"
     FOLDER = "a folder appeared"
     LOST = "events were lost: look at everything again"

@@ -23,11 +23,12 @@ from rtbids.pipeline import Wakeup
 from rtbids.watch.assemble import in_order
 from rtbids.watch.changes import LOOK_SECONDS, Changes, Kind, Looking
 from rtbids.watch.faults import Faults
-from rtbids.watch.intake import Intake
+from rtbids.watch.intake import Intake, Told
 from rtbids.watch.looks import Look, walk
 from rtbids.watch.mounts import changes_of
 
 PATIENCE = 5.0  # seconds that an incomplete file may stay as it is before it is named
+_TOLD = {Kind.WHOLE: Told.CLOSED, Kind.NAMED: Told.FOUND}
 BITE = 200  # files looked at in one go: an event is not kept waiting by a folder of thousands
 
 
@@ -69,7 +70,7 @@ def instances(
         Gets a line for each file that could not be used: truncated, foreign, unreadable, a copy. Each is warned of once too.
     patience
         Seconds that an incomplete file may stay as it is before it is counted as a fault; should it grow whole later it is
-        handed out all the same.
+        handed out all the same. A slice that is complete but may not be filled yet is held for less: see `rtbids.watch.zeros`.
 
     Raises
     ------
@@ -95,10 +96,14 @@ def instances(
         yield from watch.taken(present)
         if wait:
             yield from watch.live(idle_timeout)
-    intake.settle()
+    yield from intake.settle() if wait else map(_unpaced, intake.settle())
     noted.summarise()
     if not intake.taken and not stop.is_set():
         _nothing_good(folder, noted, empty_matters=existing and not wait)
+
+
+def _unpaced(instance: Instance) -> Instance:
+    return replace(instance, paced=False)
 
 
 def _content(path: Path) -> bytes:
@@ -120,7 +125,7 @@ class _Watch:
 
     def __init__(self, root: str, changes: Changes, intake: Intake, stop: Wakeup, clock: Clock) -> None:
         self._root, self._changes, self._intake, self._stop, self._clock = root, changes, intake, stop, clock
-        self._heard: deque[tuple[str, float]] = deque()  # paths of files that may be whole, and since when
+        self._heard: deque[tuple[str, float, Told]] = deque()  # files that may be whole, since when, and how that is known
         self._looking: Iterator[tuple[str, Look | None]] | None = None
         self._next_look = clock.now() + changes.interval
         self._hurried = 0  # looks to come that do not wait for the interval
@@ -140,8 +145,7 @@ class _Watch:
         for path in in_order(path for path in paths if not self._stop.is_set()):
             if self._stop.is_set():
                 return
-            for instance in self._take(path, self._clock.now()):
-                yield replace(instance, paced=False)
+            yield from map(_unpaced, self._intake.take(path, self._clock.now(), Told.BEFORE))
 
     def live(self, idle_timeout: float | None) -> Iterator[Instance]:
         """Hand out each file as it becomes whole, until stopped or idle for too long."""
@@ -151,7 +155,7 @@ class _Watch:
         while not self._stop.is_set():
             yield from self._news()
             now = self._clock.now()
-            self._intake.overdue(now)
+            yield from self._given(self._intake.overdue(now))
             ends = float("inf") if idle_timeout is None else self._active + idle_timeout
             if now >= ends:
                 break
@@ -167,14 +171,13 @@ class _Watch:
 
     def _hand_out(self) -> Iterator[Instance]:
         while self._heard:
-            yield from self._take(*self._heard.popleft())
+            yield from self._given(self._intake.take(*self._heard.popleft()))
             if not self._stop.is_set():
                 self._listen()  # so that a file's `received` is when it came, not when the one before was dealt with
 
-    def _take(self, path: str, received: float) -> Iterator[Instance]:
-        instance = self._intake.take(path, received)
-        if instance is not None:
-            yield instance
+    def _given(self, images: Iterator[Instance]) -> Iterator[Instance]:
+        for image in images:
+            yield image
             self._active = self._clock.now()
 
     def _pause(self, seconds: float) -> None:
@@ -194,8 +197,8 @@ class _Watch:
                 self._expect(path for path, _ in self._walk(change.path))
             elif change.source is not None:
                 self._follow(change.source, change.path)
-            if change.kind is Kind.WHOLE and self._intake.wants(change.path):
-                self._heard.append((change.path, now))
+            if change.kind in _TOLD and self._intake.wants(change.path):
+                self._heard.append((change.path, now, _TOLD[change.kind]))
                 self._active = now
             elif change.kind is Kind.TOUCHED:
                 self._hurry(now + LOOK_SECONDS)
@@ -212,7 +215,7 @@ class _Watch:
     def _expect(self, paths: Iterable[str]) -> None:
         """Note files that are there all at once."""
         now = self._clock.now()
-        self._heard.extend((path, now) for path in in_order(filter(self._intake.wants, paths)))
+        self._heard.extend((path, now, Told.FOUND) for path in in_order(filter(self._intake.wants, paths)))
 
     def _look(self) -> None:
         """Look at the next bite of files; take note of those that no event told of and that have stopped changing."""
@@ -223,7 +226,8 @@ class _Watch:
             self._looking = self._walk(self._root)
         bite = list(islice(self._looking, BITE))
         settled = {path: since for path, look in bite if (since := self._intake.seen(path, look, now)) is not None}
-        self._heard.extend((path, settled[path]) for path in (in_order(settled) if len(settled) > 1 else settled))
+        ordered = in_order(settled) if len(settled) > 1 else settled
+        self._heard.extend((path, settled[path], Told.FOUND) for path in ordered)
         if len(bite) < BITE:
             self._looking = None
             self._intake.looked()

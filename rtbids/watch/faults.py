@@ -15,8 +15,11 @@ class Fault(enum.Enum):
     GONE = "that were gone before they could be read"
     UNREADABLE = "that cannot be read"
     DUPLICATE = "that are copies of images already taken"
+    CHANGED = "that changed after they were taken"
+    ODD = "that end in zeros as no volume before"
 
 
+USED = {Fault.CHANGED, Fault.ODD}  # of which the image was taken all the same
 NAMED = {Fault.FOREIGN: 5}  # of which so many are named; of all others `NAMED_OTHERWISE`
 NAMED_OTHERWISE = 50
 
@@ -32,14 +35,20 @@ class Faults:
     @property
     def bad(self) -> int:
         """Files that could not be used, copies not counted."""
-        return sum(count for fault, count in self._counts.items() if fault is not Fault.DUPLICATE)
+        return sum(count for fault, count in self._counts.items() if fault is not Fault.DUPLICATE and fault not in USED)
+
+    def said(self, path: str) -> Fault | None:
+        """Return what was said of a file last."""
+        return self._texts[path][0] if path in self._texts else None
 
     def note(self, fault: Fault, path: str, text: str) -> None:
+        if self.said(path) in USED:
+            self.withdraw(path)  # what was said of it before is out of date
         self._counts[fault] += 1
         self._texts[path] = fault, text
         if self._counts[fault] <= NAMED.get(fault, NAMED_OTHERWISE):
             self.entries.append(text)
-            logger.warning("left out: %s", text)
+            logger.warning("%s" if fault in USED else "left out: %s", text)
 
     def withdraw(self, path: str) -> None:
         """Take back what was said of a file that has become whole."""
@@ -55,4 +64,4 @@ class Faults:
             if more > 0:
                 text = f"{more} more files {fault.value}"
                 self.entries.append(text)
-                logger.warning("left out: %s", text)
+                logger.warning("%s" if fault in USED else "left out: %s", text)

@@ -118,15 +118,17 @@ def _change(path: str, mask: int, cookie: int, sources: dict[int, str]) -> Itera
         sources[cookie] = path
     elif mask & IN_MOVED_TO:
         yield Change(Kind.WHOLE, path, sources.pop(cookie, None))
-    elif mask & IN_CLOSE_WRITE or (mask & IN_CREATE and _has_content(path)):
+    elif mask & IN_CLOSE_WRITE:
         yield Change(Kind.WHOLE, path)
+    elif mask & IN_CREATE and _has_content(path):
+        yield Change(Kind.NAMED, path)
 
 
 def _has_content(path: str) -> bool:
     """Say whether a name that was just made is one of a file that was there before (a link): no close will follow.
 
     Counting the links does not do: by now the writer may have removed the other name. A file that is being written and has
-    got this far looks the same; it is not complete, and its close comes.
+    got this far looks the same; its close comes.
     """
     try:
         return os.lstat(path).st_size > 0

@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-import errno
+import enum
 import math
 import os
-import stat
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from rtbids.clock import Clock
-from rtbids.convert.dicom import Incomplete, Instance, instance_uid, read, shown, zero_tail
+from rtbids.convert.dicom import Instance
 from rtbids.errors import BadData
+from rtbids.watch import whole
 from rtbids.watch.faults import Fault, Faults
-from rtbids.watch.looks import Content, Look, look_at
+from rtbids.watch.looks import Content, Look
+from rtbids.watch.waiting import Held, Waiting
+from rtbids.watch.zeros import Ending, Zeros, ending
 
 UNFINISHED = (".tmp", ".part", ".partial")  # endings of names that a writer will change when the file is whole
-HEAD = 132  # bytes up to the end of the mark DICM
-ELEMENT_FIRST = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # beginnings of DICOM without a preamble
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A file that is not whole yet, as it was `since` (POSIX seconds)."""
+class Told(enum.Enum):
+    """How it is known of a file that it may be whole."""
 
-    look: Look | None
-    since: float
-    fault: Fault
-    text: str
+    CLOSED = "its writer has closed or renamed it"
+    FOUND = "it was found, and nobody says whether its writer is done"
+    BEFORE = "it was there at the start"
 
 
 class Intake:
-    """Take whole files once each; wait `patience` seconds for others to change, then name them."""
+    """Take whole files once each; wait `patience` seconds for others to change, then name them.
+
+    A file of full length that ends in zeros may not be filled yet: see `rtbids.watch.zeros`. A file that changes after it was
+    taken is named, as its volume has what it held before.
+    """
 
     def __init__(self, folder: str, pattern: str, patience: float, faults: Faults, clock: Clock) -> None:
         self.taken = 0
         self._folder, self._pattern, self._patience = folder, pattern, patience
         self._faults, self._clock = faults, clock
+        self._zeros = Zeros()
         self._files: dict[str, tuple[Content, str]] = {}  # path → what was taken from it, and which image it was
         self._contents: set[Content] = set()
-        self._images: set[str] = set()  # SOP Instance UIDs
-        self._waiting: dict[str, _Waiting] = {}
+        self._images: dict[str, int] = {}  # SOP Instance UIDs, and the checksums of their pixels
+        self._waiting: dict[str, Waiting] = {}
         self._refused: dict[str, Look | None] = {}
         self._ignored: set[Content] = set()
         self._looks: dict[str, tuple[Look, float]] = {}
@@ -84,24 +88,28 @@ class Intake:
         """A look at everything is over: forget files that it did not see."""
         self._looks, self._fresh = self._fresh, {}
 
-    def take(self, path: str, received: float) -> Instance | None:
-        """Return what the file holds where it is whole and new; remember what is the matter where it is not."""
+    def take(self, path: str, received: float, told: Told) -> Iterator[Instance]:
+        """Give what the file holds where it is whole and new; remember what is the matter where it is not.
+
+        Images that were held until this one came are given before it.
+        """
         look = None
         try:
-            look = _look(path)
+            look = whole.look(path)
             if look.content in self._ignored or self._files.get(path, (None, ""))[0] == look.content:
-                return None
-            instance = self._read(path, received)
+                return
+            instance = whole.read_image(path, self._name(path), received)
         except (OSError, BadData) as error:
-            if isinstance(error, FileNotFoundError) and path in self._files:
-                return None  # taken before, and moved on since
-            self._wait(path, look, *_reason(error, path, self._name(path)))
-            return None
-        return self._admit(path, look, instance)
+            if not (isinstance(error, FileNotFoundError) and (path in self._files or self._is_held(path))):
+                self._wait(path, look, *whole.reason(error, path, self._name(path)))
+            return  # taken or held before, and moved on since
+        yield from self._judged(path, look, Held(instance, ending(instance)), told)
 
     def moved(self, source: str, path: str) -> None:
         """Follow a file to its new name."""
-        self._waiting.pop(source, None)
+        waiting = self._waiting.pop(source, None)
+        if waiting and waiting.held:
+            self._waiting[path] = waiting
         self._pardon(source)
         if source in self._files:
             self._files[path] = self._files.pop(source)
@@ -117,90 +125,129 @@ class Intake:
     @property
     def due(self) -> float:
         """When patience with a file next ends (POSIX seconds)."""
-        return min((waiting.since for waiting in self._waiting.values()), default=math.inf) + self._patience
+        return min((waiting.until(self._patience) for waiting in self._waiting.values()), default=math.inf)
 
-    def overdue(self, now: float) -> None:
-        """Name the files that have not changed for as long as patience lasts; they are still taken should they become whole."""
+    def overdue(self, now: float) -> Iterator[Instance]:
+        """Name the files that have not changed for as long as patience lasts; they are still taken should they become whole.
+
+        Those that were held for their zeros only are given, but for pictures of several slices in a functional series.
+        """
         for path, waiting in list(self._waiting.items()):
-            if now - waiting.since >= self._patience:
+            if now < waiting.until(self._patience) or self._waiting.get(path) is not waiting:
+                continue  # or it left with one before it
+            if waiting.may_be_whole:
+                yield from self._released(path)
+            else:
                 del self._waiting[path]
                 self._refused[path] = waiting.look
                 self._faults.note(waiting.fault, path, waiting.text)
 
-    def settle(self) -> None:
-        """Name all that is still waited for: there is no more time to become whole."""
-        self.overdue(math.inf)
+    def settle(self) -> Iterator[Instance]:
+        """Name or give all that is still waited for: there is no more time to become whole."""
+        for _ in range(2):  # what has changed meanwhile is read again, and may be held anew
+            yield from self.overdue(math.inf)
 
-    def _read(self, path: str, received: float) -> Instance:
-        """Read a file, of a foreign one no more than its beginning: it may be very long."""
-        name = self._name(path)
-        with open(path, "rb", buffering=0) as file:
-            _check_beginning(file.read(HEAD), name)
-            file.seek(0)
-            instance = read(file.readall(), name, received)
-        if zero_tail(instance):
-            raise Incomplete(f"{name}: never filled, its last slice is all zero")
-        return instance
+    def _judged(self, path: str, look: Look, image: Held, told: Told) -> Iterator[Instance]:
+        """Give an image unless it may not be filled yet, and before it those for which it shows that they are."""
+        mates = self._mates(image.end)
+        if any(image.end.agrees(mate.end) for other, mate in mates.items() if self._is_unchanged(other)):
+            self._zeros.believe(image.end)
+        if self._is_doubtful(look, image.end, told):
+            self._wait(path, look, Fault.INCOMPLETE, f"{image.instance.name}: never filled, its last slice is all zero", image)
+            return
+        self._waiting.pop(path, None)
+        for other, mate in mates.items():
+            overtaken = mate.end.alone and mate.end.order < image.end.order
+            if overtaken or not self._zeros.doubts(mate.end, closed=False):
+                yield from self._released(other)
+        yield from self._admitted(path, look, image)
+
+    def _is_doubtful(self, look: Look, end: Ending, told: Told) -> bool:
+        settled = told is Told.BEFORE and self._clock.now() - look.modified / 1e9 >= self._patience
+        if end.image in self._images or (end.alone and settled):
+            return False
+        return self._zeros.doubts(end, told is Told.CLOSED)
+
+    def _mates(self, end: Ending) -> dict[str, Held]:
+        """Return the held images of other volumes that show the same slice."""
+        held = {path: waiting.held for path, waiting in self._waiting.items() if waiting.held}
+        return {path: one for path, one in held.items() if one.end.place == end.place and one.end.image != end.image}
+
+    def _is_held(self, path: str) -> bool:
+        return path in self._waiting and self._waiting[path].held is not None
+
+    def _is_unchanged(self, path: str) -> bool:
+        """Say whether a file that is waited for has the content that was read; one that is gone has no other."""
+        before = self._waiting[path].look if path in self._waiting else None
+        try:
+            return before is not None and whole.look(path).content == before.content
+        except OSError:
+            return True
+
+    def _released(self, path: str) -> Iterator[Instance]:
+        """Give an image that was held, or what its file holds by now."""
+        unchanged, waiting = self._is_unchanged(path), self._waiting.pop(path, None)
+        if waiting and not unchanged:
+            yield from self.take(path, self._clock.now(), Told.FOUND)
+        elif waiting and waiting.held and waiting.look:
+            yield from self._admitted(path, waiting.look, waiting.held)
 
     def _name(self, path: str) -> str:
         """Return what a message may say."""
-        return shown(path)
+        return whole.name_of(path)
 
-    def _wait(self, path: str, look: Look | None, fault: Fault, text: str) -> None:
+    def _wait(self, path: str, look: Look | None, fault: Fault, text: str, held: Held | None = None) -> None:
         if path in self._waiting and self._waiting[path].look == look:
             return
         if path in self._refused:
             if self._refused[path] == look:
                 return
             self._pardon(path)
-        self._waiting[path] = _Waiting(look, self._clock.now(), fault, text)
+        self._waiting[path] = Waiting(look, self._clock.now(), fault, text, held)
 
     def _pardon(self, path: str) -> None:
         if path in self._refused:
             del self._refused[path]
             self._faults.withdraw(path)
 
-    def _admit(self, path: str, look: Look, instance: Instance) -> Instance | None:
-        """Count the file as taken; return None where its image was taken before, with a word where another file held it."""
-        self._waiting.pop(path, None)
+    def _admitted(self, path: str, look: Look, image: Held) -> Iterator[Instance]:
+        """Count the file as taken; give its image where that is new, else say what is to be said."""
         self._pardon(path)
-        uid = instance_uid(instance.dataset)
-        same_file = look.content in self._contents or self._files.get(path, (None, ""))[1] == uid
+        uid, pixels = image.end.image, zlib.crc32(image.instance.dataset.PixelData)
+        same_path = self._files.get(path, (None, ""))[1] == uid
+        same_file = same_path or look.content in self._contents
         self._files[path] = look.content, uid
         self._contents.add(look.content)
         if uid not in self._images:
-            self._images.add(uid)
+            self._images[uid] = pixels
+            self._trust(path, image)
             self.taken += 1
-            return instance
-        if not same_file:
-            self._faults.note(Fault.DUPLICATE, path, f"{self._name(path)}: a copy of an image already taken")
-        return None
+            yield image.instance
+        elif same_path and pixels != self._images[uid]:
+            self._images[uid] = pixels
+            self._deceived(path, image.end)
+        elif not same_file:
+            self._say(Fault.DUPLICATE, path, "a copy of an image already taken")
 
+    def _trust(self, path: str, image: Held) -> None:
+        """Count the zeros of an image as the scanner's; say where they look as if they were not."""
+        end = image.end
+        if self._zeros.odd(end):
+            self._say(
+                Fault.ODD, path, f"its last {end.zero} of {end.rows} rows are zero as in no volume before: taken as it is"
+            )
+        elif self._zeros.doubts(end, closed=True):
+            self._say(Fault.ODD, path, "its last slice is all zero: taken as it is")
+        else:
+            self._zeros.believe(end)
 
-def _look(path: str) -> Look:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    return look_at(status)
+    def _deceived(self, path: str, end: Ending) -> None:
+        """Say of a file, once, that it changed after it was taken."""
+        self._zeros.deceived(end)
+        if self._faults.said(path) is not Fault.CHANGED:
+            self._say(
+                Fault.CHANGED, path, "changed after it was taken, and its volume has what was there before: convert it anew"
+            )
 
-
-def _check_beginning(head: bytes, name: str) -> None:
-    if not head:
-        raise Incomplete(f"{name}: empty")
-    if not any(head):
-        raise Incomplete(f"{name}: nothing is written yet")
-    if head[128:] != b"DICM" and head[:2] not in ELEMENT_FIRST:
-        raise BadData(f"{name}: not a DICOM file")
-
-
-def _reason(error: OSError | BadData, path: str, name: str) -> tuple[Fault, str]:
-    match error:
-        case FileNotFoundError() if os.path.islink(path):
-            return Fault.UNREADABLE, f"{name}: a link to nothing"
-        case FileNotFoundError():
-            return Fault.GONE, f"{name}: gone before it could be read"
-        case OSError():
-            return Fault.UNREADABLE, f"{name}: cannot be read ({error.strerror or error})"
-        case Incomplete():
-            return Fault.INCOMPLETE, str(error)
-    return Fault.FOREIGN, str(error)
+    def _say(self, fault: Fault, path: str, text: str) -> None:
+        self._faults.note(fault, path, f"{self._name(path)}: {text}")

@@ -74,7 +74,7 @@ def test_a_link_whose_other_name_is_gone_already_is_told(tmp_path: Path) -> None
     changes.read()
     os.link(tmp_path / ".part", tmp_path / "1.dcm")
     (tmp_path / ".part").unlink()
-    assert changes.read() == [Change(Kind.WHOLE, str(tmp_path / "1.dcm"))]
+    assert changes.read() == [Change(Kind.NAMED, str(tmp_path / "1.dcm"))]
     changes.close()
 
 
