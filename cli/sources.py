@@ -23,6 +23,7 @@ from rtbids.volume import volumes as volumes_of
 
 if TYPE_CHECKING:
     from rtbids.convert.dicom import Instance
+    from rtbids.convert.series import Assembler
     from rtbids.convert.session import Others
 
 Kind = Literal["dicom", "bids", "stream"]
@@ -138,7 +139,10 @@ def is_network(source: str) -> bool:
 
 def items(request: Request) -> Iterator[Item]:
     """Return the volumes and ends of runs that a request asks for."""
-    match kind(request.source):
+    form = kind(request.source)
+    if form != "bids" and any(not int(label) for label in request.entities.get("run", "1").split(",")):
+        raise UsageFault("--run 0: runs are counted from 1")  # but one that is there already may be called so
+    match form:
         case "bids":
             return _replayed(request)
         case "stream":
@@ -222,7 +226,7 @@ def first_files(found: Iterator[Instance], most: int | None) -> Iterator[Instanc
 
 def _of_series(found: Iterator[Instance], wanted: frozenset[int], request: Request) -> Iterator[Instance]:
     """Pass on the files of the wanted series; raise NothingMatched where there were others only and no more will come."""
-    numbers: set[int | None] = set()
+    numbers: set[int] = set()
     for instance in found:
         number = _number(instance)
         numbers.add(number)
@@ -231,13 +235,19 @@ def _of_series(found: Iterator[Instance], wanted: frozenset[int], request: Reque
         else:
             settle(instance.receipts)
     if numbers and not request.live.wait and not request.stop.is_set() and not numbers & wanted:
-        there = ", ".join(str(number) for number in sorted(number for number in numbers if number is not None))
-        raise NothingMatched(f"{request.source}: no series {', '.join(map(str, sorted(wanted)))}, there are: {there or 'none'}")
+        there = ", ".join(str(number) if number else "0 (without a number)" for number in sorted(numbers))
+        raise NothingMatched(f"{request.source}: no series {', '.join(map(str, sorted(wanted)))}, there are: {there}")
 
 
-def _number(instance: Instance) -> int | None:
-    number = instance.dataset.get("SeriesNumber")
-    return None if number is None else int(number)
+def _number(instance: Instance) -> int:
+    """Return the series number as people know it, 0 where there is none; a header can hold anything."""
+    from rtbids.convert.one_series import number_of
+    from rtbids.convert.stack import MALFORMED
+
+    try:
+        return number_of(instance.dataset)
+    except MALFORMED:
+        return 0
 
 
 def _converted(found: Iterable[Instance], request: Request) -> Iterator[Item]:
@@ -252,9 +262,19 @@ def _converted(found: Iterable[Instance], request: Request) -> Iterator[Item]:
     )
     if request.patient and is_complete(request):
         opened = CLOCK.now()
-        return series.volumes(found, assembler, lambda: opened)
+        return _not_in_vain(series.volumes(found, assembler, lambda: opened), assembler, request)
     inbox: Inbox[Instance] = Inbox(found, wake=lambda: assembler.wake)
-    return series.volumes(inbox, assembler)
+    return _not_in_vain(series.volumes(inbox, assembler), assembler, request)
+
+
+def _not_in_vain(made: Iterable[Item], assembler: Assembler, request: Request) -> Iterator[Item]:
+    """Pass on volumes; raise BadData where functional images came, not one could be used, and nobody keeps them."""
+    some = False
+    for item in made:
+        some = some or isinstance(item, Volume)
+        yield item
+    if assembler.left_out and not some and request.others is None and not request.stop.is_set():
+        raise BadData(f"not one volume could be made of {assembler.left_out} images that were to be converted")
 
 
 def numbering(runs: str | None, free: Callable[[Entities], str]) -> Callable[[Entities], str]:
@@ -317,16 +337,24 @@ def is_complete(request: Request) -> bool:
 
 
 def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instance]:
+    """Read the files of a stream; raise BadData at its end where not one of them could be used."""
     from rtbids.convert import dicom
 
+    good, bad = 0, 0
     for member in members:
+        now = CLOCK.now()
+        received = min(member.modified or now, now)  # the writer's clock may be ahead of ours
         try:
-            now = CLOCK.now()
-            received = min(member.modified or now, now)  # the writer's clock may be ahead of ours
-            yield dicom.read(member.content, dicom.shown(member.name), received)
+            instance = dicom.read(member.content, dicom.shown(member.name), received)
         except BadData as error:
+            bad += 1
             faults.append(str(error))
             logger.warning("%s", error)
+            continue
+        good += 1
+        yield instance
+    if bad and not good:
+        raise BadData(f"expected DICOM images in the stream, found none among {bad} files")
 
 
 def _renamed(source: Iterable[Item], entities: Entities) -> Iterator[Item]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbids.bids import entities as bids_entities
-from rtbids.cli import cut_series
+from rtbids.cli import cut_series, set_aside
 from rtbids.errors import BadData, RtbidsError
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ def placed(
 
     `stop` is set where the source is told to end before its time, which leaving before the source has ended does as well:
     series that are still arriving then wait for their rest.
+
+    Raises
+    ------
+    BadData
+        On leaving, where there was no functional volume and no image to be placed, but malformed series.
     """
     if not choice.all_series:
         yield None
@@ -59,6 +64,8 @@ def placed(
         yield placer.session
     finally:
         placer.close()
+    if placer.in_vain:
+        raise set_aside.nothing_good(placer.malformed)
 
 
 class Placer:
@@ -80,6 +87,7 @@ class Placer:
         self._cut = cut_series.CutSeries()
         self._held: list[Gathered] = []  # for the next start
         self._counts: Counter[str] = Counter()
+        self.malformed = 0  # series that cannot be converted
         self._left = False
         self._stop = stop
         self.session = Session(self._folder, self._over.put, self._begun, self._is_stopped)
@@ -109,6 +117,12 @@ class Placer:
         for gathered in self._held:
             console.say(cut_series.said(gathered, self._archive.root))
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether everything that was to be converted is malformed; known when all is closed."""
+        good = self._archive.has_grown or self._counts["placed"] or self._counts["waiting"]
+        return self.malformed > 0 and not good and not (self._stop is not None and self._stop.is_set())
+
     def _is_stopped(self) -> bool:
         return self._left or (self._stop is not None and self._stop.is_set())
 
@@ -128,6 +142,7 @@ class Placer:
 
         yield_to_others()
         self._take_up()
+        self.malformed = 0  # of an earlier source
         while (heard := self._over.get()) is not None:
             if isinstance(heard, Gathered):
                 self._hear(self._cut.joined(heard))
@@ -206,6 +221,7 @@ class Placer:
         except BadData as error:
             reason, outputs = str(error), []
         if not outputs:
+            self.malformed += gathered.sequel == 0
             return [places.Decision(None, {}, reason or "dcm2niix made no image of it")], []
         images = [(one.fields, bool(one.gradients)) for one in outputs]
         return places.decide_all(images, self._rules, known, last=last), outputs
@@ -232,9 +248,7 @@ class Placer:
         for rule in dict.fromkeys(decision.rule for decision in decisions if decision.rule):
             logger.info("series %d: by the rule %s", gathered.number, rule)
         if aside:
-            title = f"series {aside.number} ({aside.description or 'no description'})"
-            what = f"{aside.images} images of {title} are" if gathered.reason else f"{title} is"
-            logger.warning("%s kept as DICOM in sourcedata: %s", what, aside.reason)
+            logger.warning("%s", set_aside.said(aside, gathered, decisions, outputs))
         if not chosen and aside:
             self._archive.set_aside(waiting, known.owner, aside)
             return "kept in sourcedata"

@@ -65,6 +65,11 @@ class Archive:
                 raise
             logger.warning("%s", late)  # what went wrong first is what the user needs to hear
 
+    @property
+    def has_grown(self) -> bool:
+        """Whether a run has been begun."""
+        return bool(self._begun)
+
     def recover(self, on_progress: OnProgress | None = None) -> list[str]:
         """Finish the runs that a killed process left, changing none of their voxels; return their names."""
         for series in waiting.left(self._study):

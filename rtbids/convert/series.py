@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import CLOCK, Clock
-from rtbids.convert import classic, dicom, functional
+from rtbids.convert import classic, dicom, functional, pixels
 from rtbids.convert.dicom import Instance
 from rtbids.convert.one_series import Keep, Series, number_of
 from rtbids.convert.session import Others
@@ -25,6 +25,7 @@ logger = logging.getLogger("rtbids")
 
 __all__ = ["Assembler", "Keep", "Number", "counter", "volumes"]
 
+_MANY = 5
 _SAID = ("acquisition", "ceagent", "direction")  # what a protocol's name may say of a run besides its task
 
 Number: TypeAlias = Callable[[Mapping[str, str]], str]
@@ -94,6 +95,7 @@ class Assembler:
         self._begun: list[Series] = []  # functional series in the order in which they began
         self._stems: set[str] = set()
         self._said_left: set[str] = set()  # places in which images are left
+        self.left_out = 0  # images that were to be converted and are in no volume
 
     @property
     def wake(self) -> float | None:
@@ -176,7 +178,8 @@ class Assembler:
         elif not functional.is_functional(dataset):
             series.wanted, series.other = False, True
             if self._others is None:
-                logger.warning("%s is not functional: left alone", series.title)
+                hint = f"; if it is functional, --series {series.number} takes it as such" if _has_many_volumes(dataset) else ""
+                logger.warning("%s is not functional: left alone%s", series.title, hint)
         if self._others:
             self._others.begun(series.key)
         return series
@@ -195,6 +198,7 @@ class Assembler:
 
     def _give_away(self, key: str, number: int, instance: Instance, reason: str) -> None:
         """Give an image that is in no volume away; where nobody takes it, it stays where its source keeps it."""
+        self.left_out += 1
         if self._others:
             self._others.add(f"{key} left out", number, instance, self._clock.now(), reason)
             return
@@ -227,3 +231,8 @@ def _key(dataset: Any) -> str:
     if classic.is_volume_series(dataset):
         return f"{dataset.get('StudyInstanceUID')} series {number_of(dataset)}"
     return dicom.series_key(dataset)
+
+
+def _has_many_volumes(dataset: Any) -> bool:
+    """Say whether the header announces more volumes than an anatomical series, a field map or a reference has."""
+    return pixels.whole(dataset, "NumberOfTemporalPositions") >= _MANY

@@ -1,0 +1,43 @@
+"""Series that are kept in ``sourcedata``: which of them are malformed, and what a user is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rtbids import nifti
+from rtbids.errors import BadData
+
+if TYPE_CHECKING:
+    from rtbids.archive.placing import Aside
+    from rtbids.convert.places import Decision
+    from rtbids.convert.session import Gathered
+    from rtbids.convert.whole_series import Output
+
+MANY = 5  # volumes: more than an anatomical series, a field map or a reference has
+_HEADER = 352  # bytes
+
+
+def said(aside: Aside, gathered: Gathered, decisions: Iterable[Decision], outputs: Iterable[Output]) -> str:
+    """Return what to say of a series, or of images of one, that is kept; which option may help, where one does."""
+    title = f"series {aside.number} ({aside.description or 'no description'})"
+    what = f"{aside.images} images of {title} are" if gathered.reason else f"{title} is"
+    unruled = any(decision.place is None and not decision.rule for decision in decisions)
+    most = max(map(_volumes, outputs), default=0) if unruled else 0
+    hint = f"; it has {most} volumes: if it is functional, --series {aside.number} takes it as such" if most >= MANY else ""
+    return f"{what} kept as DICOM in sourcedata: {aside.reason}{hint}"
+
+
+def _volumes(output: Output) -> int:
+    try:
+        with output.nifti.open("rb") as file:
+            shape = nifti.unpack(file.read(_HEADER)).shape
+    except (OSError, BadData):  # a hint is not worth a fault
+        return 0
+    return shape[3] if len(shape) > 3 else 1
+
+
+def nothing_good(malformed: int) -> BadData:
+    """Return the fault of a source whose series are all malformed, but for those that a rule sends to ``sourcedata``."""
+    which = "the one series that was to be converted is" if malformed == 1 else f"all {malformed} series to be converted are"
+    return BadData(f"{which} malformed, and kept as DICOM in sourcedata", "sourcedata/series.tsv has the reasons")
