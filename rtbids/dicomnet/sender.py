@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any, TypeAlias
 
-from rtbids.dicomnet import image
+from rtbids.dicomnet import answers, endings, image
 from rtbids.dicomnet.address import AE_TITLE, Address
 from rtbids.dicomnet.association import MAXIMUM_PDU, be_prompt, entity
 from rtbids.dicomnet.image import Image
@@ -86,25 +85,28 @@ class Sender:
                 ae_title=where.aet,
                 max_pdu=MAXIMUM_PDU,
                 tls_args=self._tls and (self._tls, where.host),
-                evt_handlers=[(evt.EVT_CONN_OPEN, be_prompt)],
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, be_prompt),
+                    (evt.EVT_CONN_OPEN, answers.keep),
+                    (evt.EVT_CONN_OPEN, endings.end_at_nonsense),
+                    (evt.EVT_CONN_CLOSE, answers.close),
+                ],
             )
         except OSError as error:  # a host that has no address
             raise ConnectionLost(f"{where}: {error.strerror or error}") from None
         if not self._association.is_established:
             raise _refusal(self._association, where)
-        # Its own thread may take an answer in the instant in which it is told to rest: it has to give it back.
-        self._association._serve_request = lambda answer, context: self._association.dimse.msg_queue.put((context, answer))
         for context in self._association.accepted_contexts:
             self._contexts[str(context.abstract_syntax), str(context.transfer_syntax[0])] = int(context.context_id)
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *rest: object) -> None:
         if not self._association.is_established:
-            return
-        if failure is None:
-            self._association.release()
+            endings.hang_up(self._association)
+        elif failure is None:
+            endings.release(self._association)
         else:  # perhaps in the middle of an image, whose answer nobody awaits
-            self._association.abort()
+            endings.abort(self._association)
 
     def send(self, content: bytes, rest: Rest | None = None) -> None:
         """Send one DICOM file; return when the receiver has said that it has it.
@@ -130,7 +132,7 @@ class Sender:
 
     def cut(self, content: bytes, share: float = 0.5) -> None:
         """Send the first part of a DICOM file and end the connection in the middle of it, as a cable does that is pulled."""
-        message = b"".join(map(_encoded, self._message(self._agreed(content), self._longest)))
+        message = b"".join(map(_encoded, self._message(next(self._numbers), self._agreed(content), self._longest)))
         connection = self._association.dul.socket.socket
         try:
             connection.sendall(message[: int(share * len(message))])
@@ -152,29 +154,30 @@ class Sender:
 
     def _store(self, file: Image, rest: Rest | None) -> int:
         """Ask for the file to be stored; return the answer's status."""
-        association = self._association
-        association._reactor_checkpoint.clear()  # as in its send_c_store, or its own thread may take the answer
-        while not association._is_paused and association.is_alive():
-            time.sleep(0.0001)
+        number = next(self._numbers)
+        self._say(number, file, rest)
         try:
-            self._say(file, rest)
-            _, answer = association.dimse.get_msg(block=True)
-        finally:
-            association._reactor_checkpoint.set()
-        if answer is None or answer.Status is None:
-            association.abort()
-            raise self._lost()
-        return int(answer.Status)
+            status = answers.status_of(self._association, number)
+        except TimeoutError:
+            endings.abort(self._association)
+            seconds = self._association.dimse_timeout
+            raise ConnectionLost(f"{self._address} has not answered for {seconds:g} s whether it stored the image") from None
+        except ConnectionError:
+            raise self._lost() from None
+        if status is None:
+            endings.abort(self._association)
+            raise ConnectionLost(f"{self._address} answered without a status")
+        return status
 
-    def _say(self, file: Image, rest: Rest | None) -> None:
+    def _say(self, number: int, file: Image, rest: Rest | None) -> None:
         if rest is None:
-            for part in self._message(file, self._longest):
+            for part in self._message(number, file, self._longest):
                 self._association.dul.send_pdu(part)
             return
         piece = len(file.dataset) // (2 * _PIECES) * 2 + 1024  # even, as fragments have to be (PS3.8, annex E)
-        parts = list(self._message(file, min(self._longest, piece)))
-        for number, part in enumerate(parts):
-            rest(number / len(parts))
+        parts = list(self._message(number, file, min(self._longest, piece)))
+        for sent, part in enumerate(parts):
+            rest(sent / len(parts))
             self._association.dul.send_pdu(part)
 
     @property
@@ -182,13 +185,13 @@ class Sender:
         """Bytes of a PDU that the receiver takes at the most."""
         return int(self._association.dimse.maximum_pdu_size) or MAXIMUM_PDU
 
-    def _message(self, file: Image, longest: int) -> Iterator[Any]:
+    def _message(self, number: int, file: Image, longest: int) -> Iterator[Any]:
         """Give the request to store a file in parts, each a PDU of its own."""
         from pynetdicom.dimse_messages import C_STORE_RQ
         from pynetdicom.dimse_primitives import C_STORE
 
         request = C_STORE()
-        request.MessageID = next(self._numbers)
+        request.MessageID = number
         request.AffectedSOPClassUID = file.sop_class
         request.AffectedSOPInstanceUID = file.instance
         request.Priority = 0  # medium

@@ -17,7 +17,7 @@ from pynetdicom import AE, evt
 
 from rtbids import dicomnet
 from rtbids.clock import ManualClock
-from rtbids.dicomnet import Address, NotWanted, Sender
+from rtbids.dicomnet import Address, NotWanted
 from rtbids.errors import ConnectionLost
 from rtbids.pipeline import Wakeup
 from rtbids.replay.arrival import Pace
@@ -243,12 +243,3 @@ def test_a_receiver_of_one_syntax_gets_that(receiver, taken, stored_in):
     assert got.PixelData == expected.PixelData
     different = {element.keyword for element in expected if got.get(element.tag) != expected.get(element.tag)}
     assert not {keyword for keyword in different if keyword}  # of private elements implicit VR loses what they are
-
-
-def test_nobody_else_takes_the_answer(receiver):
-    with Sender(receiver().address) as sender:
-        paused = []
-        for content in RUN:
-            sender.send(content, lambda share: paused.append(sender._association._is_paused))
-    assert paused
-    assert all(paused)  # the association's own thread, before the request leaves
