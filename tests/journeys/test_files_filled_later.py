@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-SHAPE, COUNT, TR = (24, 20, 6), 6, 0.5
+SHAPE, COUNT, TR = (64, 60, 6), 6, 0.5  # the header must be in the first quarter of each file, which is there at once
 AFFINE = np.array([[-3, 0, 0, 30], [0, 3, 0, -28], [0, 0, 4, -10.0], [0, 0, 0, 1]])
 NAME = "sub-01/func/sub-01_task-nf_run-01_bold"
 
@@ -30,10 +30,10 @@ def plain() -> np.ndarray:
 
 
 def masked() -> np.ndarray:
-    """Zero outside a head, to which the slices at both ends do not belong."""
+    """Zero outside a head, to which the first slice does not belong."""
     voxels = plain()
-    voxels[:, :6] = voxels[:, -6:] = 0
-    voxels[:, :, [0, -1]] = 0
+    voxels[:, :12] = voxels[:, -12:] = 0
+    voxels[:, :, 0] = 0
     return voxels
 
 
