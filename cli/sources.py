@@ -22,6 +22,7 @@ from rtbids.volume import Entities, Item, Volume
 from rtbids.volume import volumes as volumes_of
 
 if TYPE_CHECKING:
+    from rtbids.convert.beforehand import Foreseen
     from rtbids.convert.dicom import Instance
     from rtbids.convert.series import Assembler
     from rtbids.convert.session import Others
@@ -70,8 +71,6 @@ class Request:
         Collects what is said of files that could not be used.
     others
         Takes the series that are not functional; see `rtbids.convert.series.Assembler`.
-    patient
-        Whether a recording is read to its end before a volume is given up: its files may lie in any order.
     """
 
     source: str
@@ -85,7 +84,6 @@ class Request:
     faults: list[str] = field(default_factory=list)
     on_mode: Callable[[str], None] = lambda mode: None
     others: Others | None = None
-    patient: bool = False
 
 
 def volumes(source: str | Path, *, speed: float | None = None, wait: bool = False) -> Iterator[Volume]:
@@ -148,7 +146,7 @@ def items(request: Request) -> Iterator[Item]:
         case "stream":
             return _streamed(request)
         case "dicom":
-            return _converted(instances(request), request)
+            return _converted(instances(request), request, _foreseen(request))
 
 
 def instances(request: Request) -> Iterator[Instance]:
@@ -250,8 +248,17 @@ def _number(instance: Instance) -> int:
         return 0
 
 
-def _converted(found: Iterable[Instance], request: Request) -> Iterator[Item]:
-    from rtbids.convert import series
+def _foreseen(request: Request) -> Foreseen | None:
+    """Look through a folder that is read once, so that its runs are named rightly from the first on."""
+    if not is_complete(request):
+        return None
+    from rtbids.cli import recordings
+
+    return recordings.folder(Path(request.source), request.stop.is_set)
+
+
+def _converted(found: Iterable[Instance], request: Request, foreseen: Foreseen | None = None) -> Iterator[Item]:
+    from rtbids.convert import beforehand, series
 
     assembler = series.Assembler(
         {entity: label for entity, label in request.entities.items() if entity != "run"},
@@ -259,8 +266,9 @@ def _converted(found: Iterable[Instance], request: Request) -> Iterator[Item]:
         keep=request.keep,
         series=request.live.series,
         others=request.others,
+        foreseen=foreseen or beforehand.NOTHING_KNOWN,
     )
-    if request.patient and is_complete(request):
+    if is_complete(request):  # nothing comes late
         opened = CLOCK.now()
         return _not_in_vain(series.volumes(found, assembler, lambda: opened), assembler, request)
     inbox: Inbox[Instance] = Inbox(found, wake=lambda: assembler.wake)
@@ -318,6 +326,13 @@ def _decoded(file: BinaryIO, name: str, request: Request) -> Iterator[Item]:
     whole = itertools.chain([first], members)
     if first.name.endswith(".json"):
         yield from _renamed(bidsi.decode(whole, name), request.entities)
+    elif is_recorded(request.source):
+        from rtbids.cli import recordings
+
+        recording = recordings.recording(whole, file, request.stop.is_set)
+        yield from _converted(_read(recording.members(), request.faults), request, recording.foreseen)
+        if recording.broken is not None:  # said when all that is there has been given
+            raise recording.broken
     else:
         yield from _converted(_read(whole, request.faults), request)
 

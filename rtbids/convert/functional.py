@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
 from rtbids.convert import enhanced, mosaic, private
 
+MAGNITUDE = "mag"
 _PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imag", "IMAGINARY": "imag"}
 _OTHER_SEQUENCE = re.compile(r"ep_b\d|diff|dti|dwi|epse", re.IGNORECASE)
 _OTHER_NAME = re.compile(  # but a task may be called so: ``task-localizer`` is BOLD
     r"(?<![a-z])(?<!task-)(dti|dwi|diffusion|sbref|field_?map|fmap|topup|pepolar|localizer|scout)(?![a-z])", re.IGNORECASE
 )
+
+
+class Kind(NamedTuple):
+    """What tells the images of one moment apart: echo and its time (ms), part, whether the scanner has corrected it."""
+
+    echo: int
+    echo_time: float
+    part: str | None
+    corrected: bool
+
+
+def kind(dataset: Dataset) -> Kind:
+    """Return what kind of image this is."""
+    return Kind(echo(dataset), echo_time(dataset), part(dataset), is_corrected(dataset))
 
 
 def image_type(dataset: Dataset) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from rtbids.clock import Clock
-from rtbids.convert import classic, decode, enhanced, functional, pixels, protocol
+from rtbids.convert import classic, decode, dicom, enhanced, functional, pixels, protocol
 from rtbids.convert.dicom import Instance
 from rtbids.convert.feed import Aside, Feed
+from rtbids.convert.functional import Kind
 from rtbids.convert.protocol import Protocol
 from rtbids.convert.run import Run
 from rtbids.volume import Item
@@ -33,9 +34,10 @@ class Series:
         self.other = False  # not functional: for the session's other series
         self.ended = False
         self.aside: Aside = lambda instance, reason: None  # for images of volumes that are left out
+        self.also: Callable[[Mapping[str, str], str, Mapping[str, str]], None] = lambda entities, protocol, own: None
         self.images, self.keys = 0, 1
         self._description = description
-        self._protocol = str(dataset.get("ProtocolName") or "") or description
+        self._protocol = protocol_of(dataset)
         self._entities_of_run = entities_of_run
         self._entities: dict[str, str] | None = None
         self._keep = keep
@@ -47,6 +49,9 @@ class Series:
         self._heard = 0.0
         self._places: set[tuple[int, ...]] = set()  # of the images, as long as each has a series UID of its own
         self._said_dropped = False
+        self._expected: int | None = None  # images, where that is known beforehand
+        self._magnitudes: dict[bool, str | None] = {}  # their part, once it is given: of raw and of corrected ones
+        self._has_parts = False  # other series have the phases of these magnitudes
         self._unnamed: set[str] = set()  # runs of which it was said that they lack echo
 
     @property
@@ -63,6 +68,17 @@ class Series:
         return (
             self.ended or not self.wanted or (self.begun and all(feed.run and feed.run.over for feed in self._feeds.values()))
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is known that no more images of this series will come."""
+        return self._expected is not None and self.images >= self._expected
+
+    def foresee(self, kinds: frozenset[Kind], images: int | None, *, has_parts: bool) -> None:
+        """Learn which kinds of image will come, how many in all, and whether the phases of these magnitudes will elsewhere."""
+        self._kinds |= kinds
+        self._expected = images
+        self._has_parts = has_parts
 
     def scrambled(self, dataset: Any) -> bool:
         """Say whether every image so far came with a series UID of its own, and this one looks like the next."""
@@ -98,7 +114,7 @@ class Series:
     def _kind_of(self, dataset: Any) -> Kind:
         """Return what kind of image this is, and count the kind among those of the series; asked again, it is remembered."""
         if self._asked is None or self._asked[0] is not dataset:
-            self._asked = dataset, _kind(dataset)
+            self._asked = dataset, functional.kind(dataset)
             self._kinds.add(self._asked[1])
         return self._asked[1]
 
@@ -133,10 +149,12 @@ class Series:
         return self._heard + max(_QUIET, 2 * max(run.repetition_time for run in self.runs))
 
     def _named(self, kind: Kind) -> dict[str, str]:
-        """Return the entities of the run of one kind of image; an only echo and the magnitude go without saying."""
+        """Return the entities of the run of one kind of image; an only echo and an only magnitude go without saying."""
         own = self._own(kind)
         if self._entities is None:
             self._entities = self._entities_of_run(self._protocol, self.title, own)
+        else:
+            self.also(self._entities, self._protocol, own)
         named = {**self._entities, **own}
         if self._several_echoes:
             named["echo"] = str(self._echo(kind))
@@ -167,27 +185,20 @@ class Series:
     def _own(self, kind: Kind) -> dict[str, str]:
         """Return what a run of this kind is called besides, a series of its own or not."""
         corrected = {"reconstruction": "moco"} if kind.corrected and self._keep == "both" else {}
-        return corrected if kind.part is None else {**corrected, "part": kind.part}
+        part = kind.part or self._magnitude(kind)
+        return corrected if part is None else {**corrected, "part": part}
+
+    def _magnitude(self, kind: Kind) -> str | None:
+        """Return the part of magnitudes, which an only one has not; what is named once is so for all echoes."""
+        if kind.corrected not in self._magnitudes:
+            several = self._has_parts or any(other.part for other in self._kinds if other.corrected == kind.corrected)
+            self._magnitudes[kind.corrected] = functional.MAGNITUDE if several else None
+        return self._magnitudes[kind.corrected]
 
     def _echo(self, kind: Kind) -> int:
         """Return the number of an echo: as the header has it, or by echo time where different echoes have one number."""
         times = sorted({one.echo_time for one in self._kinds if one.echo == kind.echo})
         return kind.echo if len(times) < 2 else 1 + times.index(kind.echo_time)
-
-
-class Kind(NamedTuple):
-    """What tells the images of one moment apart."""
-
-    echo: int
-    echo_time: float
-    part: str | None
-    corrected: bool
-
-
-def _kind(dataset: Any) -> Kind:
-    return Kind(
-        functional.echo(dataset), functional.echo_time(dataset), functional.part(dataset), functional.is_corrected(dataset)
-    )
 
 
 def _place(dataset: Any) -> tuple[int, ...]:
@@ -200,3 +211,15 @@ def number_of(dataset: Any) -> int:
     """Return the series number as people know it."""
     number = pixels.whole(dataset, "SeriesNumber")
     return number // classic.VOLUME_SERIES if classic.is_volume_series(dataset) else number
+
+
+def protocol_of(dataset: Any) -> str:
+    """Return the name of the protocol, else the series description."""
+    return str(dataset.get("ProtocolName") or "") or str(dataset.get("SeriesDescription") or "")
+
+
+def key_of(dataset: Any) -> str:
+    """Return what the images of one run share; in the classic export of Siemens XA every volume is a series of its own."""
+    if classic.is_volume_series(dataset):
+        return f"{dataset.get('StudyInstanceUID')} series {number_of(dataset)}"
+    return dicom.series_key(dataset)

@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import CLOCK, Clock
-from rtbids.convert import classic, dicom, functional, pixels
+from rtbids.convert import dicom, functional, pixels
+from rtbids.convert.beforehand import NOTHING_KNOWN, Foreseen
 from rtbids.convert.dicom import Instance
-from rtbids.convert.one_series import Keep, Series, number_of
+from rtbids.convert.labels import Labels, Number, counter
+from rtbids.convert.one_series import Keep, Series, key_of, number_of
 from rtbids.convert.session import Others
 from rtbids.convert.stack import MALFORMED, malformed
 from rtbids.errors import BadData
 from rtbids.receipt import abandon, settle
-from rtbids.volume import Item, run_key
+from rtbids.volume import Item
 
 logger = logging.getLogger("rtbids")
 
@@ -27,19 +28,6 @@ __all__ = ["Assembler", "Keep", "Number", "counter", "volumes"]
 
 _MANY = 5
 _SAID = ("acquisition", "ceagent", "direction")  # what a protocol's name may say of a run besides its task
-
-Number: TypeAlias = Callable[[Mapping[str, str]], str]
-
-
-def counter() -> Number:
-    """Return the plain numbering of runs: ``01``, ``02``, ... for each combination of the other entities."""
-    taken: Counter[tuple[tuple[str, str], ...]] = Counter()
-
-    def number(entities: Mapping[str, str]) -> str:
-        taken[run_key(entities)] += 1
-        return f"{taken[run_key(entities)]:02d}"
-
-    return number
 
 
 def volumes(
@@ -72,6 +60,8 @@ class Assembler:
         Series numbers to take, functional or not; without it every functional series.
     others
         Takes the series that are not functional; without it they are left alone.
+    foreseen
+        What the source is known to hold, where all of it is there, series by series.
     """
 
     def __init__(
@@ -83,13 +73,15 @@ class Assembler:
         series: frozenset[int] | None = None,
         others: Others | None = None,
         clock: Clock = CLOCK,
+        foreseen: Foreseen = NOTHING_KNOWN,
     ) -> None:
         self._entities = {"subject": "01", **entities}
-        self._number = number
         self._keep = keep
         self._picked = series
         self._others = others
         self._clock = clock
+        self._foreseen = foreseen
+        self._labels = Labels(number)
         self._seen: set[str] = set()
         self._series: dict[str, Series] = {}
         self._begun: list[Series] = []  # functional series in the order in which they began
@@ -147,13 +139,18 @@ class Assembler:
             if self._others:
                 self._others.add(f"{series.key} dropped", series.number, instance, now)
             return []
-        leaving = series.add(instance, now)
+        leaving = self._end_whole(series) + series.add(instance, now)
         if series.begun and series not in self._begun:
             self._begun.append(series)
         return leaving
 
+    def _end_whole(self, but: Series) -> list[Item]:
+        """End the runs of which every image has come, when one of another series does."""
+        whole = [one for one in self._begun if one is not but and not one.over and one.is_whole]
+        return [item for series in whole for item in series.finish()]
+
     def _series_of(self, dataset: Any) -> Series:
-        key = _key(dataset)
+        key = key_of(dataset)
         if key not in self._series:
             self._series[key] = self._same_series(dataset) or self._new_series(dataset)
         series = self._series[key]
@@ -171,7 +168,9 @@ class Assembler:
     def _new_series(self, dataset: Any) -> Series:
         number = number_of(dataset)
         series = Series(dataset, lambda *asked: self._entities_of_run(number, *asked), self._keep, self._clock)
-        series.key = _key(dataset)
+        series.key = key_of(dataset)
+        series.also = self._also
+        self._foresee(series)
         series.aside = lambda instance, reason: self._keep_aside(series, instance, reason)
         if self._picked is not None:
             series.wanted = series.number in self._picked
@@ -183,6 +182,11 @@ class Assembler:
         if self._others:
             self._others.begun(series.key)
         return series
+
+    def _foresee(self, series: Series) -> None:
+        picked = self._picked
+        has_parts = self._foreseen.has_parts(series.key, lambda number: picked is None or number in picked)
+        series.foresee(self._foreseen.kinds(series.key), self._foreseen.images(series.key), has_parts=has_parts)
 
     def _keep_aside(self, series: Series, instance: Instance, reason: str) -> None:
         """Give an image of a functional series that is in no volume to where the other series go."""
@@ -208,29 +212,24 @@ class Assembler:
             logger.warning("images that are in no volume stay in %s, as they are kept nowhere else", place)
 
     def _entities_of_run(self, number: int, protocol: str, title: str, own: Mapping[str, str]) -> dict[str, str]:
-        """Return the entities of a new run without its `own` ones.
-
-        A series of phase images alone is numbered among others of its sort: it has the run of its magnitudes.
-        """
+        """Return the entities of a new run without its `own` ones; one of phases has the run label of its magnitudes."""
         task = self._entities.get("task") or bids_entities.task_label(protocol)
         said = {entity: label for entity in _SAID if (label := bids_entities.said(protocol, entity))}
         base = {**said, **self._entities, "task": task, **own}
         given = base.pop("run", None)
-        named = {**base, "run": given or self._number(base)}
+        named = {**base, "run": given or self._labels.of(number, protocol, base, own)}
         if bids_entities.stem(named) in self._stems:
-            named["run"] = self._number(base)
-            logger.warning("%s becomes %s: run %s is taken", title, bids_entities.stem(named), given)
+            taken, named["run"] = named["run"], self._labels.new(base)
+            logger.warning("%s becomes %s: run %s is taken", title, bids_entities.stem(named), taken)
         self._stems.add(bids_entities.stem(named))
         if self._others:
             self._others.named(number, protocol, named)
         return {entity: label for entity, label in named.items() if entity not in own}
 
-
-def _key(dataset: Any) -> str:
-    """Return what the images of one run share; in the classic export of Siemens XA every volume is a series of its own."""
-    if classic.is_volume_series(dataset):
-        return f"{dataset.get('StudyInstanceUID')} series {number_of(dataset)}"
-    return dicom.series_key(dataset)
+    def _also(self, entities: Mapping[str, str], protocol: str, own: Mapping[str, str]) -> None:
+        """Hear what else a series with these entities has."""
+        self._stems.add(bids_entities.stem({**entities, **own}))
+        self._labels.also(entities["run"], protocol, own)
 
 
 def _has_many_volumes(dataset: Any) -> bool:

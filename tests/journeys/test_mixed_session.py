@@ -215,7 +215,7 @@ def test_field_maps_belong_together_and_say_what_they_are_for(session, tmp_path,
     runs = [f"bids::{path.relative_to(study).as_posix()}" for path in sorted(study.glob("sub-01/func/*_bold.nii.gz"))]
     assert len(runs) == 7
     echoes = [f"task-echoes_run-01_echo-{echo}" for echo in (1, 2, 3)]
-    for name in ("task-slices_acq-fast_run-01", "task-parts_run-01", "task-parts_run-01_part-phase", *echoes):
+    for name in ("task-slices_acq-fast_run-01", "task-parts_run-01_part-mag", "task-parts_run-01_part-phase", *echoes):
         assert f"bids::sub-01/func/sub-01_{name}_bold.nii.gz" in runs
     for name in ("phasediff", "run-02_phase1", "run-02_phase2", "dir-AP_epi", "dir-PA_epi"):
         fields = json.loads((fmap / f"sub-01_{name}.json").read_text())
