@@ -63,6 +63,8 @@ def _left_over(waiting: Waiting) -> Gathered:
     """Return the series that is left in a folder."""
     from rtbids.convert.session import Gathered
 
+    for part in waiting.dicom.glob("*.part"):  # of an image that the kill cut
+        part.unlink()
     facts, images = waiting.facts(), len(list(waiting.dicom.glob("*.dcm")))
     gathered = Gathered(waiting.dicom, int(facts.get("number", 0)), str(facts.get("description", "")), images)
     return replace(gathered, sequel=int(facts.get("sequel", -1)), reason=str(facts.get("reason", "")))

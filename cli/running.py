@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
@@ -18,7 +16,7 @@ from rtbids.cli import archiving, console, sources, whole_session
 from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing
-from rtbids.pipeline import Inbox, first_volumes, pipe, with_events
+from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.replay.pacing import paced
 from rtbids.run import feedback, recipe
 from rtbids.run.host import ExperimentHere, ExperimentProcess, Host, IsOverdue, Recall
@@ -74,7 +72,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         )
         others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
-        _be_quick()
+        be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
             session.run(Inbox(_items(order, request, archive, events)))
         if reports:
@@ -82,18 +80,6 @@ def run(order: Order, request: sources.Request) -> Progress:
         stack.close()  # every run is compressed
         _say(progress, order, reports)
     return progress
-
-
-def _be_quick() -> None:
-    """Set the interpreter up for a loop of short waits: 99th percentile of the latency 3.6 instead of 4.7 ms (make bench).
-
-    What is loaded so far is never garbage: collecting it again and again costs milliseconds in the middle of a volume. And a
-    thread that has something to send should not wait for the 5 ms that another may hold the interpreter.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    sys.setswitchinterval(0.0005)
 
 
 def _host(order: Order, experiment: recipe.Recipe) -> Callable[[IsOverdue, Recall], Host]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from rtbids.errors import StreamBroken
-from rtbids.pipeline import Inbox, Wakeup, settled
+from rtbids.pipeline import Inbox, Wakeup, be_quick, settled
 from rtbids.stream import bidsi, endpoints, fifo, wire
 from rtbids.volume import Item
 
@@ -39,6 +39,7 @@ def _send(
     """
     name = "standard output" if destination == endpoints.STANDARD else destination
     with endpoints.open_destination(destination, timeout) as file:
+        be_quick()
         inbox = Inbox(source)
         fifo.watch_reader(file, lambda: inbox.fail(StreamBroken(f"the reader of {name} has gone")))
         write(settled(inbox.until(stop)), file, name)

@@ -203,15 +203,17 @@ class Session:
 
 def _write(path: Path, content: bytes | bytearray | memoryview, *, durable: bool) -> None:
     """Write a file that its owner alone may read, for it names a patient; with `durable` to the disk itself."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    part = path.with_suffix(".part")  # what a kill leaves of an image is none
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             if durable:
                 file.flush()
                 os.fsync(descriptor)
-    except OSError:  # a part of an image is none
-        path.unlink()
+        part.rename(path)
+    except OSError:  # nor is what a full disk takes of it
+        part.unlink()
         raise
 
 

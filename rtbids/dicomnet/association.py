@@ -6,6 +6,8 @@ import logging
 import socket
 from typing import Any
 
+from rtbids.dicomnet.prompt import wake_at_once
+
 MR = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1")  # MR and Enhanced MR Image Storage
 UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2")  # explicit, implicit, big endian
 COMPRESSED = (
@@ -31,6 +33,7 @@ def be_prompt(event: Any) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.settimeout(SILENCE)
+    wake_at_once(event)
 
 
 def entity(title: str) -> Any:

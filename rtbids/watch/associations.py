@@ -11,6 +11,7 @@ import socket
 import socketserver
 import ssl
 import struct
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,9 +25,11 @@ from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ign
 from pynetdicom.transport import ThreadedAssociationServer
 
 from rtbids import dicomnet
-from rtbids.dicomnet import Address
+from rtbids.dicomnet import Address, endings
+from rtbids.dicomnet.response import answer_by_hand
 from rtbids.errors import CannotWrite, UsageFault
 from rtbids.watch import bounds, part10
+from rtbids.watch.callers import ARTIM, Callers
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 logger = logging.getLogger("rtbids")
@@ -34,7 +37,7 @@ logger = logging.getLogger("rtbids")
 TAKEN = (*dicomnet.MR, "1.2.840.10008.5.1.4.1.1.4.3", "1.2.840.10008.5.1.4.1.1.4.4")  # colour and legacy converted too
 STORE = 0x0001  # command field of a request to store (PS3.7, E.1)
 NOT_SUPPORTED = 0x0122  # status of a store: SOP class not supported (PS3.7, C.5.5)
-MOST = 25  # associations at a time, and half of the connections: a scanner needs one to four, and each costs a little
+FOR_NOW, OF_PRESENTATION, LIMIT_EXCEEDED = 2, 3, 2  # a rejection's result, source and reason (PS3.8, table 9-21)
 
 
 class Receiver(Protocol):
@@ -80,8 +83,11 @@ class _Server(ThreadedAssociationServer):
     """pynetdicom's server, but that one slow handshake holds up nobody, and strangers are turned away at the door."""
 
     daemon_threads = True
+    request_queue_size = 128  # or connections that come at a time would be tried again after a second
     guests: Guests
     receiver: Receiver
+    callers: Callers
+    _said = ""
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; its TLS handshake comes with the first read, in the association's own thread."""
@@ -92,24 +98,33 @@ class _Server(ThreadedAssociationServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        why = "its address is not among those allowed"
-        if self.guests.admit(client_address[0]):
-            if len(self.active_associations) < 2 * MOST:
-                return True
-            why = f"{2 * MOST} connections are open already"
-        self.receiver.turned_away(why)
-        logger.debug("turned away: %s", client_address[0])
-        return False
+        """Let in whom the guests include: there is always room, where one that has no association makes it."""
+        host = client_address[0]
+        if not self.guests.admit(host):
+            self.receiver.turned_away("its address is not among those allowed")
+            logger.debug("turned away: %s", host)
+            return False
+        if (idle := self.callers.arrive(request, host, self.receiver.moment())) is not None:
+            self._close(idle, "more connections than can be served ask for no association: the oldest are closed")
+        return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a peer that vanished while it was being set up is no news, and a traceback no message."""
 
     def service_actions(self) -> None:
-        """Leave the collection of garbage to Python, which knows when: a full one in a run costs milliseconds."""
+        """Close what asks for nothing; leave the collection of garbage to Python: a full one in a run costs milliseconds."""
+        for idle in self.callers.overdue(self.receiver.moment()):
+            self._close(idle, f"connections that ask for no association within {ARTIM:g} s are closed")
 
     def shutdown(self) -> None:
         socketserver.BaseServer.shutdown(self)  # pynetdicom's own works for servers that its AE has started
         self.server_close()
+
+    def _close(self, idle: socket.socket, why: str) -> None:
+        endings.shut(idle)
+        if why != self._said:
+            self._said = why
+            logger.info("%s", why)
 
 
 class Listener:
@@ -126,10 +141,11 @@ class Listener:
         self._application = dicomnet.entity(address.aet)
         self._application.require_called_aet = True
         self._application.require_calling_aet = sorted(guests.aets or ())
-        self._application.maximum_associations = MOST
-        handlers = _Handlers(receiver, longest)
+        self._application.maximum_associations = sys.maxsize  # pynetdicom counts all that are connected; callers count better
+        callers = Callers()
+        handlers = _Handlers(receiver, callers, longest)
         self._server: _Server = _bound(self._application, address, handlers.bound(), tls)
-        self._server.guests, self._server.receiver = guests, receiver
+        self._server.guests, self._server.receiver, self._server.callers = guests, receiver, callers
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="storage-scp", daemon=True)
         self._thread.start()
@@ -140,15 +156,16 @@ class Listener:
             return
         self._server.shutdown()
         for association in self._server.active_associations:
-            association.abort() if association.is_established else bounds.hang_up(association)
+            association.abort() if association.is_established else endings.hang_up(association)
         self._thread.join()
 
 
 class _Handlers:
     """What pynetdicom calls, from the threads of its associations."""
 
-    def __init__(self, receiver: Receiver, longest: int) -> None:
+    def __init__(self, receiver: Receiver, callers: Callers, longest: int) -> None:
         self._receiver = receiver
+        self._callers = callers
         self._longest = longest
         self._complete: dict[int, float] = {}  # association → when its message was complete
 
@@ -158,6 +175,9 @@ class _Handlers:
             (evt.EVT_PDU_RECV, self.arrived),
             (evt.EVT_REQUESTED, self.requested),
             (evt.EVT_REJECTED, self.rejected),
+            (evt.EVT_REJECTED, self.over),
+            (evt.EVT_ABORTED, self.over),
+            (evt.EVT_RELEASED, self.over),
             (evt.EVT_DIMSE_RECV, self.complete),
             (evt.EVT_C_STORE, self.store),
             (evt.EVT_ACSE_RECV, self.ended),
@@ -166,8 +186,9 @@ class _Handlers:
 
     def opened(self, event: Any) -> None:
         dicomnet.be_prompt(event)
+        answer_by_hand(event)
         bounds.bound_pdus(event)
-        bounds.end_at_nonsense(event)
+        endings.end_at_nonsense(event)
         event.assoc.dul.daemon = True  # a sender that stays must not keep the process from ending
 
     def arrived(self, event: Any) -> None:
@@ -175,6 +196,9 @@ class _Handlers:
 
     def requested(self, event: Any) -> None:
         """Agree to every storage class that is proposed: a store that is refused is heard of, one never asked for is not."""
+        if why := self._callers.associate(event.assoc.dul.socket.socket):
+            self._reject_for_now(event.assoc, why)
+            return
         acceptor = event.assoc.acceptor
         supported = {str(context.abstract_syntax): context for context in acceptor.supported_contexts}
         for context in event.assoc.requestor.primitive.presentation_context_definition_list:
@@ -184,13 +208,25 @@ class _Handlers:
         acceptor.supported_contexts = list(supported.values())
 
     def rejected(self, event: Any) -> None:
+        """Hear of an association that pynetdicom has rejected, for the one or other AE title."""
         request = event.assoc.requestor.primitive
         if request.called_ae_title != event.assoc.acceptor.ae_title.strip():
             why = "it called an AE title that is not ours"
-        elif event.assoc.ae.require_calling_aet and request.calling_ae_title not in event.assoc.ae.require_calling_aet:
-            why = "its AE title is not among those allowed"
         else:
-            why = f"{MOST} are open already"
+            why = "its AE title is not among those allowed"
+        self._turned_away(event.assoc, why)
+
+    def over(self, event: Any) -> None:
+        connection = event.assoc.dul.socket.socket if event.assoc.dul.socket else None
+        self._callers.end(connection, self._receiver.moment())
+
+    def _reject_for_now(self, association: Any, why: str) -> None:
+        association.acse.send_reject(FOR_NOW, OF_PRESENTATION, LIMIT_EXCEEDED)
+        self._turned_away(association, why)
+        association.kill()  # as pynetdicom does: waits until it has left
+
+    def _turned_away(self, association: Any, why: str) -> None:
+        request = association.requestor.primitive
         self._receiver.turned_away(why)
         logger.debug("turned away: %s, who called %s", request.calling_ae_title, request.called_ae_title)
 
@@ -198,7 +234,7 @@ class _Handlers:
         self._complete[id(event.assoc)] = self._receiver.moment()
         asked = event.message.command_set
         if asked.get("CommandField") == STORE and not asked.get("AffectedSOPInstanceUID"):
-            bounds.hang_up(event.assoc)  # pynetdicom would not answer, and the sender would wait
+            endings.hang_up(event.assoc)  # pynetdicom would not answer, and the sender would wait
 
     def store(self, event: Any) -> int:
         request = event.request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import gc
 import ipaddress
 import logging
 import os
@@ -87,6 +88,22 @@ def test_associations_are_served_side_by_side(receive):
             one.send(left)
             other.send(right)
     assert reception.came(6) == [1, 4, 2, 5, 3, 6]
+
+
+def test_associations_that_are_over_leave_nothing_open(receive):
+    reception = receive()
+    gc.disable()  # or what they leave to it may be cleared away in the middle
+    try:
+        send(RUN[:1], reception.address)
+        before = len(os.listdir("/dev/fd"))
+        for _ in range(8):
+            send(RUN[:1], reception.address)
+        end = CLOCK.now() + LONG
+        while len(os.listdir("/dev/fd")) > before + 6 and CLOCK.now() < end:  # the last threads are on their way out
+            pass
+        assert len(os.listdir("/dev/fd")) <= before + 6
+    finally:
+        gc.enable()
 
 
 def test_many_senders_at_a_time_lose_nothing(receive):
