@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import suppress
 from io import BytesIO
 from typing import Any
+
+from rtbids.dicomnet import endings
 
 LONGEST_PDU = 1 << 22  # bytes: far more than what we announce, and than any request for an association takes
 LONGEST_COMMAND = 1 << 16  # bytes; a request to store takes some two hundred
@@ -38,29 +38,10 @@ def bound_pdus(event: Any) -> None:
     connection.recv = received
 
 
-def end_at_nonsense(event: Any) -> None:
-    """Have an association end, and nothing else, at a message that pynetdicom stumbles over (bind it to ``EVT_CONN_OPEN``)."""
-    receive = event.assoc.dimse.receive_primitive
-
-    def received(primitive: Any) -> None:
-        try:
-            receive(primitive)
-        except Exception:  # whatever its parsing meets in such bytes
-            event.assoc.dul.event_queue.put("Evt19")  # an invalid PDU (PS3.8, 9.2)
-
-    event.assoc.dimse.receive_primitive = received
-
-
 def end_unheard(event: Any) -> None:
     """Have an association that never began end with its connection, not half a minute later (bind it to ``EVT_CONN_CLOSE``)."""
     if event.assoc.requestor.primitive is None:
         event.assoc.dul.to_user_queue.put(None)  # what waits there for a request takes it for the time out
-
-
-def hang_up(association: Any) -> None:
-    """End the connection of an association without a word, in whatever state it is."""
-    with suppress(OSError, AttributeError):  # it has none any more
-        association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
 
 
 def bound_message(event: Any, longest: int) -> None:
@@ -71,4 +52,4 @@ def bound_message(event: Any, longest: int) -> None:
     if message.data_set.tell() > longest:
         message.data_set = Overlong()
     if message.encoded_command_set.tell() > LONGEST_COMMAND:
-        hang_up(event.assoc)
+        endings.hang_up(event.assoc)
