@@ -1,7 +1,8 @@
 """Which images each field map of a session is for, written as ``IntendedFor`` into the field maps' sidecars.
 
 Programs such as fmriprep use no field map that does not say so. A run goes with the map of each kind that was measured last
-before it, or with the first where none was; which images a map may be for is for the caller to say.
+before it, or with the first where none was; which images a map may be for is for the caller to say. Where the maps work by
+``B0FieldIdentifier``, it is the images that say it, by ``B0FieldSource``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rtbids.volume import Entities
 
 _SUFFIXES = ("phasediff", "phase1", "phase2", "fieldmap", "epi")
 _FIELD = "IntendedFor"
+_IDENTIFIER, _SOURCE = "B0FieldIdentifier", "B0FieldSource"
 
 Choose = Callable[[Mapping[str, Any]], str]
 
@@ -49,7 +51,8 @@ def intend(study: Study, owner: Entities, choose: Choose) -> list[Path]:
     """Add the images that no field map names yet to the field maps that they go with; return the changed sidecars.
 
     `choose` gives a regular expression over names (``func/sub-01_task-nf_bold.nii.gz``) for the sidecar of a field map; empty
-    for one that shall name nothing. A map that works by ``B0FieldIdentifier`` is left as it is.
+    for one that shall name nothing. A map that works by ``B0FieldIdentifier`` is left as it is, and its images that have no
+    ``B0FieldSource`` yet get one.
     """
     place = study.root / bids_entities.folder(owner, "")
     try:
@@ -61,7 +64,9 @@ def intend(study: Study, owner: Entities, choose: Choose) -> list[Path]:
 
 def _intend(study: Study, place: Path, choose: Choose) -> Iterator[Path]:
     images = [*_scans(place, "func", ("bold",)), *_scans(place, "func", ("sbref",)), *_scans(place, "dwi", ("dwi", "sbref"))]
-    maps = [scan for scan in _scans(place, "fmap", _SUFFIXES) if "B0FieldIdentifier" not in scan.fields]
+    found = list(_scans(place, "fmap", _SUFFIXES))
+    yield from _point(study, images, [scan for scan in found if _IDENTIFIER in scan.fields], choose)
+    maps = [scan for scan in found if _IDENTIFIER not in scan.fields]
     prefix = f"bids::{place.relative_to(study.root).as_posix()}/"
     chosen = {scan.name: _uris(scan) for scan in maps}
     for image in images:
@@ -72,6 +77,17 @@ def _intend(study: Study, place: Path, choose: Choose) -> Iterator[Path]:
         if chosen[scan.name] != _uris(scan):
             study.write(scan.path, sidecar.dumps({**scan.fields, _FIELD: sorted(chosen[scan.name])}))
             yield scan.path
+
+
+def _point(study: Study, images: list[Scan], maps: list[Scan], choose: Choose) -> Iterator[Path]:
+    """Name in the images' sidecars the fields that the maps which they go with estimate."""
+    for image in images:
+        fitting = [scan for scan in maps if (wanted := choose(scan.fields)) and _fits(wanted, image) and _leaves(scan, image)]
+        chosen = [_nearest(group, image.number) for group in _groups(fitting)]
+        names = list(dict.fromkeys(name for scan in chosen for name in _texts(scan.fields[_IDENTIFIER])))
+        if names and _SOURCE not in image.fields:
+            study.write(image.path, sidecar.dumps({**image.fields, _SOURCE: names if len(names) > 1 else names[0]}))
+            yield image.path
 
 
 def _scans(place: Path, datatype: str, suffixes: tuple[str, ...]) -> Iterator[Scan]:
@@ -102,7 +118,16 @@ def _fits(wanted: str, image: Scan) -> bool:
     return re.search(wanted, image.name, re.IGNORECASE) is not None
 
 
+def _leaves(scan: Scan, image: Scan) -> bool:
+    """Say whether a map leaves open what it is for, or is for this image by its own word."""
+    said = _uris(scan)
+    return not said or any(uri.endswith(image.name) for uri in said)
+
+
 def _uris(scan: Scan) -> list[str]:
     """Return what a map is for as it says so: URIs, or in older data sets paths from the subject's folder."""
-    found = scan.fields.get(_FIELD)
-    return [uri for uri in (found if isinstance(found, list) else [found]) if isinstance(uri, str)]
+    return _texts(scan.fields.get(_FIELD))
+
+
+def _texts(found: Any) -> list[str]:
+    return [text for text in (found if isinstance(found, list) else [found]) if isinstance(text, str)]

@@ -75,12 +75,51 @@ def test_runs_that_come_later_are_added_and_nothing_is_written_twice(study):
 
 
 @pytest.mark.parametrize("place", ["bids::sub-01/ses-2", "ses-2"])  # paths were the way before BIDS 1.8
-def test_what_a_map_says_already_stays_and_one_that_works_by_identifiers_is_left_alone(study, place):
+def test_what_a_map_says_already_stays_and_one_that_works_by_identifiers_gets_nothing(study, place):
     runs(study, 5)
     image(study, "fmap/phasediff", SeriesNumber=3, IntendedFor=f"{place}/func/sub-01_ses-2_task-nf_run-05_bold.nii.gz")
     image(study, "fmap/run-02_phasediff", SeriesNumber=4)
     image(study, "fmap/dir-AP_epi", SeriesNumber=4, B0FieldIdentifier="pepolar0")
+    (changed,) = intend(study, OWNER, lambda fields: RUNS)
+    assert changed.name == "sub-01_ses-2_task-nf_run-05_bold.json"
+    assert intended(study, "fmap/dir-AP_epi") is None
+
+
+def test_a_map_that_names_its_images_and_a_field_is_for_these_alone(study):
+    runs(study, 5, 6)
+    uri = "bids::sub-01/ses-2/func/sub-01_ses-2_task-nf_run-05_bold.nii.gz"
+    image(study, "fmap/dir-AP_epi", SeriesNumber=4, B0FieldIdentifier="pepolar0", IntendedFor=[uri])
+    intend(study, OWNER, lambda fields: RUNS)
+    assert sources(study, 5, 6) == ["pepolar0", None]
+
+
+def sources(study: Study, *numbers: int) -> list[Any]:
+    place = study.root / "sub-01/ses-2/func"
+    paths = [place / f"sub-01_ses-2_task-nf_run-{number:02d}_bold.json" for number in numbers]
+    return [json.loads(path.read_text()).get("B0FieldSource") for path in paths]
+
+
+def test_images_name_the_field_of_the_maps_that_work_by_identifiers(study):
+    runs(study, 5, 9)
+    image(study, "func/task-nf_run-10_bold", SeriesNumber=10, B0FieldSource="mine")
+    for number, run in ((3, ""), (7, "run-02_")):
+        for direction in ("AP", "PA"):
+            image(study, f"fmap/dir-{direction}_{run}epi", SeriesNumber=number, B0FieldIdentifier=f"pepolar{number}")
+    image(study, "fmap/phasediff", SeriesNumber=4, B0FieldIdentifier=["phasediff", "both"])
+    image(study, "fmap/run-02_phasediff", SeriesNumber=8)
+    changed = intend(study, OWNER, lambda fields: RUNS)
+    assert sources(study, 5, 9, 10) == [["pepolar3", "phasediff", "both"], ["pepolar7", "phasediff", "both"], "mine"]
+    assert intended(study, "fmap/run-02_phasediff") == [name(5), name(9), name(10)]
+    assert intended(study, "fmap/dir-AP_epi") is None
+    assert len(changed) == 3
     assert intend(study, OWNER, lambda fields: RUNS) == []
+
+
+def test_an_image_that_a_map_with_an_identifier_is_not_for_names_none(study):
+    runs(study, 5)
+    image(study, "fmap/dir-AP_epi", SeriesNumber=3, B0FieldIdentifier="pepolar")
+    assert intend(study, OWNER, lambda fields: r"dwi/.*_dwi\.") == []
+    assert sources(study, 5) == [None]
 
 
 def test_the_caller_chooses_what_a_map_is_for(study):

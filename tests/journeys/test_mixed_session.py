@@ -222,3 +222,20 @@ def test_field_maps_belong_together_and_say_what_they_are_for(session, tmp_path,
         assert fields["IntendedFor"] == runs
     assert "IntendedFor" not in json.loads((fmap / "sub-01_magnitude1.json").read_text())
     assert errors(study) == []
+
+
+def test_runs_name_the_field_that_a_session_map_says_their_maps_estimate(session, tmp_path, call):
+    rules, study = tmp_path / "map.yaml", tmp_path / "study"
+    rules.write_text(
+        "rules:\n"
+        + "".join(
+            f"- {{match: {{name: FieldMap_{direction}}}, datatype: fmap, suffix: epi, entities: {{dir: {direction}}},"
+            " metadata: {B0FieldIdentifier: pepolar}}\n"
+            for direction in ("AP", "PA")
+        )
+    )
+    assert call("convert", session, "--no-wait", "-o", study, "--session-map", rules).code == 0
+    fields = [json.loads(path.read_text()) for path in study.glob("sub-01/func/*_bold.json")]
+    assert [one.get("B0FieldSource") for one in fields] == ["pepolar"] * 7
+    assert "IntendedFor" not in json.loads((study / "sub-01/fmap/sub-01_dir-AP_epi.json").read_text())
+    assert errors(study) == []
