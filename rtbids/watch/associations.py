@@ -87,7 +87,7 @@ class _Server(ThreadedAssociationServer):
     guests: Guests
     receiver: Receiver
     callers: Callers
-    _said = ""
+    _said: set[str]
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; its TLS handshake comes with the first read, in the association's own thread."""
@@ -122,8 +122,8 @@ class _Server(ThreadedAssociationServer):
 
     def _close(self, idle: socket.socket, why: str) -> None:
         endings.shut(idle)
-        if why != self._said:
-            self._said = why
+        if why not in self._said:
+            self._said.add(why)
             logger.info("%s", why)
 
 
@@ -145,7 +145,7 @@ class Listener:
         callers = Callers()
         handlers = _Handlers(receiver, callers, longest)
         self._server: _Server = _bound(self._application, address, handlers.bound(), tls)
-        self._server.guests, self._server.receiver, self._server.callers = guests, receiver, callers
+        self._server.guests, self._server.receiver, self._server.callers, self._server._said = guests, receiver, callers, set()
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="storage-scp", daemon=True)
         self._thread.start()

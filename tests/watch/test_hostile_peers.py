@@ -13,9 +13,10 @@ import pytest
 from pydicom import dcmread, dcmwrite
 from reception import LONG, MR, RUN, Reception, dataset_of, in_spool, send
 
+from rtbids.clock import ManualClock
 from rtbids.dicomnet import Address, Sender
-from rtbids.errors import BadData, ConnectionLost
-from rtbids.watch.associations import MOST
+from rtbids.errors import BadData
+from rtbids.watch.callers import ARTIM, MOST, MOST_OF_ONE
 
 ABORT, REJECT = b"\x07", b"\x03"  # types of PDU (PS3.8, 9.3)
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -57,8 +58,8 @@ def fragment(flags: int, content: bytes, context: int = 1) -> bytes:
 
 
 @contextmanager
-def connected(address: Address) -> Iterator[socket.socket]:
-    with socket.create_connection((address.host, address.port), timeout=LONG) as connection:
+def connected(address: Address, source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    with socket.create_connection((address.host, address.port), LONG, (source, 0)) as connection:
         yield connection
 
 
@@ -158,37 +159,88 @@ def test_a_silent_peer_holds_up_nobody(receive, caplog):
         still_serves(reception, caplog)
 
 
-def test_a_crowd_is_turned_away_with_one_line_and_leaves_room_when_it_goes(receive, caplog):
+def test_a_crowd_that_asks_for_nothing_makes_room_at_once_and_is_named_in_one_line(receive, caplog):
     reception = receive()
     with ExitStack() as crowd:
-        for _ in range(3 * MOST):
-            crowd.enter_context(connected(reception.address))
-        with pytest.raises(ConnectionLost):
-            send(RUN[:1], reception.address)
-        assert caplog.messages == [f"an association was turned away: {2 * MOST} connections are open already"]
+        idle = [crowd.enter_context(connected(reception.address)) for _ in range(3 * MOST)]
+        send(RUN[:1], reception.address)
+        assert reception.came(1) == [1]
+        assert end(idle[0]) == b""  # the oldest were hung up on
+        assert caplog.messages == ["more connections than can be served ask for no association: the oldest are closed"]
+        idle[-1].sendall(request())
+        assert idle[-1].recv(1) == b"\x02"  # the youngest were not
 
-    def is_taken() -> bool:
-        try:
-            send(RUN[:1], reception.address)
-        except ConnectionLost:
-            return False
-        return True
 
-    reception.until(is_taken)
-    assert reception.came(1) == [1]
+@pytest.mark.parametrize("begun", [b"", request()[:50]], ids=["nothing", "a part of the request"])
+def test_who_asks_for_no_association_in_time_is_hung_up_on(receive, caplog, begun):
+    clock = ManualClock()
+    reception = receive(clock=clock)
+    with connected(reception.address) as slow, connected(reception.address) as in_time:
+        slow.sendall(begun)
+        in_time.sendall(request())
+        assert in_time.recv(1) == b"\x02"
+        clock.advance(ARTIM)
+        assert end(slow) == b""
+        in_time.sendall(fragment(3, command()) + fragment(2, IMAGE))
+        reception.came(1)
+    assert f"connections that ask for no association within {ARTIM:g} s are closed" in caplog.messages
+
+
+def test_who_was_rejected_and_stays_is_hung_up_on(receive):
+    clock = ManualClock()
+    reception = receive(clock=clock, allowed_aets=frozenset({"PRISMA"}))
+    with connected(reception.address) as stranger:
+        stranger.sendall(request() + pdu(4, bytes(100))[:50])  # never sends the rest, and never hangs up
+        stranger.settimeout(0.05)
+
+        def is_hung_up_on() -> bool:
+            clock.advance(ARTIM)
+            try:
+                end(stranger)
+            except TimeoutError:
+                return False
+            return True
+
+        reception.until(is_hung_up_on)
+
+
+LIMIT_EXCEEDED = REJECT + bytes([0, 0, 0, 0, 4, 0, 2, 3, 2])  # transient, local limit exceeded
 
 
 def test_associations_beyond_the_most_are_rejected_for_now(receive, caplog):
     reception = receive()
+    hosts = ["127.0.0.1"] * MOST_OF_ONE + ["127.0.0.2"] * (MOST - MOST_OF_ONE)
     with ExitStack() as others:
-        for _ in range(MOST):
+        peers = [others.enter_context(connected(reception.address, host)) for host in hosts]
+        for peer in peers:
+            peer.sendall(request())
+            assert peer.recv(1) == b"\x02"
+        with connected(reception.address, "127.0.0.3") as late:
+            late.sendall(request())
+            assert late.recv(10) == LIMIT_EXCEEDED
+        assert f"an association was turned away: {MOST} are open already" in caplog.messages
+        peers[0].recv(4096)
+        peers[0].sendall(pdu(5, bytes(4)))  # released
+        assert end(peers[0])[:1] == b"\x06"
+        with connected(reception.address, "127.0.0.3") as next_one:
+            next_one.sendall(request())
+            assert next_one.recv(1) == b"\x02"
+
+
+def test_one_address_leaves_room_for_others(receive, caplog):
+    reception = receive()
+    with ExitStack() as others:
+        for _ in range(MOST_OF_ONE):
             peer = others.enter_context(connected(reception.address))
             peer.sendall(request())
             assert peer.recv(1) == b"\x02"
         with connected(reception.address) as late:
             late.sendall(request())
-            assert late.recv(10) == REJECT + bytes([0, 0, 0, 0, 4, 0, 2, 3, 2])  # transient, local limit exceeded
-    assert f"an association was turned away: {MOST} are open already" in caplog.messages
+            assert late.recv(10) == LIMIT_EXCEEDED
+        with connected(reception.address, "127.0.0.2") as another:
+            another.sendall(request())
+            assert another.recv(1) == b"\x02"
+    assert f"an association was turned away: {MOST_OF_ONE} from its address are open already" in caplog.messages
 
 
 def test_an_image_that_is_too_long_is_refused_with_its_status_and_named(receive):
