@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from rtbids.convert.session import Others
 
 Kind = Literal["dicom", "bids", "stream"]
+_OTHER: Mapping[str, tuple[str, str]] = {  # what is no DICOM: what it is, and what to do with it
+    "bids": ("a BIDS data set or a run of one", "its volumes are given by rtbids replay, as DICOM files by --as dicom"),
+    "stream": ("a stream", "its volumes are taken by rtbids run and rtbids convert"),
+}
 logger = logging.getLogger("rtbids")
 
 
@@ -151,12 +155,13 @@ def items(request: Request) -> Iterator[Item]:
 
 def instances(request: Request) -> Iterator[Instance]:
     """Return the whole DICOM files of a folder or from the network, those of the wanted series."""
-    if kind(request.source) != "dicom":
-        raise UsageFault(f"{request.source}: expected a folder of DICOM files or dicom-scp://host:port, found something else")
-    found = (_received if is_network(request.source) else _watched)(request)
+    if (form := kind(request.source)) != "dicom":
+        found, hint = _OTHER[form]
+        raise UsageFault(f"{request.source}: expected a folder of DICOM files or dicom-scp://host:port, found {found}", hint)
+    images = (_received if is_network(request.source) else _watched)(request)
     if request.live.series is None:
-        return found
-    return _of_series(found, request.live.series, request)
+        return images
+    return _of_series(images, request.live.series, request)
 
 
 def _watched(request: Request) -> Iterator[Instance]:

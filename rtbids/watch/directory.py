@@ -7,6 +7,7 @@ where they can it is still looked at from time to time, for those that got lost.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 from collections import deque
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.convert.dicom import Instance, read
-from rtbids.errors import BadData, InputMissing
+from rtbids.errors import BadData, InputMissing, NothingMatched
 from rtbids.pipeline import Wakeup
 from rtbids.watch.assemble import in_order
 from rtbids.watch.changes import LOOK_SECONDS, Changes, Kind, Looking
@@ -26,6 +27,8 @@ from rtbids.watch.faults import Faults
 from rtbids.watch.intake import Intake, Told
 from rtbids.watch.looks import Look, walk
 from rtbids.watch.mounts import changes_of
+
+logger = logging.getLogger("rtbids")
 
 PATIENCE = 5.0  # seconds that an incomplete file may stay as it is before it is named
 _TOLD = {Kind.WHOLE: Told.CLOSED, Kind.NAMED: Told.FOUND}
@@ -76,6 +79,8 @@ def instances(
     ------
     InputMissing
         There is no such folder, or with ``wait=False`` nothing in it.
+    NothingMatched
+        With ``wait=False`` there are files, and none has a name of the pattern.
     BadData
         There were files, but not one that could be used.
     """
@@ -93,13 +98,19 @@ def instances(
         present = watch.present(existing)
         if on_mode is not None:
             on_mode(changes.mode if wait else "what is there, once")
+        if wait and existing and pattern != "*" and watch.passed_over and not present:
+            logger.warning("%s, as yet", _nothing_there(folder, pattern, watch.passed_over))
         yield from watch.taken(present)
         if wait:
             yield from watch.live(idle_timeout)
     yield from intake.settle() if wait else map(_unpaced, intake.settle())
     noted.summarise()
-    if not intake.taken and not stop.is_set():
-        _nothing_good(folder, noted, empty_matters=existing and not wait)
+    if intake.taken or stop.is_set():
+        return
+    if noted.bad:
+        raise BadData(f"{folder}: expected DICOM images, found none among {noted.bad} files (first: {noted.entries[0]})")
+    if existing and not wait:
+        raise _nothing_there(folder, pattern, watch.passed_over)
 
 
 def _unpaced(instance: Instance) -> Instance:
@@ -113,11 +124,19 @@ def _content(path: Path) -> bytes:
         raise BadData(f"{path.name}: cannot be read ({error.strerror})") from error
 
 
-def _nothing_good(folder: Path, noted: Faults, *, empty_matters: bool) -> None:
-    if noted.bad:
-        raise BadData(f"{folder}: expected DICOM images, found none among {noted.bad} files (first: {noted.entries[0]})")
-    if empty_matters:
-        raise InputMissing(f"{folder}: expected DICOM files, found an empty folder")
+def _nothing_there(folder: Path, pattern: str, passed_over: int) -> InputMissing | NothingMatched:
+    """Return what is to be said where no file was read."""
+    if not passed_over:
+        return InputMissing(f"{folder}: expected DICOM files, found an empty folder")
+    if pattern == "*":
+        return InputMissing(f"{folder}: expected DICOM files, found {_files(passed_over)} with unfinished or hidden names only")
+    return NothingMatched(
+        f"{folder}: found {_files(passed_over)}, and no name that matches {pattern}", "give another --pattern"
+    )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' if count > 1 else ''}"
 
 
 class _Watch:
@@ -130,10 +149,13 @@ class _Watch:
         self._next_look = clock.now() + changes.interval
         self._hurried = 0  # looks to come that do not wait for the interval
         self._active = clock.now()
+        self.passed_over = 0  # files that were there and whose names are not wanted
 
     def present(self, existing: bool) -> list[str]:
         """List what is there and shall be taken; from here on whatever comes is new."""
-        files = [(path, look) for path, look in self._walk(self._root) if self._intake.wants(path)]
+        there = list(self._walk(self._root))
+        files = [(path, look) for path, look in there if self._intake.wants(path)]
+        self.passed_over = len(there) - len(files)
         if existing:
             return [path for path, _ in files]
         for _, look in files:

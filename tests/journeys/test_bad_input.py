@@ -121,6 +121,20 @@ def test_a_series_that_is_not_there_is_missed_and_the_others_are_named(export, c
     assert "no series 98, 99, there are: 7" in outcome.err
 
 
+@pytest.mark.parametrize("command", ["watch", "convert"])
+def test_a_pattern_of_other_names_is_missed_and_the_files_are_counted(export, call, command):
+    outcome = call(command, export, "--no-wait", "--pattern", "*.IMA")
+    assert outcome.code == 18
+    assert f"found {PHANTOM.volumes} files, and no name that matches *.IMA" in outcome.err
+
+
+def test_a_data_set_is_not_watched_and_is_called_what_it_is(small, call):
+    outcome = call("watch", small.root)
+    assert outcome.code == 64
+    assert "found a BIDS data set" in outcome.err
+    assert "rtbids replay" in outcome.err
+
+
 @pytest.mark.parametrize("seconds", ["-1", "nan", "soon"])
 @pytest.mark.parametrize("option", ["--idle-timeout", "--open-timeout"])
 def test_a_time_is_a_number_of_seconds(export, call, option, seconds):

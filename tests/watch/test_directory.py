@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from rtbids.clock import CLOCK
 from rtbids.convert.dicom import Instance
-from rtbids.errors import BadData, InputMissing
+from rtbids.errors import BadData, InputMissing, NothingMatched
 from rtbids.pipeline import Wakeup
 from rtbids.replay.scanner import Arrival, MosaicSeries, Phantom, dicoms, scan
 from rtbids.watch.directory import instances
@@ -464,6 +465,33 @@ def test_an_empty_folder_is_an_error_only_where_nothing_is_waited_for(folder: Pa
     assert list(instances(folder, idle_timeout=0.05)) == []
     with pytest.raises(InputMissing, match="empty folder"):
         whole(folder)
+
+
+def test_a_pattern_that_no_file_matches_is_said_with_their_number(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder.mkdir()
+    scan(RUN, folder, interval=0)
+    expected = f"{folder}: found 6 files, and no name that matches *.IMA"
+    with pytest.raises(NothingMatched, match=re.escape(expected)):
+        whole(folder, pattern="*.IMA")
+    assert list(instances(folder, pattern="*.IMA", idle_timeout=0.05)) == []
+    assert [record.getMessage() for record in caplog.records] == [f"{expected}, as yet"]
+
+
+def test_a_folder_of_unfinished_names_is_not_called_empty(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "1.dcm.part").write_bytes(RUN[0])
+    with pytest.raises(InputMissing, match="found 1 file with unfinished or hidden names only"):
+        whole(folder)
+
+
+def test_a_file_whose_name_may_tell_a_patient_is_found_by_its_inode(folder: Path) -> None:
+    folder.mkdir()
+    path = folder / "Doe Jane.dcm"
+    path.write_bytes(RUN[0][:-100])
+    faults: list[str] = []
+    with pytest.raises(BadData):
+        whole(folder, faults=faults)
+    assert faults[0].startswith(f"….dcm (inode {path.stat().st_ino}): ")
 
 
 @pytest.mark.parametrize("options", [{"wait": False}, {"idle_timeout": 0.05}])
