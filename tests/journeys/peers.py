@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,8 +21,12 @@ LONG = 30.0  # seconds: the bound of a wait for something that takes less than o
 
 
 def program(name: str) -> str:
-    """Return where a program is, Debian's places for daemons included; skip where it is not."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    """Return where a program is, Debian's places for daemons included; skip where it is not.
+
+    Not beside this Python, where pynetdicom puts commands of the names of dcmtk's.
+    """
+    places = [place for place in os.get_exec_path() if place != str(Path(sys.executable).parent)]
+    found = shutil.which(name, path=os.pathsep.join([*places, "/usr/sbin"]))
     if found is None:
         pytest.skip(f"{name} not found: apt-get install dcmtk orthanc")
     return found
