@@ -6,12 +6,13 @@ import logging
 import os
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import LONG, Listening
 
 from rtbids.clock import CLOCK
 from rtbids.convert.dicom import Instance
@@ -20,66 +21,20 @@ from rtbids.pipeline import Wakeup
 from rtbids.replay.scanner import Arrival, MosaicSeries, Phantom, dicoms, scan
 from rtbids.watch.directory import instances
 
-LONG = 20.0  # seconds: the bound of a wait for something that takes milliseconds
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=6)
 RUN = list(dicoms(PHANTOM))
 
 
-class Intake:
-    """A watch in a thread of its own; `numbers` are the Instance Numbers as they come out."""
+class Intake(Listening):
+    """A watch of a folder, and the images that it gave."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.instances: list[Instance] = []
-        self.faults: list[str] = []
-        self.error: Exception | None = None
-        self._stop = Wakeup()
-        self._changed = threading.Condition()
-        self._ready = threading.Event()
-        options = {"stop": self._stop, "on_mode": self._told, "faults": self.faults, **options}
-        self.modes: list[str] = []
-        self._thread = threading.Thread(target=self._run, args=(folder, options), daemon=True)
-        self._thread.start()
-        assert self._ready.wait(LONG)
+        super().__init__(partial(instances, folder), **options)
 
-    @property
-    def numbers(self) -> list[int]:
-        return [int(instance.dataset.InstanceNumber) for instance in self.instances]
-
-    def _told(self, mode: str) -> None:
-        self.modes.append(mode)
-        self._ready.set()
-
-    def _run(self, folder: Path, options: dict[str, Any]) -> None:
-        try:
-            for instance in instances(folder, **options):
-                with self._changed:
-                    self.instances.append(instance)
-                    self._changed.notify_all()
-        except Exception as error:
-            self.error = error
-        with self._changed:
-            self._ready.set()
-            self._changed.notify_all()
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` holds; it is asked again whenever something came, and now and then."""
-        deadline = CLOCK.now() + LONG
-        with self._changed:
-            while not condition():
-                assert CLOCK.now() < deadline, f"came: {self.numbers}, faults: {self.faults}, error: {self.error}"
-                self._changed.wait(0.02)
-
-    def came(self, count: int) -> list[int]:
-        self.until(lambda: len(self.instances) >= count)
-        return self.numbers
-
-    def stop(self) -> None:
-        self._stop.set()
-        self.ended()
-
-    def ended(self) -> None:
-        self._thread.join(LONG)
-        assert not self._thread.is_alive()
+    def take(self, instance: Instance) -> None:
+        self.instances.append(instance)
+        self.note(instance)
 
 
 @pytest.fixture
