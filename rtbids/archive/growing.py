@@ -187,8 +187,11 @@ class GrowingRun:
             self._sidecar_text = text
 
     def write_events(self, text: str, fields: bytes | None = None) -> None:
-        """Write the run's ``events.tsv``, and `fields`, its sidecar; those that were there before the run are kept."""
-        path = self._study.path(self.entities, "events", ".tsv")
+        """Write the run's ``events.tsv``, and `fields`, its sidecar; those that were there before the run are kept.
+
+        Echoes and parts of one run share it.
+        """
+        path = self._study.events_path(self.entities)
         self._events = text
         if path in self._event_files or not path.exists():
             self._write_event_file(path, text)

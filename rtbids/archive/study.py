@@ -195,6 +195,11 @@ class Study:
         """Return where a raw file of a run stands."""
         return self.root / bids_entities.path(entities, suffix, extension)
 
+    def events_path(self, entities: Entities) -> Path:
+        """Return where the events of a run stand, which have neither echo nor part in BIDS."""
+        shared = {entity: label for entity, label in entities.items() if entity not in ("echo", "part")}
+        return self.path(shared, "events", ".tsv")
+
     def derivative(self, entities: Entities, description: str, suffix: str, extension: str) -> Path:
         """Return where a derivative of a run stands; the derivative data set and the folder are made."""
         try:

@@ -179,3 +179,25 @@ def test_runs_end_one_after_the_other_where_it_is_known_what_comes(tmp_path, cal
     assert done.code == 0, done.err
     said = [word for word in (done.out.decode() + done.err).split() if word in ("start", "end")]
     assert said == ["start", "end", "start", "end"]
+
+
+def test_echoes_and_parts_of_a_run_share_its_events(tmp_path, call, script):
+    text = "onset\tduration\ttrial_type\n0\t2\tregulate\n"
+    (tmp_path / "events.tsv").write_text(text)
+    for source, several in (
+        (echoes("mosaic"), "echo"),
+        (series("mosaic", 8) | series("mosaic", 9, image_type=("P", "ND")), "part"),
+    ):
+        study = tmp_path / several
+        scanned = folder(tmp_path / f"scanned-{several}", source)
+        given = ("--events", tmp_path / "events.tsv", "--feedback", tmp_path / "f.jsonl")
+        done = call("run", script(SILENT), scanned, "--no-wait", "--bids-dir", study, *given)
+        assert done.code == 0, done.err
+        assert "was there before" not in done.err
+        assert len(images(study)) == 2
+        assert [path.name for path in study.rglob("*_events.tsv")] == ["sub-01_task-nf_run-01_events.tsv"]
+        assert errors(study) == []
+        replayed = call("replay", study, "--speed", "max")
+        with tarfile.open(fileobj=io.BytesIO(replayed.out)) as stream:
+            tables = [stream.extractfile(name) for name in stream.getnames() if name.endswith("_events.tsv")]
+            assert [table.read().decode() for table in tables if table] == [text, text]
