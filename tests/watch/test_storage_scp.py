@@ -26,12 +26,13 @@ from pynetdicom.pdu_primitives import P_DATA
 from reception import LONG, MR, RUN, dataset_of, in_spool, send
 
 from rtbids import dicomnet
-from rtbids.clock import CLOCK
+from rtbids.clock import CLOCK, ManualClock
 from rtbids.dicomnet import Address, Sender
 from rtbids.errors import BadData, CannotWrite, ConnectionLost, InputMissing, UsageFault
 from rtbids.receipt import hold, settle
 from rtbids.watch import spool as spool_module
 from rtbids.watch.associations import networks
+from rtbids.watch.callers import ARTIM
 from rtbids.watch.spool import Spool
 from rtbids.watch.storage_scp import instances
 
@@ -396,6 +397,26 @@ def certified(folder: Path) -> tuple[Path, Path]:
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     (folder / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, plain))
     return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_handshake_that_is_never_ended_is_hung_up_on(receive, tmp_path):
+    clock = ManualClock()
+    reception = receive(clock=clock, tls=dicomnet.server_tls(*certified(tmp_path), None))
+    with socket.create_connection(("127.0.0.1", reception.address.port), LONG) as silent:
+        silent.sendall(b"\x16\x03\x01")  # the begin of TLS's first record
+        silent.settimeout(0.05)
+
+        def is_hung_up_on() -> bool:
+            clock.advance(ARTIM)
+            try:
+                return silent.recv(1) == b""
+            except TimeoutError:
+                return False
+            except ConnectionResetError:
+                return True
+
+        reception.until(is_hung_up_on)
 
 
 def test_tls_encrypts_and_asks_for_a_certificate_where_told_to(receive, tmp_path):
