@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -57,6 +58,16 @@ class Simulation:
             slow=given.get("write") == "slow",
             spread="spread" in given,
         )
+
+    def check(self, volumes: int) -> None:
+        """Name the volumes asked for that a replay of `volumes` did not have; raise UsageFault where every one was dropped."""
+        course = self.course
+        if course.drop >= frozenset(range(volumes)):
+            raise UsageFault(f"--drop left out all {volumes} volumes of the replay, so that none has left")
+        for option, asked in course.volumes.items():
+            if beyond := sorted(volume for volume in asked if volume >= volumes):
+                numbers = ", ".join(map(str, beyond))
+                logger.warning("--%s %s: the replay had volumes 0 to %d only", option, numbers, volumes - 1)
 
     def refuse(self, names: tuple[str, ...], why: str) -> None:
         """Raise UsageFault where one of these options was given."""
@@ -127,10 +138,14 @@ def play(order: Played, simulation: Simulation, stop: Wakeup) -> None:
     from rtbids.replay import simulator
 
     course = simulation.course
-    scan = islice(_scan(order, simulation, stop), order.volumes)
+    numbers = itertools.count()
+    scan = (volume for volume, _ in zip(islice(_scan(order, simulation, stop), order.volumes), numbers, strict=False))
     with _receiver(order, simulation, stop) as receive:
         sent = simulator.play(scan, course, receive, speed=order.speed, stop=stop)
     logger.info("%d files have left for %s", sent, order.destination)
+    volumes = next(numbers)
+    if volumes and not stop.is_set():
+        simulation.check(volumes)
 
 
 def _scan(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[Exported]:

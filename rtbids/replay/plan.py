@@ -43,6 +43,18 @@ class Course:
     slow: bool = False
     spread: bool = False
 
+    @property
+    def volumes(self) -> dict[str, frozenset[int]]:
+        """The volumes that something happens to, by the names of the options that ask for it."""
+        return {
+            "drop": self.drop,
+            "duplicate": self.duplicate,
+            "truncate": self.truncate,
+            "short": self.short,
+            "zero": self.preallocate,
+            "pause": frozenset(self.pauses),
+        }
+
 
 @dataclass(frozen=True)
 class Delivery:

@@ -182,6 +182,29 @@ def test_what_cannot_be_is_said_in_one_line(options, code, words, source, call, 
     assert not (tmp_path / "there").exists()
 
 
+ASKED = ("drop", "duplicate", "truncate", "short", "zero")
+
+
+@pytest.mark.parametrize("option", [*((f"--{name}", "2,99,100") for name in ASKED), ("--pause", "99:1")])
+@pytest.mark.parametrize("folder", [False, True], ids=["a data set", "a DICOM folder"])
+def test_volumes_that_the_replay_does_not_have_are_named(folder, option, source, call, tmp_path):
+    if folder:
+        assert call("replay", source, "--as", "dicom", "--to", tmp_path / "scan", "--speed", "max", "--volumes", "4").code == 0
+    given = tmp_path / "scan" if folder else source
+    outcome = call("replay", given, "--as", "dicom", "--to", tmp_path / "there", "--speed", "max", "--volumes", "4", *option)
+    assert outcome.code == 0, outcome.err
+    numbers = "99, 100" if "," in option[1] else "99"
+    assert f"{option[0]} {numbers}: the replay had volumes 0 to 3 only" in outcome.err
+
+
+def test_a_replay_of_which_every_volume_is_dropped_is_64(source, call, tmp_path):
+    numbers = ",".join(map(str, range(COUNT)))
+    outcome = call("replay", source, "--as", "dicom", "--to", tmp_path / "there", "--speed", "max", "--drop", numbers)
+    assert outcome.code == 64
+    assert f"--drop left out all {COUNT} volumes of the replay, so that none has left" in outcome.err
+    assert not list((tmp_path / "there").iterdir())
+
+
 def test_files_of_a_folder_take_no_form_and_no_entities(source, call, tmp_path):
     folder = tmp_path / "folder"
     assert call("replay", source, "--as", "dicom", "--to", folder, "--speed", "max", "--volumes", "1").code == 0
