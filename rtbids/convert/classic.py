@@ -85,6 +85,7 @@ class Collector:
         self._done: set[int] = set()
         self._dropped: set[int] = set()
         self._waiting: list[Slice] = []  # until the slice count is known, or the series is over
+        self._from_zero = False  # whether images are numbered from 0, where DICOM has 1
         self._ranked = False  # whether only the end of the series sorts what waits
         self._timing: tuple[float, ...] | None = None
 
@@ -103,6 +104,8 @@ class Collector:
             self._hint = self._hint or ge.images_in_acquisition(dataset)
         except MALFORMED as error:
             return [Refusal(None, instance.name, _unplaced(dataset) or malformed(error, (instance,)), (instance,))]
+        if arrived.number == 0 and not self._from_zero:
+            self._from_zero, self._offset = True, -1
         if self._ranked:
             self._waiting.append(arrived)
             return []
@@ -144,7 +147,7 @@ class Collector:
         if several and self._period is None and not self._done:  # what was placed as if it were alone waits with the others
             self._waiting += [one for volume in self._volumes.values() for one in volume.values()]
             self._volumes.clear()
-            self._offset = None
+            self._offset = -1 if self._from_zero else None
             return None
         index = volume_number(arrived.dataset, self._period or self._slices)
         return index if index is None or self._offset is None else self._counted(arrived)
@@ -174,7 +177,7 @@ class Collector:
 
     def _counted(self, one: Slice) -> int:
         """Return the volume that the number of a slice tells, from where volumes begin."""
-        return ((one.number or 1) - 1 - (self._offset or 0)) // (self._period or self._slices or 1)
+        return ((one.number or 0) - 1 - (self._offset or 0)) // (self._period or self._slices or 1)
 
     def _learn_from_next(self, index: int) -> None:
         """Take the slice count from the first volume when the next one begins (XA classic export that has lost its counts)."""

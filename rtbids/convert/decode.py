@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from pydicom.dataset import Dataset
@@ -13,6 +14,8 @@ from rtbids.convert.moment import moment, seconds_of_day
 from rtbids.convert.stack import Refusal, Stack, planned, stacks_or_refusal, without_pixels
 from rtbids.convert.vendor import vendor
 from rtbids.receipt import hold
+
+_COUNTS = ("AcquisitionNumber", "InstanceNumber")
 
 
 class Decoder(Protocol):
@@ -50,13 +53,17 @@ def decoder(dataset: Dataset) -> Decoder:
 class Whole:
     """Images that hold whole volumes: mosaics, grids, enhanced multi-frame."""
 
+    def __init__(self) -> None:
+        self._from_zero: set[str] = set()  # elements that count from 0, where DICOM has 1
+
     @property
     def begun(self) -> list[int]:
         return []
 
     def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
         dataset = instance.dataset
-        index = volume_number(dataset, several)
+        self._from_zero |= {keyword for keyword in _COUNTS if pixels.whole(dataset, keyword, 1) == 0}
+        index = volume_number(dataset, several, self._from_zero)
         form = _enhanced if enhanced.is_enhanced(dataset) else _mosaic if mosaic.is_mosaic(dataset) else _grid
         made = stacks_or_refusal(index, instance.name, (instance,), lambda: form(instance, index))
         for _ in made:
@@ -73,13 +80,16 @@ class Whole:
         return []  # nothing waits here
 
 
-def volume_number(dataset: Dataset, several: bool) -> int:
+def volume_number(dataset: Dataset, several: bool, from_zero: Collection[str] = ()) -> int:
     """Return the place in the run, from 0, of an image that is a whole volume.
 
     The acquisition number counts volumes; the instance number counts images, which is the same where a TR brings one. Some
     copies hold the acquisition number at 1, so that it is believed from 2 on, or where the instance number cannot be meant.
+    `from_zero` names those of the two that count from 0.
     """
     acquisition, instance = pixels.whole(dataset, "AcquisitionNumber"), pixels.whole(dataset, "InstanceNumber", 1)
+    acquisition += "AcquisitionNumber" in from_zero and acquisition > 0  # a copy may hold it at 0
+    instance += "InstanceNumber" in from_zero
     return (acquisition if acquisition > 1 or (acquisition == 1 and several) else instance) - 1
 
 

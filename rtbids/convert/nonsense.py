@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pydicom.datadict import keyword_for_tag
@@ -11,7 +12,7 @@ from pydicom.tag import BaseTag
 
 from rtbids.convert.elements import PIXEL_DATA
 
-_EXPECTED = {"DS": "decimal numbers", "IS": "whole numbers"}  # written as text; what is none pydicom hands out as it is
+_EXPECTED = {"DS": "decimal numbers", "IS": "whole numbers", "FD": "numbers", "FL": "numbers"}  # or text, or NaN: as it stands
 
 
 def elements(dataset: Dataset) -> Iterator[str]:
@@ -27,13 +28,13 @@ def elements(dataset: Dataset) -> Iterator[str]:
         if element.VR == "SQ":
             for item in element.value:
                 yield from elements(item)
-        elif element.VR in _EXPECTED and _has_text(element):
+        elif element.VR in _EXPECTED and not _is_numeric(element):
             yield _named(tag, element.VR)
 
 
-def _has_text(element: DataElement) -> bool:
-    several = element.value if element.VM > 1 else [element.value]
-    return any(isinstance(value, str) and value for value in several)
+def _is_numeric(element: DataElement) -> bool:
+    several = [value for value in (element.value if element.VM > 1 else [element.value]) if value not in (None, "")]
+    return all(not isinstance(value, str) and math.isfinite(value) for value in several)
 
 
 def _named(tag: BaseTag, vr: str) -> str:

@@ -56,6 +56,8 @@ class Run:
             logger.warning("%s: %s", self.stem, doubt)
         for reason in absent.reasons(self._metadata, first.header(), has_timing=bool(first.timing)):
             logger.info("%s: %s", self.stem, reason)
+        if first.acquired is None:
+            logger.info("%s: no header says when a volume was acquired: its repetition time cannot be checked", self.stem)
 
     @property
     def repetition_time(self) -> float:

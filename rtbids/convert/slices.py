@@ -45,6 +45,8 @@ def decoded(instance: Instance) -> Slice:
     """Decode one slice."""
     dataset = instance.dataset
     position = np.array(dataset.ImagePositionPatient, dtype=np.float64)
+    if not np.isfinite(position).all():
+        raise ValueError(position)
     depth = round(float(np.dot(position, geometry.normal(dataset.ImageOrientationPatient))), 2)
     image = pixels.as_nifti(dataset, pixels.stored(dataset))[0, ::-1]
     number = pixels.whole(dataset, "InstanceNumber", -1)

@@ -82,7 +82,7 @@ def stacks_or_refusal(
 ) -> list[Stack | Refusal]:
     """Return what `make` makes of `instances`, or why it cannot: a header can lack anything, and hold anything."""
     try:
-        return [replace(_usable(stack), instances=instances) for stack in make()]
+        return [replace(_usable(stack, instances), instances=instances) for stack in make()]
     except BadData as error:
         return [Refusal(index, name, str(error), instances)]
     except MALFORMED as error:
@@ -94,17 +94,22 @@ def malformed(error: Exception, instances: Iterable[Instance]) -> str:
     absent = _ABSENT.search(str(error))
     if absent and isinstance(error, AttributeError):
         return f"the header has no {absent[1]}"
+    return f"an element that conversion needs is missing or malformed ({_broken(instances) or type(error).__name__})"
+
+
+def _broken(instances: Iterable[Instance]) -> str:
+    """Name the elements that hold no value of their kind."""
     broken = dict.fromkeys(name for instance in instances for name in nonsense.elements(instance.dataset))
-    what = "; ".join(list(broken)[:_MOST_NAMED])
-    return f"an element that conversion needs is missing or malformed ({what or type(error).__name__})"
+    return "; ".join(list(broken)[:_MOST_NAMED])
 
 
-def _usable(stack: Stack) -> Stack:
+def _usable(stack: Stack, instances: Iterable[Instance]) -> Stack:
     if not stack.repetition_time:
         raise BadData("the header has no repetition time, without which there is no BOLD run")
     numbers = [*stack.affine.ravel(), stack.slope, stack.inter, stack.repetition_time]
     if not np.isfinite(numbers).all():
-        raise BadData("expected numbers for geometry, scale and repetition time, found others")
+        what = _broken(instances) or "as computed from the header"
+        raise BadData(f"expected numbers for geometry, scale and repetition time, found others ({what})")
     if stack.repetition_time < 0:
         raise BadData(f"expected a repetition time above 0 s, found {stack.repetition_time:g}")
     if not (stack.affine[:3, :3] ** 2).sum(axis=0).all():
