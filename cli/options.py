@@ -34,7 +34,7 @@ def entity_options(function: F) -> F:
     @click.option("--session", metavar="LABEL", help="Session.")
     @click.option("--task", metavar="LABEL", help="Task; by default the protocol's name.")
     @click.option("--acquisition", metavar="LABEL", help="Acquisition.")
-    @click.option("--run", "run_label", metavar="N[,N...]", help="Run; by default the next free number.")
+    @click.option("--run", "run_label", metavar="N[,N...]", help="Run, from 1; by default the next free number.")
     @functools.wraps(function)
     def command(*args: Any, run_label: str | None, **options: Any) -> Any:
         given = {name: options.pop(name) for name in names}
