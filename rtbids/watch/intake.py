@@ -213,18 +213,19 @@ class Intake:
     def _admitted(self, path: str, look: Look, image: Held) -> Iterator[Instance]:
         """Count the file as taken; give its image where that is new, else say what is to be said."""
         self._pardon(path)
-        uid, pixels = image.end.image, zlib.crc32(image.instance.dataset.PixelData)
+        uid, pixels = image.end.image, image.instance.dataset.PixelData
         same_path = self._files.get(path, (None, ""))[1] == uid
         same_file = same_path or look.content in self._contents
         self._files[path] = look.content, uid
         self._contents.add(look.content)
         if uid not in self._images:
-            self._images[uid] = pixels
+            self._images[uid] = 0
             self._trust(path, image)
             self.taken += 1
             yield image.instance
-        elif same_path and pixels != self._images[uid]:
-            self._images[uid] = pixels
+            self._images[uid] = zlib.crc32(pixels)  # only now that it is on its way
+        elif same_path and zlib.crc32(pixels) != self._images[uid]:
+            self._images[uid] = zlib.crc32(pixels)
             self._deceived(path, image.end)
         elif not same_file:
             self._say(Fault.DUPLICATE, path, "a copy of an image already taken")

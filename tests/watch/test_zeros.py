@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -254,6 +254,14 @@ def test_one_mosaic_that_is_never_filled_is_left_out(watched: Watched) -> None:
     assert watched.put(3, MOSAICS[2], Told.CLOSED) == [3]
     assert watched.after(PATIENCE) == []
     assert watched.faults == ["2.dcm: never filled, its last slice is all zero"]
+
+
+def test_a_picture_that_is_no_volume_of_a_run_is_not_lost_for_an_empty_edge(watched: Watched) -> None:
+    """Correction of distortion leaves empty slices at the edges of anatomical images."""
+    (content,) = dicoms(replace(PHANTOM, volumes=1), protocol="gre_field_map")
+    assert watched.put(1, emptied(content, SIDE), Told.CLOSED) == []
+    assert watched.after(PATIENCE) == [1]
+    assert watched.faults == ["1.dcm: its last slice is all zero: taken as it is"]
 
 
 @pytest.mark.parametrize("poll", [False, True])
