@@ -15,11 +15,12 @@ from rtbids import dicomnet
 from rtbids.bids import dataset
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
-from rtbids.pipeline import Inbox, Wakeup, settled
+from rtbids.pipeline import Inbox, settled
 from rtbids.receipt import settle
 from rtbids.stream import bidsi, endpoints, fifo, folder, wire
 from rtbids.volume import Entities, Item, Volume
 from rtbids.volume import volumes as volumes_of
+from rtbids.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from rtbids.convert.beforehand import Foreseen

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from rtbids.errors import Stopped
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONE_PRESS = 0.3  # seconds: who forwards a signal (timeout, a supervisor) sends it to us and to our group, and means one

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from rtbids.errors import StreamBroken
-from rtbids.pipeline import Inbox, Wakeup, be_quick, settled
+from rtbids.pipeline import Inbox, be_quick, settled
 from rtbids.stream import bidsi, endpoints, fifo, wire
 from rtbids.volume import Item
+from rtbids.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from rtbids.convert.dicom import Instance

@@ -7,19 +7,18 @@ know. `Inbox` is the one place where a thread stands between two stages.
 from __future__ import annotations
 
 import gc
-import os
 import select
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from rtbids.clock import CLOCK
 from rtbids.receipt import settle
 from rtbids.volume import Belongings, Entities, Item, RunEnd, Volume, run_key
+from rtbids.wakeup import Wakeup
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,45 +83,6 @@ def settled(items: Iterable[R]) -> Iterator[R]:
     for item in items:
         yield item
         settle(getattr(item, "receipts", ()))
-
-
-class Wakeup:
-    """A flag that a ``select`` can wait for, set from a thread or a signal handler."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-        self._set = False
-
-    def __del__(self) -> None:
-        os.close(self._read)
-        os.close(self._write)
-
-    def fileno(self) -> int:
-        return self._read
-
-    def set(self) -> None:
-        self._set = True
-        with suppress(BlockingIOError):  # full of earlier wake-ups: whoever waits will wake
-            os.write(self._write, b"!")
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def clear(self) -> None:
-        self._set = False
-        try:
-            while os.read(self._read, 4096):
-                pass
-        except BlockingIOError:
-            pass
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set, `timeout` seconds at the most; say whether it is."""
-        if not self._set:
-            select.select([self], [], [], timeout)
-        return self._set
 
 
 def be_quick() -> None:

@@ -18,7 +18,7 @@ watch        replay       archive      send         catalog      paint
 convert      deidentify   analysis
 stream       pipeline     dicomnet
 volume       bids
-clock        config       nifti        receipt
+clock        config       nifti        receipt      wakeup
 errors
 sample_experiments
 """

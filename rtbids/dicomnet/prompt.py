@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 from typing import Any
 
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 
 LONGEST_WAIT = 0.1  # seconds; for what no event tells: pynetdicom's timers, and the end of its thread
 

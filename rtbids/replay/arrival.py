@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 from rtbids.clock import CLOCK, Clock
 from rtbids.dicomnet.image import cut_short
 from rtbids.errors import cannot_write
-from rtbids.pipeline import Wakeup
 from rtbids.replay.plan import Delivery
+from rtbids.wakeup import Wakeup
 
 Arrival: TypeAlias = Literal["rename", "in place", "hard link"]
 CHUNK = 65536  # bytes a write, where a file grows under its final name

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.convert import bids
-from rtbids.pipeline import Wakeup
 from rtbids.replay.pacing import paced
 from rtbids.volume import Item
+from rtbids.wakeup import Wakeup
 
 
 def items(

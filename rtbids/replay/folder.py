@@ -12,8 +12,8 @@ from typing import Any
 from rtbids.convert import classic, decode, dicom, enhanced, functional, geometry, header, one_series, pixels
 from rtbids.convert.stack import MALFORMED
 from rtbids.errors import BadData
-from rtbids.pipeline import Wakeup
 from rtbids.replay.simulator import Exported, File
+from rtbids.wakeup import Wakeup
 
 logger = logging.getLogger("rtbids")
 

@@ -13,9 +13,9 @@ from rtbids.dicomnet import Address, NotWanted, Sender
 from rtbids.dicomnet.image import cut_short
 from rtbids.dicomnet.sender import Rest
 from rtbids.errors import BadData, ConnectionLost
-from rtbids.pipeline import Wakeup
 from rtbids.replay.arrival import Pace
 from rtbids.replay.plan import Delivery
+from rtbids.wakeup import Wakeup
 
 logger = logging.getLogger("rtbids")
 

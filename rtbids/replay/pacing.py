@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.errors import UsageFault
-from rtbids.pipeline import Wakeup
 from rtbids.volume import NOTHING, Item, Metadata, RunEnd, Volume, run_key
+from rtbids.wakeup import Wakeup
 
 
 @dataclass

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.errors import cannot_write
-from rtbids.pipeline import Wakeup
 from rtbids.replay.arrival import Arrival, Pace, write
 from rtbids.replay.forms import SERIES, Form
 from rtbids.replay.mosaic import MosaicSeries, mosaic_dicom
 from rtbids.replay.phantom import Phantom
+from rtbids.wakeup import Wakeup
 
 __all__ = ["Arrival", "MosaicSeries", "Phantom", "dicoms", "mosaic_dicom", "scan"]
 

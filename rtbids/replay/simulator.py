@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from rtbids.clock import CLOCK, Clock
-from rtbids.pipeline import Wakeup
 from rtbids.replay.arrival import Pace, Receiver
 from rtbids.replay.forms import Form, series_of
 from rtbids.replay.plan import Course, Delivery, deliveries
 from rtbids.replay.series import Series
 from rtbids.volume import Item, RunEnd, run_key
+from rtbids.wakeup import Wakeup
 
 RunKey: TypeAlias = tuple[tuple[str, str], ...]
 

@@ -18,12 +18,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
-from rtbids.pipeline import Wakeup
 from rtbids.run.channel import Channel, Message, share
 from rtbids.run.deadlines import Value
 from rtbids.run.experiment import Experiment, Sent
 from rtbids.run.recipe import Recipe
 from rtbids.volume import Entities, Volume, run_key
+from rtbids.wakeup import Wakeup
 
 LOADING = 120.0  # seconds that a script may take to be imported: some load models
 _FAULTS: dict[int, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 
 
 class Recorder:

@@ -21,7 +21,7 @@ from rtbids.analysis import masks
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.pipeline import Inbox, Wakeup
+from rtbids.pipeline import Inbox
 from rtbids.receipt import settle
 from rtbids.run import feedback
 from rtbids.run.deadlines import Deadlines, Line
@@ -33,6 +33,7 @@ from rtbids.run.recipe import Recipe
 from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
 from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
+from rtbids.wakeup import Wakeup
 
 PATIENCE = 10  # deadlines that a script may be silent before it is started again
 SILENCE = 120.0  # seconds, where the source waits and nobody said how long a volume may take

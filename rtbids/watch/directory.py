@@ -20,7 +20,7 @@ from pathlib import Path
 from rtbids.clock import CLOCK, Clock
 from rtbids.convert.dicom import Instance, read
 from rtbids.errors import BadData, InputMissing, NothingMatched
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 from rtbids.watch.assemble import in_order
 from rtbids.watch.changes import LOOK_SECONDS, Changes, Kind, Looking
 from rtbids.watch.faults import Faults

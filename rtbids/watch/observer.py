@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 from rtbids.watch.changes import SAFETY_SECONDS, Change, Kind
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from rtbids.clock import CLOCK, Clock
 from rtbids.convert.dicom import Instance, instance_uid, read
 from rtbids.dicomnet import Address
 from rtbids.errors import BadData
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 from rtbids.watch.associations import TAKEN, Guests, Listener, Network
 from rtbids.watch.bounds import LONGEST_IMAGE
 from rtbids.watch.faults import Fault, Faults

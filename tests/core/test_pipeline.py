@@ -11,7 +11,8 @@ import pytest
 
 from rtbids.clock import CLOCK
 from rtbids.errors import StreamBroken
-from rtbids.pipeline import Inbox, Wakeup, pipe
+from rtbids.pipeline import Inbox, pipe
+from rtbids.wakeup import Wakeup
 
 PATIENCE = 10.0  # seconds after which something that should have come is taken not to
 

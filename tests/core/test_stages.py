@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from rtbids.pipeline import Inbox, Wakeup, first_volumes, with_events
+from rtbids.pipeline import Inbox, first_volumes, with_events
 from rtbids.volume import Item, RunEnd, Volume, volume_of
+from rtbids.wakeup import Wakeup
 
 ONE, TWO = {"subject": "01", "run": "01"}, {"subject": "01", "run": "02"}
 PATIENCE = 10.0

@@ -21,7 +21,7 @@ from rtbids.archive.dataset import Archive
 from rtbids.cli.whole_session import ALL, placed
 from rtbids.convert import dicom, whole_series
 from rtbids.convert.series import Assembler
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 
 PLACED = {
     "anat/sub-01_T1w.nii.gz",

@@ -19,11 +19,11 @@ from rtbids import dicomnet
 from rtbids.clock import ManualClock
 from rtbids.dicomnet import Address, NotWanted
 from rtbids.errors import ConnectionLost
-from rtbids.pipeline import Wakeup
 from rtbids.replay.arrival import Pace
 from rtbids.replay.network import Modality
 from rtbids.replay.plan import Delivery, State
 from rtbids.replay.scanner import Phantom, dicoms
+from rtbids.wakeup import Wakeup
 
 RUN = list(dicoms(Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=4)))
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]

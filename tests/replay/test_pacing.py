@@ -10,9 +10,9 @@ import pytest
 
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import BadData, UsageFault
-from rtbids.pipeline import Wakeup
 from rtbids.replay.pacing import paced
 from rtbids.volume import Item, RunEnd, Volume, volume_of
+from rtbids.wakeup import Wakeup
 
 RUN = {"subject": "01", "task": "nf", "run": "01"}
 NEXT = {**RUN, "run": "02"}

@@ -22,9 +22,9 @@ from rtbids.clock import CLOCK, ManualClock
 from rtbids.convert.dicom import read, zero_tail
 from rtbids.convert.series import Assembler, counter, volumes
 from rtbids.errors import BadData, CannotWrite
-from rtbids.pipeline import Wakeup
 from rtbids.replay.scanner import Arrival, MosaicSeries, Phantom, dicoms, mosaic_dicom, scan
 from rtbids.volume import Volume
+from rtbids.wakeup import Wakeup
 
 SMALL = Phantom(shape=(16, 20, 7), voxel=(12.0, 10.0, 14.0), volumes=3)
 

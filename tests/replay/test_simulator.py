@@ -15,7 +15,6 @@ import pytest
 from rtbids.clock import ManualClock
 from rtbids.convert import dicom
 from rtbids.errors import BadData, CannotWrite, Stopped
-from rtbids.pipeline import Wakeup
 from rtbids.replay import arrival, folder, simulator
 from rtbids.replay.arrival import Pace
 from rtbids.replay.forms import FORMS, Form
@@ -23,6 +22,7 @@ from rtbids.replay.plan import Course, Delivery, State
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.replay.simulator import Exported, File
 from rtbids.volume import Item, RunEnd, volume_of
+from rtbids.wakeup import Wakeup
 
 AFFINE = np.diag([-3.0, 3.0, 4.0, 1.0])
 SMALL = Phantom(shape=(6, 8, 3), voxel=(30.0, 25.0, 40.0), volumes=4, repetition_time=2.0)

@@ -15,12 +15,13 @@ import pytest
 
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
-from rtbids.pipeline import Inbox, Wakeup
+from rtbids.pipeline import Inbox
 from rtbids.run import recipe
 from rtbids.run.host import ExperimentProcess
 from rtbids.run.progress import Progress
 from rtbids.run.session import NAMED, Plan, Session
 from rtbids.volume import Item, RunEnd, Volume, volume_of
+from rtbids.wakeup import Wakeup
 
 FAR = 100.0  # seconds: a due time that no test lives to see
 

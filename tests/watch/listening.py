@@ -8,7 +8,7 @@ from typing import Any
 
 from rtbids.clock import CLOCK
 from rtbids.convert.dicom import Instance
-from rtbids.pipeline import Wakeup
+from rtbids.wakeup import Wakeup
 
 LONG = 20.0  # seconds: the bound of a wait for something that takes milliseconds
 

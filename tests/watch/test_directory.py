@@ -17,8 +17,8 @@ from listening import LONG, Listening
 from rtbids.clock import CLOCK
 from rtbids.convert.dicom import Instance
 from rtbids.errors import BadData, InputMissing, NothingMatched
-from rtbids.pipeline import Wakeup
 from rtbids.replay.scanner import Arrival, MosaicSeries, Phantom, dicoms, scan
+from rtbids.wakeup import Wakeup
 from rtbids.watch.directory import instances
 
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=6)
