@@ -18,11 +18,11 @@ from rtbids.cli import options
 from rtbids.errors import BadData, CannotWrite, UsageFault, cannot_write
 
 if TYPE_CHECKING:
-    from rtbids.pipeline import Wakeup
     from rtbids.replay.arrival import Receiver
     from rtbids.replay.forms import Form
     from rtbids.replay.plan import Course
     from rtbids.replay.simulator import Exported
+    from rtbids.wakeup import Wakeup
 
 F = TypeVar("F", bound=Callable[..., Any])
 logger = logging.getLogger("rtbids")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rtbids.convert.places import Decision, Known
     from rtbids.convert.session import Gathered, Run, Session
     from rtbids.convert.whole_series import Output
-    from rtbids.pipeline import Wakeup
+    from rtbids.wakeup import Wakeup
 
 logger = logging.getLogger("rtbids")
 _LISTED = " (DICOM that names the patient, readable by you alone; see sourcedata/series.tsv)"
