@@ -93,7 +93,8 @@ def write_run(root: Path, run: Mapping[str, Any], seed: int) -> None:
     place = root / bids_entities.path(run["entities"], "bold", ".json")
     place.write_text(json.dumps(own), encoding="utf-8")
     if run["events"]:
-        (root / bids_entities.path(run["entities"], "events", ".tsv")).write_bytes(EVENTS.encode())
+        shared = {entity: label for entity, label in run["entities"].items() if entity not in ("echo", "part")}  # BIDS says so
+        (root / bids_entities.path(shared, "events", ".tsv")).write_bytes(EVENTS.encode())
 
 
 def write_study(root: Path, made: list[Mapping[str, Any]]) -> None:
