@@ -6,6 +6,7 @@ It makes a receiver a sixth faster, and an idle one idle.
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from typing import Any
 
 from rtbids.wakeup import Wakeup
@@ -24,8 +25,11 @@ def wake_at_once(event: Any) -> None:
         if look():
             return True
         if provider.event_queue.empty() and not provider._kill_thread:
-            connection = provider.socket.socket if provider.socket else None
-            select.select([to_send, connection] if connection else [to_send], [], [], LONGEST_WAIT)
+            waiting = select.poll()  # as there may be more files open than a select can take
+            waiting.register(to_send, select.POLLIN)
+            with suppress(AttributeError, ValueError):  # another thread has closed it
+                waiting.register(provider.socket.socket, select.POLLIN)
+            waiting.poll(1000 * LONGEST_WAIT)
             to_send.clear()
         return False
 
