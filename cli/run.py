@@ -44,7 +44,8 @@ class AlternateType(click.ParamType[str | float]):
     "destinations",
     multiple=True,
     metavar="DEST",
-    help="Where feedback goes: -, a file (.tsv gives TSV, anything else JSON lines) or a named pipe. Repeatable.",
+    help="Where feedback goes: -, a file (.tsv gives TSV, anything else JSON lines), a named pipe, udp://host:port, "
+    "tcp://host:port (listened on: clients connect), or lsl:NAME. Repeatable.",
 )
 @click.option(
     "--deadline",

@@ -18,7 +18,7 @@ from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing
 from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.replay.pacing import paced
-from rtbids.run import feedback, recipe
+from rtbids.run import destinations, recipe
 from rtbids.run.host import ExperimentHere, ExperimentProcess, Host, IsOverdue, Recall
 from rtbids.run.progress import Progress
 from rtbids.run.reports import Reports
@@ -58,12 +58,12 @@ def run(order: Order, request: sources.Request) -> Progress:
         sources.kind(request.source)  # before anything is made: is it there?
         archive = stack.enter_context(archiving.opened(order.bids_dir, order.fill_gaps)) if order.bids_dir else None
         reports = Reports(order.bids_dir, experiment, kept.messages, request.faults) if order.bids_dir else None
-        destinations = feedback.open_all(order.destinations, request.open_timeout)
+        opened = destinations.open_all(order.destinations, request.open_timeout, say=console.say)
         session = Session(
             experiment,
             _host(order, experiment),
             archive,
-            destinations,
+            opened,
             plan=Plan(experiment.config.deadline, order.in_process),
             clock=CLOCK,
             stop=stop,

@@ -11,13 +11,14 @@ import pytest
 from rtbids.errors import ExperimentFault
 from rtbids.run.deadlines import Line
 from rtbids.run.experiment import checked
-from rtbids.run.feedback import Destination, as_json, as_tsv, fields
+from rtbids.run.feedback import as_json, as_tsv, fields
+from rtbids.run.queued import Lines, Queued
 
 
 def test_the_reader_learns_of_the_end_when_a_destination_is_closed():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    destination = Destination("a pipe", writer, as_json, live=True)
+    destination = Queued("a pipe", Lines(writer, as_json), live=True)
     destination.send({"volume": 0, "status": "ok"})
     destination.close()
     assert json.loads(os.read(reader, 1000)) == {"volume": 0, "status": "ok"}
@@ -27,8 +28,8 @@ def test_the_reader_learns_of_the_end_when_a_destination_is_closed():
 
 def test_a_destination_says_how_many_lines_its_reader_left(caplog):
     reader, writer = os.pipe()
-    destination = Destination("a pipe", writer, as_json, live=True)
-    destination.put("x" * (1 << 20))  # more than a pipe holds
+    destination = Queued("a pipe", Lines(writer, as_json), live=True)
+    destination.send({"value": "x" * (1 << 20), "status": "ok"})  # more than a pipe holds
     for index in range(3):
         destination.send({"volume": index, "status": "ok"})
     destination.close(timeout=0)
