@@ -1,0 +1,70 @@
+"""Which columns of a design can be told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+Array = NDArray[np.float64]
+DEPENDENT = 1e-11  # of a column's length: what is left beside the columns before it is rounding, and it is a sum of them
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The factors of a matrix (rows, columns) without the columns that are 0 or a sum of columns before them.
+
+    Attributes
+    ----------
+    kept
+        Places of the independent columns.
+    q, r
+        Orthonormal (rows, kept) and upper triangular (kept, kept); their product is the kept columns.
+    sums
+        For each column left out: what of each kept column adds up to it (kept,).
+    """
+
+    kept: list[int]
+    q: Array
+    r: Array
+    sums: dict[int, Array] = field(default_factory=dict)
+
+    def separates(self, weights: Array) -> bool:
+        """Whether a weighted sum of all columns' coefficients is the same for every least-squares solution (estimable)."""
+        own = weights[self.kept]
+        for place, parts in self.sums.items():
+            scale = abs(weights[place]) + np.abs(own) @ np.abs(parts)
+            if abs(own @ parts - weights[place]) > 1e-6 * scale:
+                return False
+        return True
+
+
+def rank(r: Array) -> Rank:
+    """Return the rank of an upper triangular matrix, which is that of the design it belongs to."""
+    lengths = np.sqrt((r**2).sum(axis=0))
+    if (np.abs(np.diag(r)) > DEPENDENT * lengths).all():
+        return Rank(list(range(len(r))), np.eye(len(r)), r)
+    return _gram_schmidt(r)
+
+
+def _gram_schmidt(matrix: Array) -> Rank:
+    """Orthogonalise column by column, twice each: once more than that gains nothing (Giraud et al. 2005)."""
+    kept: list[int] = []
+    sums: dict[int, Array] = {}
+    q, r = np.zeros((len(matrix), 0)), np.zeros((0, 0))
+    for place, column in enumerate(matrix.T):
+        parts = q.T @ column
+        rest = column - q @ parts
+        more = q.T @ rest
+        parts, rest = parts + more, rest - q @ more
+        left = float(np.linalg.norm(rest))
+        if left <= DEPENDENT * float(np.linalg.norm(column)):
+            sums[place] = solve_triangular(r, parts) if kept else np.zeros(0)
+            continue
+        kept.append(place)
+        q = np.column_stack([q, rest / left])
+        r = np.block([[r, parts[:, None]], [np.zeros((1, len(r))), np.array([[left]])]])
+    width = len(kept)
+    return Rank(kept, q, r, {place: np.append(parts, np.zeros(width - len(parts))) for place, parts in sums.items()})
