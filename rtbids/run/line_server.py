@@ -42,8 +42,8 @@ class LineServer:
     Parameters
     ----------
     answer
-        Called for every client; what it returns is called with whatever the client says, as it comes. Without it nobody
-        hears of that, and it is warned of once.
+        Called for every client; what it returns is called with whatever the client says, as it comes, and with empty bytes
+        when that is over. Without it nobody hears of that, and it is warned of once.
     """
 
     def __init__(self, address: sockets.Address, answer: Callable[[], Feed] | None = None) -> None:
@@ -145,9 +145,8 @@ class LineServer:
         except OSError:
             self._let_go(client)
             return
-        if content:
-            client.feed(content)
-        else:  # it says no more but may well go on reading; where it is gone the next line shows it
+        client.feed(content)
+        if not content:  # it says no more but may well go on reading; where it is gone the next line shows it
             client.reading = False
             self._watch(client)
 
@@ -199,7 +198,8 @@ class LineServer:
         self._listening.close()
 
     def _deaf(self, content: bytes) -> None:
-        self._say_once("a client says something, and nobody listens; to take responses give --responses with this address too")
+        if content:
+            self._say_once("a client says something and nobody listens; --responses with this address takes responses")
 
     def _say_once(self, what: str) -> None:
         if what not in self._said:

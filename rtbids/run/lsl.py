@@ -6,8 +6,9 @@ with the whole line as JSON, for whatever takes markers.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from rtbids.errors import StreamBroken, UsageFault
@@ -57,18 +58,23 @@ def library(name: str) -> Any:
 
 
 def inlet(name: str, timeout: float) -> Any:
-    """Return an inlet of the stream `name`, which is waited for; StreamBroken where nobody offers it."""
+    """Return an open inlet of the stream `name`, which is waited for; StreamBroken where nobody offers it."""
     lsl = library(name)
     found = lsl.resolve_byprop("name", name, minimum=1, timeout=timeout)
     if not found:
         raise StreamBroken(f"nobody offers the LSL stream {name}: waited {timeout:g} s", "start the sending side too")
-    return lsl.StreamInlet(found[0], max_buflen=60)
+    opened = lsl.StreamInlet(found[0], max_buflen=60)
+    try:
+        opened.open_stream(timeout)
+        opened.time_correction(timeout)  # asked for later it is there at once
+    except RuntimeError:  # LostError, TimeoutError: whose place differs between versions of pylsl
+        raise StreamBroken(f"the LSL stream {name} does not answer: waited {timeout:g} s") from None
+    return opened
 
 
-def line_of(sample: list[Any], sent: float) -> Mapping[str, object] | str:
-    """Return what a sample says: a text as it is, a number as the value of a marker, with when it was sent (POSIX s)."""
-    first = sample[0] if len(sample) == 1 else list(sample)
-    return first if isinstance(first, str) else {"event": "marker", "value": first, "time": sent}
+def text(sample: Sequence[object]) -> str:
+    """Return what a sample says as a line: the one text or number, or all of several."""
+    return str(sample[0]) if len(sample) == 1 else json.dumps(list(sample))
 
 
 def _described(lsl: Any, name: str) -> Any:

@@ -1,0 +1,200 @@
+"""Responses as they come in: by each way there is, time-stamped, bounded, and what is wrong with them named once."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from rtbids.clock import CLOCK, ManualClock
+from rtbids.errors import CannotWrite, InputMissing, RtbidsError, StreamBroken, UsageFault
+from rtbids.run import destinations, intake
+from rtbids.run.intake import Inbound, Intake
+from rtbids.run.listeners import Responses, listening
+from rtbids.run.responses import Response
+
+PATIENCE = 20.0  # seconds: no test waits so long unless it fails
+
+
+def came(responses: Responses, count: int = 1) -> list[Response]:
+    """Wait for `count` responses."""
+    taken: list[Response] = []
+    while len(taken) < count:
+        assert select.select([responses.inbound], [], [], PATIENCE)[0], f"expected {count}, found {taken}"
+        taken += responses.inbound.take()
+    return taken
+
+
+def port(said: list[str]) -> int:
+    return int(said[0].rpartition(":")[2])
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def by_udp(said: list[str], content: bytes) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
+        sender.sendto(content, ("127.0.0.1", port(said)))
+
+
+def by_tcp(said: list[str], content: bytes) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port(said)), PATIENCE)) as sender:
+        sender.sendall(content)
+
+
+@pytest.mark.parametrize(("endpoint", "send"), [("udp://:0", by_udp), ("tcp://:0", by_tcp)])
+def test_a_response_has_the_time_of_its_arrival_and_that_of_its_sender(said, endpoint, send):
+    before = CLOCK.now()
+    with listening([endpoint], 1.0, said.append) as responses:
+        send(said, json.dumps({"event": "button", "value": "1", "time": before}).encode() + b"\n")
+        (response,) = came(responses)
+    assert (response.name, response.value, response.sender_time) == ("button", "1", before)
+    assert before <= response.arrived <= CLOCK.now()
+
+
+@pytest.mark.parametrize(("endpoint", "send"), [("udp://:0", by_udp), ("tcp://:0", by_tcp)])
+def test_several_lines_at_once_and_a_last_one_without_its_end_all_count(said, endpoint, send):
+    with listening([endpoint], 1.0, said.append) as responses:
+        send(said, b'1\n\n{"event": "button", "value": 2}\r\n3')
+        assert [response.value for response in came(responses, 3)] == ["1", "2", "3"]
+
+
+def test_a_shell_writes_to_a_named_pipe_as_often_as_it_likes(tmp_path):
+    pipe = tmp_path / "buttons"
+    os.mkfifo(pipe)
+    with listening([str(pipe)], 1.0) as responses:
+        for press in "123":
+            subprocess.run(["sh", "-c", f"echo {press} > buttons"], cwd=tmp_path, check=True, timeout=PATIENCE)
+        assert [response.value for response in came(responses, 3)] == ["1", "2", "3"]
+
+
+def test_a_marker_stream_is_heard_with_its_own_times(said):
+    pylsl = pytest.importorskip("pylsl", reason="pylsl, the extra lsl, is not installed")
+    name = f"rtbids-test-{uuid.uuid4().hex[:8]}"
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo(name, "Markers", 1, 0, "string", name))
+    with listening([f"lsl:{name}"], PATIENCE) as responses:
+        outlet.wait_for_consumers(PATIENCE)
+        before = CLOCK.now()
+        outlet.push_sample(["1"], pylsl.local_clock() - 0.25)
+        outlet.push_sample(['{"event": "face", "time": 7}'])
+        plain, told = came(responses, 2)
+    assert (plain.name, plain.value) == ("response", "1")
+    assert plain.sender_time == pytest.approx(before - 0.25, abs=0.1)  # one machine, one clock: the library's own estimate
+    assert (told.name, told.sender_time) == ("face", 7.0)
+
+
+def test_feedback_and_responses_share_a_connection(said):
+    row = {"experiment": "mine", "run": "r", "volume": 0, "value": 1.0, "status": "ok"}
+    with listening(["tcp://127.0.0.1:0"], 1.0, said.append) as responses:
+        (feedback,) = destinations.open_all(["tcp://127.0.0.1:0"], servers=responses.servers)
+        with closing(socket.create_connection(("127.0.0.1", port(said)), PATIENCE)) as both:
+            both.sendall(b"1\n")
+            assert came(responses)[0].value == "1"
+            feedback.send(row)
+            with both.makefile("rb") as file:
+                assert json.loads(file.readline()) == row
+        feedback.close()
+
+
+def test_a_flood_is_bounded_and_named_once(caplog):
+    inbound, clock = Inbound(), ManualClock(100.0)
+    flooded = Intake("udp://:5000", inbound, clock)
+    for _ in range(3000):
+        flooded.datagram(b"1")
+    assert len(inbound.take()) == intake.BURST
+    clock.advance(10.0)
+    flooded.datagram(b"1")
+    assert len(inbound.take()) == 1
+    flooded.close()
+    assert caplog.text.count("more than 200 responses a second are left out") == 1
+    assert "2000 were left out (2000 came too fast)" in caplog.text
+
+
+def test_nobody_who_takes_is_waited_for(caplog):
+    inbound = Inbound()
+    clock = ManualClock(100.0)
+    several = [Intake(f"udp://:{number}", inbound, clock) for number in range(5)]
+    for each in several:
+        for _ in range(intake.BURST):
+            each.datagram(b"1")
+    assert len(inbound.take()) == intake.MOST_WAITING
+    assert "more responses come than the run can take" in caplog.text
+
+
+def test_what_is_malformed_is_named_once_each_and_counted(caplog):
+    inbound = Inbound()
+    some = Intake("tcp://:5000", inbound, ManualClock(100.0))
+    feed = some.connection()
+    for _ in range(10):
+        feed(b"\xff\n{\n" + b"x" * 5000 + b'\n{"event": "button"}\n')
+    some.close()
+    assert len(inbound.take()) == 10
+    assert len(caplog.records) == 3
+    assert "30 were left out (20 not understood, 10 too long)" in caplog.text
+    assert "x" * 10 not in caplog.text
+
+
+@pytest.mark.parametrize(("sent", "says"), [(97.5, "2.5 s behind this one"), (103.0, "3 s ahead of this one"), (100.9, "")])
+def test_clocks_that_disagree_are_named_once(caplog, sent, says):
+    some = Intake("udp://:5000", Inbound(), ManualClock(100.0))
+    for _ in range(3):
+        some.datagram(json.dumps({"event": "button", "time": sent}).encode())
+    assert [record.message for record in caplog.records] == (
+        [f"responses from udp://:5000: the sender's clock is {says}; onsets are by the time of arrival here"] if says else []
+    )
+
+
+def test_unknown_keys_are_named_once_and_cost_nothing(caplog):
+    inbound = Inbound()
+    some = Intake("udp://:5000", inbound, ManualClock(100.0))
+    for _ in range(3):
+        some.datagram(b'{"event": "button", "rt": 0.3}')
+    assert len(inbound.take()) == 3
+    assert caplog.text.count("1 unknown keys are left out; known are event, value, time, duration") == 1
+
+
+@pytest.fixture
+def plain_file(tmp_path: Path) -> str:
+    (tmp_path / "presses.txt").write_text("1\n")
+    return str(tmp_path / "presses.txt")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fault", "says"),
+    [
+        ("-", UsageFault, "do not come from there"),
+        ("http://127.0.0.1:80", UsageFault, "do not come from there"),
+        ("no-such-pipe", InputMissing, "no such named pipe"),
+        ("udp://127.0.0.1", UsageFault, "expected udp://host:port"),
+        ("tcp://192.0.2.1:5000", CannotWrite, "cannot listen on"),
+        ("lsl:rtbids-nobody-offers-this", StreamBroken, "waited 0.2 s"),
+    ],
+)
+def test_an_end_that_cannot_be_is_refused_in_a_line(endpoint: str, fault: type[RtbidsError], says: str):
+    if endpoint.startswith("lsl"):
+        pytest.importorskip("pylsl", reason="pylsl, the extra lsl, is not installed")
+    with pytest.raises(fault, match=says), listening([endpoint], 0.2):
+        pass
+
+
+def test_a_plain_file_is_no_end_of_responses(plain_file: str):
+    with pytest.raises(UsageFault, match="do not come from there"), listening([plain_file], 0.2):
+        pass
+
+
+def test_two_cannot_listen_at_one_place(said):
+    with (
+        listening(["udp://:0"], 1.0, said.append),
+        pytest.raises(CannotWrite, match="address already in use"),
+        listening([f"udp://127.0.0.1:{port(said)}"], 1.0),
+    ):
+        pass
