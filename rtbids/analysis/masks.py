@@ -51,6 +51,36 @@ def check_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) 
     )
 
 
+def resampled(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the mask on another grid, given as `shape` and `affine`: each voxel has the value of the mask's nearest voxel.
+
+    Raises BadData where no voxel of the new grid is inside.
+    """
+    mask, own = read(path)
+    to_mask = np.linalg.inv(own) @ affine
+    mask_places = to_mask[:3, :3] @ np.indices(shape).reshape(3, -1) + to_mask[:3, 3:]
+    nearest = np.floor(mask_places + 0.5).astype(np.intp)
+    within = ((nearest >= 0) & (nearest < np.array(mask.shape)[:, None])).all(axis=0)
+    found = np.zeros(within.shape, bool)
+    found[within] = mask[tuple(nearest[:, within])]
+    if not found.any():
+        raise BadData(
+            f"{path}: the mask is empty on the volumes' grid ({grid(shape, affine)}); its own is {grid(mask.shape, own)}"
+        )
+    return found.reshape(shape)
+
+
+def on_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64], *, resample: bool = False) -> NDArray[np.bool_]:
+    """Return the mask on the volumes' grid: as it is where it is drawn on it, else resampled if asked to, or else BadData."""
+    try:
+        check_grid(path, shape, affine)
+    except BadData:
+        if not resample:
+            raise
+        return resampled(path, shape, affine)
+    return read(path)[0]
+
+
 def grid(shape: tuple[int, ...], affine: NDArray[Any]) -> str:
     """Return a grid in words: ``64×64×27 voxels of 3×3×4 mm with its first voxel at (-96, -96, -54) mm``."""
     zooms = np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0))

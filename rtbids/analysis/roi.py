@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any, Literal, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis import signals
+from rtbids.analysis.scaling import DynamicScaling
 from rtbids.bids.events import Events
 from rtbids.errors import BadData
 from rtbids.volume import Volume
 
+Array = NDArray[np.float64]
+Summary: TypeAlias = Literal["mean", "median", "weighted mean"]
+logger = logging.getLogger("rtbids")
+
 
 class Roi:
-    """The mean of a region over the run so far; the latest volume added is the current one.
+    """One number of a region for each volume of the run so far; the latest volume added is the current one.
+
+    A voxel that is no number (a corrected volume has such where the head has left the field of view) is left out of the
+    volumes in which it is none, with one warning a run.
 
     Parameters
     ----------
@@ -21,52 +33,185 @@ class Roi:
         The run's events, for conditions.
     repetition_time
         Seconds; volume n was acquired from ``n * repetition_time`` on.
+    name
+        For messages.
+    summary
+        Which number of its voxels the region's signal is.
+    weights
+        Of the voxels, in the order of `places`, for the weighted mean.
     """
 
-    def __init__(self, mask: NDArray[np.bool_], events: Events, repetition_time: float) -> None:
+    def __init__(
+        self,
+        mask: NDArray[np.bool_],
+        events: Events,
+        repetition_time: float,
+        *,
+        name: str = "",
+        summary: Summary = "mean",
+        weights: Array | None = None,
+    ) -> None:
         self._voxels = np.flatnonzero(mask.ravel(order="F"))
+        self._shape = mask.shape
+        self._called = f"region {name!r}" if name else "this region"
+        if not self._voxels.size:
+            raise BadData(f"{self._called} has no voxel: its mask is empty")
+        self._weights = self._checked(weights, summary)
         self._events = events
         self._repetition_time = repetition_time
+        self._summary = summary
         self._indices: list[int] = []
-        self._means: list[float] = []
+        self._signal: list[float] = []
+        self._values: NDArray[Any] = np.zeros(0)
+        self._slope, self._inter = 1.0, 0.0
+        self._scaling = DynamicScaling()
+        self._warned = False
+
+    def _checked(self, weights: Array | None, summary: Summary) -> Array | None:
+        if weights is None:
+            if summary == "weighted mean":
+                raise BadData(f"{self._called} has no weights for a weighted mean")
+            return None
+        weights = np.asarray(weights, np.float64)
+        if weights.shape != self._voxels.shape:
+            raise BadData(f"{self._called} has {self._voxels.size} voxels, but {weights.size} weights")
+        if not np.isfinite(weights).all() or weights.sum() == 0:
+            raise BadData(f"{self._called}: weights are numbers whose sum is not 0")
+        return weights
+
+    @property
+    def places(self) -> NDArray[np.int_]:
+        """Indices i, j, k of the mask's voxels (n, 3), first axis fastest: the order of the values of `add_values`."""
+        return np.stack(np.unravel_index(self._voxels, self._shape, order="F"), axis=1)
 
     def add(self, volume: Volume) -> None:
         """Take the next volume."""
+        if volume.shape != self._shape:
+            raise BadData(f"{self._called} has a mask of {self._shape} voxels, volume {volume.index} {volume.shape}")
         values = volume.data.ravel(order="F")[self._voxels]
-        self._means.append(float(values.mean(dtype=np.float64)) * volume.slope + volume.inter)
-        self._indices.append(volume.index)
+        self._add(volume.index, values, volume.slope, volume.inter)
+
+    def add_values(self, index: int, values: NDArray[Any]) -> None:
+        """Take what volume `index` has at `places` (n,), in the scanner's units, where it was corrected before."""
+        if np.shape(values) != self._voxels.shape:
+            raise BadData(f"{self._called} has {self._voxels.size} voxels, found values of {np.shape(values)}")
+        self._add(index, np.array(values), 1.0, 0.0)
+
+    def _add(self, index: int, values: NDArray[Any], slope: float, inter: float) -> None:
+        self._indices.append(index)
+        self._values, self._slope, self._inter = values, slope, inter
+        bad = int(np.count_nonzero(~np.isfinite(values))) if values.dtype.kind == "f" else 0
+        if bad and not self._warned:
+            self._warned = True
+            called, count = self._called, values.size
+            logger.warning("volume %d: %d of %d voxels of %s are no numbers and left out", index, bad, count, called)
+        self._signal.append(self._of(self._summary))
+
+    def _of(self, summary: Summary) -> float:
+        """Return a number of the current voxels; NaN where none of them is a number."""
+        value = _summary(self._values, summary, self._weights)
+        if not np.isfinite(value):
+            good = np.isfinite(self._values)
+            weights = None if self._weights is None else self._weights[good]
+            value = _summary(self._values[good], summary, weights) if good.any() else np.nan
+        return value * self._slope + self._inter
 
     def mean(self) -> float:
         """Return the region's mean in the current volume, in the scanner's units."""
         self._require_volume()
-        return self._means[-1]
+        return self._of("mean")
 
-    def series(self) -> NDArray[np.float64]:
-        """Return the mean of every volume so far, by index; NaN where a volume never came."""
-        filled = np.full(self._indices[-1] + 1 if self._indices else 0, np.nan)
-        filled[self._indices] = self._means
+    def median(self) -> float:
+        """Return the region's median in the current volume, in the scanner's units."""
+        self._require_volume()
+        return self._of("median")
+
+    def weighted_mean(self) -> float:
+        """Return the mean with the region's weights in the current volume, in the scanner's units."""
+        self._require_volume()
+        if self._weights is None:
+            raise BadData(f"{self._called} has no weights")
+        return self._of("weighted mean")
+
+    @property
+    def signal(self) -> Array:
+        """The region's number in every volume so far, by index; NaN where a volume never came. Read-only."""
+        filled = np.full(max(self._indices, default=-1) + 1, np.nan)
+        filled[self._indices] = self._signal
+        filled.setflags(write=False)
         return filled
 
-    def percent_signal_change(self, baseline: str = "rest") -> float | None:
-        """Return ``100 (y - m) / m``: y the current mean, m that of the volumes of `baseline` so far.
+    def series(self) -> Array:
+        """Return `signal` as an array of one's own."""
+        return self.signal.copy()
 
-        `baseline` is a ``trial_type``; ``rest``, where no event has that name, is every volume that no event covers. None
-        before the first volume of the baseline, and where its mean is 0.
+    def percent_signal_change(
+        self, baseline: str = "rest", *, window: Literal["run", "block"] = "run", skip: int = 0
+    ) -> float | None:
+        """Return ``100 (y - m) / m``: y the current signal, m its mean in the volumes of `baseline` so far.
+
+        `baseline` is a ``trial_type``; ``rest``, where no event has that name, is every volume that no event covers. With
+        ``window="block"``, m is of the latest block of the baseline alone, the one that is going on included. The first `skip`
+        volumes of each block are left out, while the response to what was before goes down. None before the first volume of
+        the baseline, and where its mean is 0 or the current signal no number.
         """
-        self._require_volume()
-        self._require_condition(baseline)
-        times = np.array(self._indices) * self._repetition_time
-        inside = self._events.covers(baseline, times)
-        if not inside.any():
+        inside = self._baseline(baseline, skip)
+        if window == "block":
+            inside = signals.latest_block(inside)
+        series = np.array(self._signal)
+        inside &= np.isfinite(series)
+        if not inside.any() or not np.isfinite(series[-1]):
             return None
-        level = float(np.mean(np.array(self._means)[inside]))
-        return None if level == 0 else 100.0 * (self._means[-1] - level) / level
+        level = float(np.mean(series[inside]))
+        return None if level == 0 else 100.0 * (self._signal[-1] - level) / level
+
+    def scaled_signal_change(self, baseline: str = "rest", *, skip: int = 2) -> float | None:
+        """Return OpenNFT's percent signal change: 100 times the rise over the baseline's median, on a scale of 0 to 1.
+
+        The scale's limits are the least and greatest signal so far, from 20 volumes on the medians of its 5 % tails (Koush et
+        al., NeuroImage 156 (2017) 489); each value keeps the scale of its own time. Not the same as `percent_signal_change`,
+        and not percent of the signal.
+        """
+        inside = self._baseline(baseline, skip)
+        for value in self._signal[len(self._scaling.scaled) :]:
+            self._scaling.add(value)
+        return self._scaling.change(inside)
+
+    def difference(self, other: Roi, baseline: str = "rest") -> float | None:
+        """Return this region's percent signal change less that of `other`; None where either is None."""
+        return signals.difference(self.percent_signal_change(baseline), other.percent_signal_change(baseline))
+
+    def ratio(self, other: Roi, baseline: str = "rest") -> float | None:
+        """Return ``(a - b) / (|a| + |b|)`` of both percent signal changes, -1 to 1; None where either is None or both are 0."""
+        return signals.ratio(self.percent_signal_change(baseline), other.percent_signal_change(baseline))
+
+    def correlation(self, other: Roi, window: int | None = None) -> float | None:
+        """Return Pearson's r of both signals over the latest `window` volumes, or all so far; None before there are three."""
+        return signals.correlation(self.signal, other.signal, window)
+
+    def _baseline(self, condition: str, skip: int) -> NDArray[np.bool_]:
+        """Which of the volumes so far are of a condition, without the first `skip` of each block."""
+        self._require_volume()
+        self._require_condition(condition)
+        indices = np.array(self._indices)
+        inside = self._events.covers(condition, indices * self._repetition_time)
+        return signals.without_first(inside, indices, skip) if skip else inside
 
     def _require_volume(self) -> None:
-        if not self._means:
+        if not self._signal:
             raise BadData("this region has seen no volume yet")
 
     def _require_condition(self, condition: str) -> None:
         known = self._events.conditions
         if condition not in known and condition != "rest":
             raise BadData(f"no event has the trial_type {condition!r}; there are: {', '.join(known) or 'none'}")
+
+
+def _summary(values: NDArray[Any], summary: Summary, weights: Array | None) -> float:
+    with np.errstate(invalid="ignore"):
+        if summary == "median":
+            return float(np.median(values))
+        if summary == "weighted mean" and weights is not None:
+            total = float(weights.sum())
+            return float(weights @ values.astype(np.float64)) / total if total else np.nan
+        return float(values.mean(dtype=np.float64))

@@ -1,0 +1,57 @@
+"""Numbers from the signals of regions: of two at a time, and of blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+FEWEST = 3  # volumes for a correlation: two are always on a line
+
+
+def difference(a: float | None, b: float | None) -> float | None:
+    """Return ``a - b``; None where either is."""
+    return None if a is None or b is None else a - b
+
+
+def ratio(a: float | None, b: float | None) -> float | None:
+    """Return ``(a - b) / (|a| + |b|)``, between -1 and 1; None where either is None, or both are 0."""
+    if a is None or b is None or not abs(a) + abs(b):
+        return None
+    return (a - b) / (abs(a) + abs(b))
+
+
+def correlation(a: Array, b: Array, window: int | None = None) -> float | None:
+    """Return Pearson's r of two signals over their latest `window` volumes, or over all.
+
+    Signals are by volume index; a volume that is NaN in one is left out of both. None with fewer than three volumes, and where
+    a signal does not change.
+    """
+    length = max(len(a), len(b))
+    a, b = (np.append(signal, np.full(length - len(signal), np.nan))[-window if window else 0 :] for signal in (a, b))
+    both = np.isfinite(a) & np.isfinite(b)
+    if np.count_nonzero(both) < FEWEST:
+        return None
+    a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(np.clip(a @ b / scale, -1, 1)) if scale else None
+
+
+def latest_block(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the last stretch of volumes that are `inside`; a missing volume does not part it."""
+    starts = _starts(inside)
+    if not starts.any():
+        return inside
+    return np.asarray(inside & (np.arange(len(inside)) >= np.flatnonzero(starts)[-1]))
+
+
+def without_first(inside: NDArray[np.bool_], indices: NDArray[np.int_], count: int) -> NDArray[np.bool_]:
+    """Leave out the first `count` volumes of each stretch of volumes that are `inside`, by their `indices`."""
+    starts = _starts(inside)
+    begun = np.where(starts, indices, -1)
+    since = indices - np.maximum.accumulate(begun)
+    return np.asarray(inside & (since >= count))
+
+
+def _starts(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(inside & ~np.append(False, inside[:-1]))
