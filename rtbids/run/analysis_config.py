@@ -1,0 +1,154 @@
+"""The key ``analysis:`` of an experiment's config: what is worked out of every volume before the script is asked."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rtbids import config
+from rtbids.errors import UsageFault
+
+GLOBAL = "global"  # the mean over the brain, as a nuisance signal
+_LABEL = re.compile(r"[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What volumes are realigned to.
+
+    Attributes
+    ----------
+    reference
+        A NIfTI file on the volumes' grid, relative to the experiment's folder; of several volumes, as another run has, the first.
+    """
+
+    reference: Path
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The keys of ``analysis:``. What is left out is not done, and costs nothing.
+
+    Attributes
+    ----------
+    motion
+        ``true``: each volume is realigned to the run's first. ``{reference: PATH}``: to that of a file, such as an earlier run.
+    smooth
+        Full width at half maximum in mm. With ``motion``, regions are sampled from smoothed B-splines at the head's pose, without
+        reslicing; without, whole volumes are smoothed by SPM's kernel.
+    drift
+        Taken out of regions, and part of the GLM: ``cosine`` (slower than 128 s, as SPM) or ``polynomial`` (Legendre, as AFNI).
+    motion_terms
+        Regressors from the head's pose: 6; 12, with differences; 24, with the volume before and squares.
+    nuisance
+        Names of ``rois:`` whose mean is taken out of the other regions, and ``global`` for the mean of the brain.
+    despike
+        Single spikes are dropped from each region (Koush et al. 2012).
+    contrasts
+        Name → contrast of conditions, such as ``{faces: "face > scene"}``: a GLM of the whole brain that grows by every volume.
+    conditions
+        The trial types that have a column in the design, where some of their events come during the run; by default those that
+        the run's events have.
+    volumes
+        How many the run is to have. Drift is fixed by it; by default it goes to 16 s after the last event.
+    quality
+        DVARS, tSNR, spikes and minutes of good data.
+    """
+
+    motion: bool | Reference = False
+    smooth: float | None = None
+    drift: Literal["none", "polynomial", "cosine"] = "none"
+    motion_terms: Literal[0, 6, 12, 24] = 0
+    nuisance: tuple[str, ...] = ()
+    despike: bool = False
+    contrasts: dict[str, str] = field(default_factory=dict)
+    conditions: tuple[str, ...] | None = None
+    volumes: int | None = None
+    quality: bool = False
+
+    @property
+    def reference(self) -> Path | None:
+        """The file that volumes are realigned to, None for the run's first volume."""
+        return self.motion.reference if isinstance(self.motion, Reference) else None
+
+    @property
+    def realigns(self) -> bool:
+        return self.motion is not False
+
+    @property
+    def cleans(self) -> bool:
+        """Whether something is taken out of regions."""
+        return self.drift != "none" or self.motion_terms > 0 or bool(self.nuisance)
+
+    @property
+    def models(self) -> bool:
+        """Whether there is a design."""
+        return self.cleans or bool(self.contrasts)
+
+
+def check(analysis: Analysis, rois: Iterable[str], where: str) -> None:
+    """Raise UsageFault for keys that do not go together, or whose values make no sense."""
+    for fault in _faults(analysis, list(rois)):
+        raise UsageFault(f"{where}: analysis.{fault[0]}", fault[1])
+
+
+def _faults(analysis: Analysis, rois: list[str]) -> Iterable[tuple[str, str | None]]:
+    if analysis.smooth is not None and not (math.isfinite(analysis.smooth) and 0 < analysis.smooth <= 50):
+        yield f"smooth: expected mm above 0, 50 at most, found {analysis.smooth:g}", None
+    if analysis.volumes is not None and analysis.volumes < 1:
+        yield f"volumes: expected 1 or more, found {analysis.volumes}", None
+    if analysis.motion_terms and not analysis.realigns:
+        yield f"motion_terms: {analysis.motion_terms} needs the head's pose", "set analysis.motion: true"
+    for name in analysis.nuisance:
+        if name != GLOBAL and name not in rois:
+            yield _no_region(name, rois), f"name a mask under rois:, or say {GLOBAL}"
+    if len(set(analysis.nuisance)) < len(analysis.nuisance):
+        yield "nuisance: a region is named twice", None
+    if analysis.despike and not set(rois) - set(analysis.nuisance):
+        yield "despike: there is no region whose spikes could be dropped", "name a mask under rois:"
+    if analysis.cleans and not analysis.contrasts and not set(rois) - set(analysis.nuisance):
+        yield (
+            f"{_cleaning(analysis)}: there is neither a region nor a contrast that it could matter to",
+            "name a mask under rois:",
+        )
+    for name, contrast in analysis.contrasts.items():
+        if not _LABEL.fullmatch(name):
+            yield f"contrasts: a name has letters and digits only, it is part of file names; found {name!r}", None
+        if not contrast.strip():
+            yield f"contrasts.{name}: expected a contrast such as 'face > scene', found nothing", None
+
+
+def _no_region(name: str, rois: list[str]) -> str:
+    near = difflib.get_close_matches(name, [*rois, GLOBAL], n=1)
+    return f"nuisance: no region {name!r}" + (
+        f", did you mean {near[0]!r}?" if near else f"; rois: {', '.join(rois) or 'none'}"
+    )
+
+
+def _cleaning(analysis: Analysis) -> str:
+    return "drift" if analysis.drift != "none" else "motion_terms" if analysis.motion_terms else "nuisance"
+
+
+def absolute(analysis: Analysis, folder: Path) -> Analysis:
+    """Return the same with its reference's path relative to `folder` made absolute."""
+    if isinstance(analysis.motion, Reference):
+        return replace(analysis, motion=Reference((folder / analysis.motion.reference).resolve()))
+    return analysis
+
+
+def to_json(analysis: Analysis | None) -> Mapping[str, Any] | None:
+    """Return the keys as JSON has them."""
+    if analysis is None:
+        return None
+    motion = {"reference": str(analysis.reference)} if analysis.reference else analysis.realigns
+    return {**asdict(analysis), "motion": motion}
+
+
+def from_json(fields: Mapping[str, Any] | None) -> Analysis | None:
+    """Return what `to_json` gave."""
+    return None if fields is None else config.read(Analysis, fields, "analysis")
