@@ -8,6 +8,7 @@ import importlib.util
 import math
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,9 @@ from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, Events
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
+from rtbids.run import responses
 from rtbids.run.deadlines import Value
+from rtbids.run.responses import Response
 from rtbids.volume import Volume, run_key
 
 
@@ -52,6 +55,8 @@ class Run:
         The run's events.
     feedback
         What has left so far, in order.
+    responses
+        What came in so far, in order.
     """
 
     settings: Any
@@ -59,8 +64,10 @@ class Run:
     repetition_time: float
     events: Events
     feedback: list[Sent] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     _rois: dict[str, Roi] = field(default_factory=dict)
     _hand_over: Callable[[Value], None] = field(default=lambda value: None)
+    _to_come: deque[Response] = field(default_factory=deque)  # those of a run that is replayed
 
     def roi(self, name: str) -> Roi:
         """Return the region that ``rois:`` in the config names so."""
@@ -87,6 +94,8 @@ class Experiment:
         As the recipe has them.
     hand_over
         Called with (run key, value) when the script sets an alternate.
+    complain
+        Called with (run key, what was wrong) when ``response(event, run)`` raises: that costs no feedback.
     """
 
     def __init__(
@@ -95,12 +104,14 @@ class Experiment:
         settings: Mapping[str, object],
         rois: Mapping[str, Path],
         hand_over: Callable[[Mapping[str, str], Value], None],
+        complain: Callable[[Mapping[str, str], str], None] = lambda entities, error: None,
     ) -> None:
         self._script = script
         self._module = load(script)
         self._settings = _settings(self._module, settings, script)
         self._rois = rois
         self._hand_over = hand_over
+        self._complain = complain
         self._runs: dict[tuple[tuple[str, str], ...], Run] = {}
         self._early: dict[tuple[tuple[str, str], ...], list[Sent]] = {}  # what left before its run began here
 
@@ -108,7 +119,8 @@ class Experiment:
         """Begin a run, whose geometry, sidecar and events `first` carries: masks are read and ``start(run)`` is called."""
         entities = dict(first.entities)
         name = bids_entities.stem(entities)
-        events = bids_events.read(first.events, f"the events of {name}") if first.events else Events()
+        known, came = responses.split(first.events) if first.events else (None, ())
+        events = bids_events.read(known, f"the events of {name}") if known else Events()
         regions = {}
         for roi, path in self._rois.items():
             masks.check_grid(path, first.shape, first.affine)
@@ -121,13 +133,16 @@ class Experiment:
             self._early.pop(run_key(entities), []),
             _rois=regions,
             _hand_over=lambda value: self._hand_over(entities, value),
+            _to_come=deque(came),
         )
         self._runs[run_key(entities)] = run
         self._call("start", run)
 
     def analyse(self, volume: Volume) -> None:
         """Bring the analysis up to `volume`. Every volume comes here, also those whose feedback is not asked for."""
-        for roi in self._runs[run_key(volume.entities)]._rois.values():
+        run = self._runs[run_key(volume.entities)]
+        self._replay_responses(run, volume.index)
+        for roi in run._rois.values():
             roi.add(volume)
 
     def feedback(self, volume: Volume) -> Value:
@@ -140,9 +155,27 @@ class Experiment:
         told = run.feedback if run is not None else self._early.setdefault(run_key(entities), [])
         told.append(sent)
 
+    def respond(self, entities: Mapping[str, str], response: Response, *, ask: bool = True) -> None:
+        """Take a response into a run that has begun: ``response(event, run)`` is called, unless that was done before."""
+        run = self._runs[run_key(entities)]
+        run.responses.append(response)
+        if not ask:
+            return
+        try:
+            self._call("response", response, run)
+        except ExperimentFault as error:
+            self._complain(entities, str(error))
+
     def end(self, entities: Mapping[str, str]) -> None:
         """End a run: ``end(run)`` is called."""
+        run = self._runs[run_key(entities)]
+        self._replay_responses(run, math.inf)
         self._call("end", self._runs.pop(run_key(entities)))
+
+    def _replay_responses(self, run: Run, before: float) -> None:
+        """Give the script the responses of a recorded run when it had them then: before the volume that came next."""
+        while run._to_come and run._to_come[0].after_volume < before:
+            self.respond(run.entities, run._to_come.popleft())
 
     def _call(self, function: str, *arguments: object) -> Any:
         if not hasattr(self._module, function):

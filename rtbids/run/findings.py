@@ -21,6 +21,7 @@ from rtbids.bids import events as bids_events
 from rtbids.bids import sidecar
 from rtbids.bids.events import Events
 from rtbids.errors import RtbidsError
+from rtbids.run import responses
 from rtbids.run.measures import Floats
 from rtbids.run.pictures import Mean, Slice, mask_of, mean_volume, slices
 from rtbids.run.record import STAGES
@@ -261,7 +262,8 @@ def _value(text: str) -> Value:
 
 
 def _events(file: Path) -> Events:
-    return bids_events.read(file.read_text(encoding="utf-8"), file.name)
+    known, _ = responses.split(file.read_text(encoding="utf-8"))  # a button press is no condition
+    return bids_events.read(known, file.name)
 
 
 def _missing(fields: Mapping[str, Any], answers: Iterable[Answer]) -> tuple[int, ...]:
