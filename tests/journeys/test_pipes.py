@@ -54,11 +54,11 @@ def chain(start, script, scanned, tmp_path, *watching):
     a, b = tmp_path / "a", tmp_path / "b"
     for pipe in (a, b):
         os.mkfifo(pipe, 0o600)
-    experiment = script(SCRIPT)
+    answering = ("--deadline", 30, "--feedback", tmp_path / "piped.jsonl")  # a burst of volumes on a machine with other work
     return (
         start("watch", scanned.folder, "--to", a, *watching),
         start("convert", a, "--to", b),
-        start("run", experiment, b, *scanned.extra, "--bids-dir", tmp_path / "piped", "--feedback", tmp_path / "piped.jsonl"),
+        start("run", script(SCRIPT), b, *scanned.extra, "--bids-dir", tmp_path / "piped", *answering),
     )
 
 
@@ -73,8 +73,7 @@ def test_three_processes_give_what_one_gives(scanned, script, start, call, tmp_p
     assert outcome.code == 0, outcome.err
     piped, single = values(tmp_path / "piped.jsonl"), values(tmp_path / "one.jsonl")
     assert len(single) == 24
-    assert len(piped) >= 20  # a loaded machine may miss one
-    assert piped == {volume: single[volume] for volume in piped}
+    assert piped == single
     study = tmp_path / "piped"
     assert np.array_equal(voxels(study), voxels(one))
     files = [{path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (study, one)]
