@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
+from rtbids.analysis.blocks import times
 from rtbids.analysis.rank import Rank, rank
 from rtbids.errors import BadData
 
@@ -91,7 +91,7 @@ class Glm:
         self._z[-1] = values
         with np.errstate(invalid="ignore", over="ignore"):
             self._squares += self._z[-1] ** 2
-            np.matmul(self._rotated_in(row), self._z, out=self._next)
+            times(self._rotated_in(row), self._z, out=self._next)
             self._z, self._next = self._next, self._z
             self._left_over += self._z[-1] ** 2
         self.count += 1
@@ -152,7 +152,7 @@ class Glm:
         betas = np.full((len(self.columns), self.voxels), np.nan)
         if not self.undefined:
             factors = self._factors
-            betas[factors.kept] = solve_triangular(factors.r, factors.q.T @ self._z[:-1], check_finite=False)
+            betas[factors.kept] = times(factors.inverse(), self._z[:-1])
         return betas
 
     @property
@@ -163,8 +163,8 @@ class Glm:
         factors = self._factors
         if not factors.sums:
             return self._left_over.copy()
-        z = self._z[:-1]
-        return np.asarray(self._left_over + np.sum((z - factors.q @ (factors.q.T @ z)) ** 2, axis=0))
+        beside = np.eye(len(factors.q)) - factors.q @ factors.q.T  # rotated volumes that no kept column reaches
+        return np.asarray(self._left_over + np.sum(times(beside, self._z[:-1]) ** 2, axis=0))
 
     @property
     def residual_mean_squares(self) -> Array:
@@ -204,12 +204,12 @@ class Glm:
         if self.undefined:
             return np.full(self.voxels, np.nan)
         factors = self._factors
-        inner = solve_triangular(factors.r, k[factors.kept], trans="T")
-        return np.asarray((factors.q @ inner) @ self._z[:-1])
+        inner = factors.rotated(k)
+        return times((factors.q @ inner)[None], self._z[:-1]).ravel()
 
     def _t(self, k: Array, effect: Array) -> Array:
         factors, rest = self._factors, self.residual_squares
-        inner = solve_triangular(factors.r, k[factors.kept], trans="T")
+        inner = factors.rotated(k)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = effect / np.sqrt(rest / self.degrees_of_freedom * (inner @ inner))
             return np.where(rest > EXACT * self._squares, t, np.nan)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 Array = NDArray[np.float64]
 DEPENDENT = 1e-11  # of a column's length: what is left beside the columns before it is rounding, and it is a sum of them
@@ -30,6 +29,14 @@ class Rank:
     q: Array
     r: Array
     sums: dict[int, Array] = field(default_factory=dict)
+
+    def inverse(self) -> Array:
+        """Return what makes coefficients of a right-hand side (kept, rows)."""
+        return np.asarray(np.linalg.solve(self.r, self.q.T), np.float64)
+
+    def rotated(self, weights: Array) -> Array:
+        """Return a contrast of all columns in the coordinates of `q` (kept,); its squared length is its variance."""
+        return np.asarray(np.linalg.solve(self.r.T, weights[self.kept]), np.float64)
 
     def separates(self, weights: Array) -> bool:
         """Whether a weighted sum of all columns' coefficients is the same for every least-squares solution (estimable)."""
@@ -61,7 +68,7 @@ def _gram_schmidt(matrix: Array) -> Rank:
         parts, rest = parts + more, rest - q @ more
         left = float(np.linalg.norm(rest))
         if left <= DEPENDENT * float(np.linalg.norm(column)):
-            sums[place] = solve_triangular(r, parts) if kept else np.zeros(0)
+            sums[place] = np.linalg.solve(r, parts) if kept else np.zeros(0)
             continue
         kept.append(place)
         q = np.column_stack([q, rest / left])

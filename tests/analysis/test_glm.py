@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -295,6 +298,28 @@ def test_a_model_that_was_saved_goes_on_bit_for_bit(make, stop):
         np.testing.assert_array_equal(again.beta, whole.beta)
         np.testing.assert_array_equal(again.t({"x0": 1}), whole.t({"x0": 1}))
         np.testing.assert_array_equal(again.residual_squares, whole.residual_squares)
+
+
+THREADS = """
+import hashlib
+import numpy as np
+from rtbids.analysis.glm import Glm
+rng = np.random.default_rng(0)
+glm = Glm([f"x{n}" for n in range(13)], 20_000)
+for _ in range(20):
+    glm.add(rng.normal(size=13), rng.normal(size=20_000))
+print(hashlib.sha256(glm.beta.tobytes() + glm.t({"x0": 1.0}).tobytes()).hexdigest())
+"""
+
+
+def test_the_last_bit_does_not_depend_on_how_many_threads_there_are():
+    """A replay, on the same machine or another, gives the live values bit for bit."""
+    found = set()
+    for count in ("1", "2", "4"):
+        limits = {"OPENBLAS_NUM_THREADS": count, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
+        command = [sys.executable, "-c", THREADS]
+        found.add(subprocess.run(command, env={**os.environ, **limits}, capture_output=True, check=True).stdout)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("cut", [0, 10, 400])
