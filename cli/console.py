@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rtbids.errors import cannot_write
-from rtbids.run.progress import Progress
+from rtbids.run.progress import Progress, Tally
 
 STEP = 10.0  # seconds between plain lines where there is no terminal
 _BARS = "▁▂▃▄▅▆▇█"
@@ -154,15 +154,27 @@ def line(progress: Progress, *, bars: bool = True) -> str:
     if not progress.runs:
         return "waiting for the first volume"
     parts = [progress.run, f"{progress.volumes} volumes"]
+    if progress.missing:
+        parts.append(f"{progress.missing} missing")
+    if progress.paused:
+        parts.append("paused")
+    tallies = list(progress.tallies)
+    return "  ".join(parts + [_of_experiment(tally, bars=bars, named=len(tallies) > 1) for tally in tallies])
+
+
+def _of_experiment(tally: Tally, *, bars: bool, named: bool) -> str:
+    parts = [f"{tally.experiment}:" if named else "", "" if tally.state == "running" else tally.state]
     if bars:
-        parts.append(sparkline(list(progress.values)[-16:]))
-    if isinstance(progress.value, int | float):
-        parts.append(f"{progress.value:.4g}")
-    if progress.latency is not None:
-        parts.append(f"{1000 * progress.latency:.0f} ms")
-    for count, word in ((progress.alternates, "alternates"), (progress.missing, "missing"), (progress.late, "late")):
+        parts.append(sparkline(list(tally.values)[-16:]))
+    if isinstance(tally.value, int | float):
+        parts.append(f"{tally.value:.4g}")
+    if tally.latency is not None:
+        parts.append(f"{1000 * tally.latency:.0f} ms")
+    for count, word in ((tally.alternates, "alternates"), (tally.late, "late")):
         if count:
             parts.append(f"{count} {word}")
+    if tally.expects_miss:
+        parts.append("next expected late")
     return "  ".join(part for part in parts if part)
 
 

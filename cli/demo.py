@@ -17,7 +17,8 @@ import numpy as np
 from rtbids.cli import console, running, sources
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
-from rtbids.run import recipe, report, reports
+from rtbids.run import recipes, report, reports
+from rtbids.run.recipes import Wishes
 
 PHANTOM = Phantom(volumes=120)
 RUN = {"subject": "01", "task": "nf", "run": "01"}
@@ -34,8 +35,8 @@ def main(folder: Path) -> None:
         f"{PHANTOM.repetition_time:g} s.\nIts active region is what roi_feedback gives feedback of.\n"
     )
     order = running.Order(
-        "roi_feedback",
-        (f"rois.target={folder / 'region.nii.gz'}",),
+        ("roi_feedback",),
+        Wishes((f"rois.target={folder / 'region.nii.gz'}",)),
         bids_dir=study,
         destinations=(str(folder / "feedback.tsv"),),
         events=folder / "events.tsv",
@@ -48,7 +49,7 @@ def main(folder: Path) -> None:
         scan.kill()
         scan.wait()
     page = folder / "report.html"
-    provenance = reports.provenance(recipe.read(order.experiment, order.assignments))
+    provenance = reports.provenance(recipes.read(order.experiments, order.wishes))
     report.write(study, RUN, page, experiment=provenance, truth=PHANTOM.truth.tolist())
     followed = _correlation(folder / "feedback.tsv", PHANTOM.truth)
     console.say(

@@ -17,6 +17,7 @@ COMMANDS = {
     "replay": ("rtbids.cli.replay", "Play a past run as if it were live."),
     "watch": ("rtbids.cli.watch", "Hand on DICOM files as each becomes complete."),
     "convert": ("rtbids.cli.convert", "Turn DICOM into BIDS, volume by volume."),
+    "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),
     "archive": ("rtbids.cli.archive", "Grow a BIDS data set, and look at it."),
 }
 USAGE = 64

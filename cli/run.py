@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +14,20 @@ from rtbids.cli import options
 if TYPE_CHECKING:
     from rtbids.cli.sources import Live
     from rtbids.cli.whole_session import Choice
+
+
+class Addressed(click.ParamType[tuple[str | None, Any]]):
+    """``[NAME=]VALUE``: for the experiment NAME, or for all."""
+
+    def __init__(self, kind: click.ParamType[Any]) -> None:
+        self.kind = kind
+        self.name = kind.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | None, Any]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, rest = str(value).rpartition("=")
+        return (name if equals else None), self.kind.convert(rest, param, ctx)
 
 
 class AlternateType(click.ParamType[str | float]):
@@ -43,26 +57,38 @@ class AlternateType(click.ParamType[str | float]):
     "--feedback",
     "destinations",
     multiple=True,
-    metavar="DEST",
-    help="Where feedback goes: -, a file (.tsv gives TSV, anything else JSON lines), a named pipe, udp://host:port, "
-    "tcp://host:port (listened on: clients connect), or lsl:NAME. Repeatable.",
+    metavar="[NAME=]DEST",
+    help="Where feedback goes, that of one experiment by NAME=DEST: -, a file (.tsv gives TSV, anything else JSON lines), a "
+    "named pipe, udp://host:port, tcp://host:port (listened on: clients connect), or lsl:NAME. Repeatable.",
+)
+@click.option(
+    "--experiment",
+    "more",
+    multiple=True,
+    metavar="PATH",
+    help="One more experiment on the same volumes, in a process of its own. Repeatable. An experiment's NAME is that of its "
+    "folder, or NAME-2 where that is taken.",
 )
 @click.option(
     "--deadline",
-    type=options.Seconds(0, min_open=True),
-    metavar="S",
+    type=Addressed(options.Seconds(0, min_open=True)),
+    multiple=True,
+    metavar="[NAME=]S",
     help="Feedback is due S seconds after a volume's last byte; by default one TR, and no deadline where the source waits "
     "(--speed max, files that were there before).",
 )
 @click.option(
     "--alternate",
-    type=AlternateType(),
-    metavar="last|none|NUMBER",
+    type=Addressed(AlternateType()),
+    multiple=True,
+    metavar="[NAME=]last|none|NUMBER",
     help="What is sent where the script's answer is not there in time; by default the last value.",
 )
 @click.option(
     "--backlog",
-    type=click.Choice(["skip", "all"]),
+    type=Addressed(click.Choice(["skip", "all"])),
+    multiple=True,
+    metavar="[NAME=]skip|all",
     help="Whether a script that was slow is still asked about volumes that are overdue (all) or not (skip, the default).",
 )
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="An events.tsv, in place of the run's own.")
@@ -73,8 +99,9 @@ class AlternateType(click.ParamType[str | float]):
     "--set",
     "assignments",
     multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one of the script's settings, or another key of its config, such as rois.target=mask.nii. Repeatable.",
+    metavar="[NAME.]KEY=VALUE",
+    help="Change one of the script's settings, or another key of its config, such as rois.target=mask.nii; of several "
+    "experiments the first's, or NAME's. Repeatable.",
 )
 @click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
 @click.option(
@@ -95,9 +122,10 @@ def command(
     source: str,
     bids_dir: Path | None,
     destinations: tuple[str, ...],
-    deadline: float | None,
-    alternate: Literal["last", "none"] | float | None,
-    backlog: Literal["skip", "all"] | None,
+    more: tuple[str, ...],
+    deadline: tuple[tuple[str | None, float], ...],
+    alternate: tuple[tuple[str | None, str | float], ...],
+    backlog: tuple[tuple[str | None, str], ...],
     events: Path | None,
     speed: float | None,
     assignments: tuple[str, ...],
@@ -124,8 +152,11 @@ def command(
     Example:
       rtbids run roi_feedback /data/export --set rois.target=mask.nii \\
           --events events.tsv --bids-dir study --feedback feedback.jsonl
+      rtbids run roi_feedback /data/export --experiment ./mine --set mine.gain=2 \\
+          --feedback mine=mine.tsv --bids-dir study
     """
     from rtbids.cli import running, sources
+    from rtbids.run.recipes import Wishes
 
     request = sources.Request(
         source,
@@ -135,11 +166,9 @@ def command(
         speed,
         open_timeout=open_timeout,
     )
-    overrides = {"deadline": deadline, "alternate": alternate, "backlog": backlog}
     order = running.Order(
-        experiment,
-        assignments,
-        {key: value for key, value in overrides.items() if value is not None},
+        (experiment, *more),
+        Wishes(assignments, {"deadline": deadline, "alternate": alternate, "backlog": backlog}),
         bids_dir=bids_dir,
         destinations=destinations or (() if bids_dir else ("-",)),
         events=events,

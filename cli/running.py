@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from rtbids.analysis import masks
+from rtbids import __version__
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
-from rtbids.cli import archiving, console, sources, whole_session
+from rtbids.cli import archiving, console, experiments, sources, whole_session
+from rtbids.cli.experiments import Destinations
 from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
-from rtbids.errors import BadData, InputMissing
+from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.replay.pacing import paced
-from rtbids.run import destinations, recipe
-from rtbids.run.host import ExperimentHere, ExperimentProcess, Host, IsOverdue, Recall
+from rtbids.run import control, recipes
+from rtbids.run.control import Control
+from rtbids.run.lanes import Lane
+from rtbids.run.orders import Orders
 from rtbids.run.progress import Progress
+from rtbids.run.recipe import Recipe
+from rtbids.run.recipes import Wishes
 from rtbids.run.reports import Reports
-from rtbids.run.session import Plan, Session
+from rtbids.run.session import Session
 from rtbids.volume import Entities, Item, RunEnd, run_key
 
+logger = logging.getLogger("rtbids")
 NOT_WAITED = "the volumes are kept; the next rtbids run on this data set finishes the run"
 
 
@@ -32,9 +39,8 @@ NOT_WAITED = "the volumes are kept; the next rtbids run on this data set finishe
 class Order:
     """What was asked for on the command line of ``rtbids run``, but for the source."""
 
-    experiment: str
-    assignments: tuple[str, ...] = ()
-    overrides: Mapping[str, object] = field(default_factory=dict)
+    experiments: tuple[str, ...]
+    wishes: Wishes = field(default_factory=Wishes)
     bids_dir: Path | None = None
     destinations: tuple[str, ...] = ("-",)
     events: Path | None = None
@@ -47,30 +53,34 @@ class Order:
 
 def run(order: Order, request: sources.Request) -> Progress:
     """Do what was ordered until the source ends or a signal comes; return what there was."""
-    experiment = recipe.read(order.experiment, order.assignments)
-    experiment = replace(experiment, config=replace(experiment.config, **order.overrides))  # type: ignore[arg-type]
-    events = _events(order.events or experiment.config.events)
-    for path in experiment.config.rois.values():
-        masks.read(path)  # is it there? Their grid is known with the first volume only
+    found = recipes.read(order.experiments, order.wishes)
+    if order.in_process and len(found) > 1:
+        raise UsageFault("--in-process is for one experiment: a debugger has one terminal")
+    events = _events(order.events or _common_events(found))
+    for recipe in found:
+        experiments.check(recipe)
+    places = Destinations(order.destinations, [recipe.name for recipe in found])
     kept = console.keep_warnings()
     progress = Progress()
     with stopping(NOT_WAITED if order.bids_dir else None) as stop, ExitStack() as stack:
         sources.kind(request.source)  # before anything is made: is it there?
         archive = stack.enter_context(archiving.opened(order.bids_dir, order.fill_gaps)) if order.bids_dir else None
-        reports = Reports(order.bids_dir, experiment, kept.messages, request.faults) if order.bids_dir else None
-        opened = destinations.open_all(order.destinations, request.open_timeout, say=console.say)
+        reports = Reports(order.bids_dir, found, kept.messages, request.faults) if order.bids_dir else None
+        places.open(request.open_timeout, console.say)
+        make_host = experiments.here if order.in_process else experiments.apart
         session = Session(
-            experiment,
-            _host(order, experiment),
+            [Lane(recipe, make_host, places.of(recipe.name), CLOCK) for recipe in found],
             archive,
-            opened,
-            plan=Plan(experiment.config.deadline, order.in_process),
             clock=CLOCK,
             stop=stop,
             progress=progress,
+            destinations=list(places.shared.values()),
             on_end=reports.write if reports else lambda entities: None,
         )
         others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None
+        source = str(Path(request.source).resolve()) if Path(request.source).exists() else request.source
+        about = {"source": source, "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None}
+        session.control = _control(session, places, found, about)
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
@@ -82,10 +92,30 @@ def run(order: Order, request: sources.Request) -> Progress:
     return progress
 
 
-def _host(order: Order, experiment: recipe.Recipe) -> Callable[[IsOverdue, Recall], Host]:
-    if order.in_process:
-        return lambda is_overdue, recall: ExperimentHere(experiment)
-    return lambda is_overdue, recall: ExperimentProcess(experiment, is_overdue, recall)
+def _control(session: Session, places: Destinations, found: list[Recipe], about: Mapping[str, object]) -> Control | None:
+    """Open the run's control socket, where there is a place for one: `found` grows by what is started through it."""
+
+    def prepare(request: Mapping[str, Any], taken: Sequence[str]) -> Lane:
+        lane = experiments.prepared(request, taken, places.shared, console.say)
+        found.append(lane.recipe)
+        return lane
+
+    orders = Orders(session, prepare, {"process": os.getpid(), "version": __version__, "began": CLOCK.now(), **about})
+    try:
+        orders.control = Control(*control.listening(), orders.take)
+    except OSError as error:
+        logger.info("rtbids status will not see this run: no control socket (%s)", error)
+        return None
+    return orders.control
+
+
+def _common_events(found: Sequence[Recipe]) -> Path | None:
+    """Return the events that a config names: they are the stream's, so that of several experiments the first has its way."""
+    named = [(recipe.name, recipe.config.events) for recipe in found if recipe.config.events is not None]
+    for name, path in named[1:]:
+        if path != named[0][1]:
+            logger.warning("%s has events of its own (%s): those of %s are used", name, path, named[0][0])
+    return named[0][1] if named else None
 
 
 def _items(order: Order, request: sources.Request, archive: Archive | None, events: str | None) -> Iterator[Item]:
@@ -132,12 +162,15 @@ def _events(path: Path | None) -> str | None:
 
 def _say(progress: Progress, order: Order, reports: Reports | None) -> None:
     if not progress.volumes:
-        logging.getLogger("rtbids").warning("no functional volume came")
+        logger.warning("no functional volume came")
         return
-    parts = [f"{progress.volumes} volumes", f"{progress.answers} answered in time", f"{progress.alternates} alternates"]
-    if progress.missing:
-        parts.append(f"{progress.missing} missing")
-    console.say(f"{', '.join(progress.runs)}: {', '.join(parts)}")
+    missing = [f"{progress.missing} missing"] if progress.missing else []
+    tallies = [*progress.left, *progress.tallies]
+    counts = [[f"{tally.answers} answered in time", f"{tally.alternates} alternates"] for tally in tallies]
+    alone = counts[0] if len(counts) == 1 else []
+    console.say(f"{', '.join(progress.runs)}: {', '.join([f'{progress.volumes} volumes', *alone, *missing])}")
+    for tally, parts in zip(tallies, counts, strict=True) if not alone else ():
+        console.say(f"{tally.experiment}: {', '.join(parts)}")
     if order.bids_dir:
         console.say(f"data set: {order.bids_dir}")
     for path in reports.written if reports else ():

@@ -9,6 +9,7 @@ answered before due     ``ok``, and an alternate for every earlier volume that w
 failed                  ``alternate``, reason ``error``, at once
 due, no answer yet      ``alternate``, reason ``deadline``
 the volume never came   ``alternate``, reason ``missing``, when it is known and its turn has come
+withheld                ``alternate``, value null, reason ``deadline``, when its turn has come
 answered after due      one more line, ``late``
 ======================  ==========================================================================
 """
@@ -42,6 +43,7 @@ class _Waiting:
     received: float | None
     due: float | None
     reason: Reason | None = None  # set once it is settled that an alternate goes out
+    withheld: bool = False
 
 
 class Deadlines:
@@ -81,6 +83,12 @@ class Deadlines:
     def missing(self, index: int, now: float) -> list[Line]:
         """Note that a volume will never come."""
         self._waiting[index] = _Waiting(None, None, "missing")
+        return self._drain(now)
+
+    def withheld(self, index: int, now: float) -> list[Line]:
+        """Note that nobody is to be asked about a volume: feedback is paused."""
+        waiting = self._waiting[index]
+        waiting.reason, waiting.withheld = waiting.reason or "deadline", True
         return self._drain(now)
 
     def hand_over(self, value: Value) -> None:
@@ -141,9 +149,10 @@ class Deadlines:
             if waiting.reason is None:
                 break
             del self._waiting[index]
-            if waiting.reason == "deadline":
+            if waiting.reason == "deadline" and not waiting.withheld:
                 self._missed[index] = waiting
-            lines.append(Line(index, self._alternate(), "alternate", waiting.reason, waiting.received, waiting.due, now))
+            value = None if waiting.withheld else self._alternate()
+            lines.append(Line(index, value, "alternate", waiting.reason, waiting.received, waiting.due, now))
         return lines
 
     def _late(self, index: int, value: Value, now: float) -> list[Line]:

@@ -7,13 +7,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import rtbids.sample_experiments
 from rtbids import config
 from rtbids.errors import InputMissing, UsageFault
+from rtbids.run import memory
 
 SCRIPT = "experiment.py"
 CONFIGS = ("config.yaml", "config.yml", "config.toml")
@@ -35,6 +36,9 @@ class Config:
         What goes out when an answer is not there in time: ``last``, ``none`` (null) or a number.
     backlog
         What a script that was slow is given next: ``skip`` to the newest volume, or ``all`` of them.
+    memory
+        How much memory the script may take, such as ``4 GB``; more is a MemoryError in it. By default three quarters of what
+        the machine has.
     settings
         The script's own, typed by its dataclass ``Settings``.
     """
@@ -44,6 +48,7 @@ class Config:
     deadline: float | None = None
     alternate: Literal["last", "none"] | float = "last"
     backlog: Literal["skip", "all"] = "skip"
+    memory: str | None = None
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -55,6 +60,11 @@ class Recipe:
     script: Path
     config: Config
     config_file: Path | None
+
+    @property
+    def memory(self) -> int:
+        """How many bytes the script may take."""
+        return memory.size(self.config.memory) if self.config.memory else memory.most()
 
     def sha256(self) -> str:
         """Return the script's identity, for provenance."""
@@ -84,7 +94,14 @@ def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
         raise UsageFault(f"{where}: deadline: expected seconds above 0, found {settings.deadline:g}")
     if isinstance(settings.alternate, float) and not math.isfinite(settings.alternate):
         raise UsageFault(f"{where}: alternate: expected last, none or a number, found {settings.alternate:g}")
+    if settings.memory is not None:
+        memory.size(settings.memory, f"{where}: memory")
     return Recipe(_name(script), script, _absolute(settings, script.parent), config_file)
+
+
+def name_of(experiment: str) -> str:
+    """Return the name that `experiment` goes by."""
+    return _name(_find(experiment))
 
 
 def _find(experiment: str) -> Path:
@@ -136,4 +153,4 @@ def _check_roi(name: str, known: object) -> None:
 def _absolute(settings: Config, folder: Path) -> Config:
     rois = {name: (folder / path).resolve() for name, path in settings.rois.items()}
     events = (folder / settings.events).resolve() if settings.events else None
-    return Config(rois, events, settings.deadline, settings.alternate, settings.backlog, settings.settings)
+    return replace(settings, rois=rois, events=events)

@@ -73,8 +73,7 @@ class GrowingRun(Protocol):
 class Record:
     """Written to by the recorder's thread only, but for `written`."""
 
-    def __init__(self, experiment: str, run: str, growing: GrowingRun) -> None:
-        self._experiment = experiment
+    def __init__(self, run: str, growing: GrowingRun) -> None:
         self._run = run
         self._growing = growing
         self._feedback = growing.table("feedback", feedback.COLUMNS, FEEDBACK_SIDECAR)
@@ -96,11 +95,13 @@ class Record:
         self._growing.append(volume)
         self._note(volume)
 
-    def sent(self, line: Line, times: Mapping[str, float]) -> None:
-        """Add the rows of a line that has left."""
-        self._feedback.row(list(feedback.fields(self._experiment, self._run, line).values()))
-        if line.status != "late":
-            self._latency.row([line.volume, *(times.get(stage) for stage in STAGES)])
+    def sent(self, experiment: str, line: Line) -> None:
+        """Add the row of a line that has left."""
+        self._feedback.row(list(feedback.fields(experiment, self._run, line).values()))
+
+    def passed(self, index: int, times: Mapping[str, float]) -> None:
+        """Add the row of a volume that is through: when it passed each stage."""
+        self._latency.row([index, *(times.get(stage) for stage in STAGES)])
 
     def end(self, end: RunEnd | None) -> None:
         self._feedback.close()

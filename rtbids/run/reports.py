@@ -22,10 +22,10 @@ logger = logging.getLogger("rtbids")
 class Reports:
     """Write the report of each run of the data set `study` that ends; `written` lists them."""
 
-    def __init__(self, study: Path, recipe: Recipe, warnings: Sequence[str], faults: Sequence[str]) -> None:
+    def __init__(self, study: Path, recipes: Sequence[Recipe], warnings: Sequence[str], faults: Sequence[str]) -> None:
         self.written: list[Path] = []
         self._study = study
-        self._recipe = recipe
+        self._recipes = recipes
         self._warnings = warnings
         self._faults = faults
         self._ended: queue.SimpleQueue[Entities | None] = queue.SimpleQueue()
@@ -53,7 +53,7 @@ class Reports:
                     path,
                     warnings=tuple(self._warnings),
                     faults=tuple(self._faults),
-                    experiment=provenance(self._recipe),
+                    experiment=provenance(self._recipes),
                 )
                 self.written.append(path)
             except (RtbidsError, OSError) as error:
@@ -65,8 +65,14 @@ def destination(study: Path, entities: Entities) -> Path:
     return study / "derivatives" / "rtbids" / f"{bids_entities.stem(entities)}_report.html"
 
 
-def provenance(recipe: Recipe) -> Mapping[str, object]:
-    """Return what a report says of the experiment."""
+def provenance(recipes: Sequence[Recipe]) -> Mapping[str, object]:
+    """Return what a report says of the experiment, or of each by its name where there are several."""
+    if len(recipes) == 1:
+        return _provenance(recipes[0])
+    return {recipe.name: _provenance(recipe) for recipe in recipes}
+
+
+def _provenance(recipe: Recipe) -> Mapping[str, object]:
     config = recipe.config
     return {
         "name": recipe.name,

@@ -1,8 +1,8 @@
 """A run as it happens: volumes in, feedback out on time, everything recorded.
 
-One loop waits for whichever comes first: a volume, an answer, something written, a due time, a signal. What may take long is
-done elsewhere: intake and conversion in a thread (`Inbox`), the script in its own process (`Host`), writing in a thread
-(`Recorder`).
+One loop waits for whichever comes first: a volume, an answer, something written, a due time, a signal, a command. What may
+take long is done elsewhere: intake and conversion in a thread (`Inbox`), each script in its own process (`Host`), writing in a
+thread (`Recorder`).
 
 An ``ok`` line leaves only once its volume is safe in the archive, so that a feedback that was given never lacks its data; an
 alternate waits for nothing.
@@ -12,105 +12,94 @@ from __future__ import annotations
 
 import logging
 import select
-from collections import Counter
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from rtbids.analysis import masks
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
-from rtbids.errors import BadData, RtbidsError
+from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox
-from rtbids.receipt import settle
-from rtbids.run import feedback
-from rtbids.run.deadlines import Deadlines, Line
-from rtbids.run.experiment import Sent
+from rtbids.run.channel import Shared
+from rtbids.run.control import Control
 from rtbids.run.feedback import Destination
-from rtbids.run.host import LOADING, Alternate, Answer, Ended, Gone, Host, IsOverdue, Recall, Reply
+from rtbids.run.lanes import Lane
+from rtbids.run.open_run import Archive, OpenRun
 from rtbids.run.progress import Progress
-from rtbids.run.recipe import Recipe
-from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
 from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
 from rtbids.wakeup import Wakeup
 
-PATIENCE = 10  # deadlines that a script may be silent before it is started again
-SILENCE = 120.0  # seconds, where the source waits and nobody said how long a volume may take
-MOST_WAITING = 32  # volumes that wait for the script or the disk before the source is held
+MOST_UNWRITTEN = 64  # volumes that wait for the disk before the source is held
+MOST_WAITING = 32  # volumes that wait for a script before a source that can wait is held
 GRACE = 1.0  # seconds that a source may take to end after a signal
-LAST_WORDS = 5.0  # seconds that `end(run)` may take
-MOST_RESTARTS = 3  # in a row without an answer
-NAMED = 3  # volumes of a run at which the same error is said
 logger = logging.getLogger("rtbids")
 
 
-class Archive(Protocol):
-    """What a session needs of `rtbids.archive`."""
-
-    def begin(self, volume: Volume, events: str | None) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the promise is kept: `deadline` in seconds after a volume's last byte, None for one TR."""
-
-    deadline: float | None = None
-    in_process: bool = False
-
-
-@dataclass
-class _RunState:
-    name: str
-    entities: Entities
-    deadlines: Deadlines
-    record: Record | None
-    growing: Any
-    first: Volume
-    analysed: bool  # or recorded only
-    deadline: float | None = None
-    paced: bool = True
-    latest: int = -1
-    times: dict[int, dict[str, float]] = field(default_factory=dict)
-    held: list[tuple[Answer, float]] = field(default_factory=list)
-    errors: Counter[str] = field(default_factory=Counter)
-    end: RunEnd | None = None
-    ending: bool = False
-    ended: bool = False
-
-
 class Session:
-    """One `rtbids run`: an experiment, its destinations, and the runs that the source brings."""
+    """One `rtbids run`: a stream of volumes, its record, and the experiments on it, each in a lane of its own.
+
+    Attributes
+    ----------
+    lanes
+        The experiments, in the order in which they were named.
+    paused
+        Whether nobody is asked for feedback.
+    control
+        Where commands come from while it runs.
+
+    Parameters
+    ----------
+    destinations
+        Those that stay open whoever comes or goes; what one experiment alone sends to is closed when it leaves.
+    """
 
     def __init__(
         self,
-        recipe: Recipe,
-        make_host: Callable[[IsOverdue, Recall], Host],
+        lanes: Sequence[Lane],
         archive: Archive | None,
-        destinations: Sequence[Destination],
         *,
-        plan: Plan,
         clock: Clock,
         stop: Wakeup,
         progress: Progress,
+        destinations: Sequence[Destination] = (),
         on_end: Callable[[Entities], None] = lambda entities: None,
     ) -> None:
-        self._recipe = recipe
+        self.lanes = list(lanes)
+        self.stop = stop
+        self.progress = progress
+        self.paused = False
         self._archive = archive
-        self._destinations = destinations
-        self._plan = plan
         self._clock = clock
-        self._stop = stop
-        self._progress = progress
+        self.control: Control | None = None
+        self._destinations = destinations
         self._on_end = on_end
-        self._runs: dict[tuple[tuple[str, str], ...], _RunState] = {}
+        self._runs: dict[tuple[tuple[str, str], ...], OpenRun] = {}
         self._recorder = Recorder()
-        self._restarts = 0
-        self._fitted = False  # whether the regions were on a run's grid
         self._stopped_at: float | None = None
         self._over = False
-        self._broken: RtbidsError | None = None
-        self._host: Host | None = make_host(self._is_overdue, self._recall)
+        self._broken: BaseException | None = None
+        self._aborted = False
+        self._begin_lanes()
+
+    @property
+    def unwritten(self) -> int:
+        """About how many volumes wait for the disk: each has a line of every experiment, and a row of latencies."""
+        return self._recorder.backlog // (2 + len(self.lanes))
+
+    @property
+    def open_runs(self) -> list[OpenRun]:
+        return list(self._runs.values())
+
+    def add(self, lane: Lane) -> None:
+        """Take one more experiment in: it has a line for each volume from the next on."""
+        lane.start(self.open_runs)
+        self.lanes.append(lane)
+        self._order()
+
+    def abort(self, error: RtbidsError) -> None:
+        """End at once, with `error`: alternates for what is outstanding, and nobody is waited for."""
+        self._aborted, self._broken = True, error
 
     def run(self, inbox: Inbox[Item]) -> None:
         """Take the inbox to its end, and close everything whatever happens.
@@ -125,45 +114,103 @@ class Session:
             if error is not None:
                 raise error
 
+    def _begin_lanes(self) -> None:
+        """Start all scripts, then wait for them: what cannot be begun is known before the first volume."""
+        begun = []
+        try:
+            for lane in self.lanes:
+                lane.start()
+                begun.append(lane)
+            for lane in self.lanes:
+                lane.host.wait_until_loaded()
+                lane.tally.state = "running"
+        except BaseException:
+            for lane in begun:
+                lane.host.close()
+            raise
+        self._order()
+
+    def _order(self) -> None:
+        staying = [lane for lane in self.lanes if not lane.is_leaving]
+        for lane in self.lanes:
+            lane.leads = lane in staying[:1]
+        self.progress.tallies = [lane.tally for lane in self.lanes]
+
     def _loop(self, inbox: Inbox[Item]) -> None:
-        while not self._over:
+        while not self._over and not self._aborted:
             self._wait([inbox] if self._has_room() else [])
             self._over = self._take(inbox) or self._recorder.error is not None or self._is_out_of_time()
-        for state in list(self._runs.values()):
-            state.ending = True
-            self._advance(state)
-        while self._runs:
+        for run in self.open_runs:
+            run.is_ending = True
+        self._advance()
+        while self._runs and not self._aborted:
             self._wait([])
 
     def _is_out_of_time(self) -> bool:
         """Say whether a signal has asked for the end and the source, which may be blocked in a read, has had its time."""
-        if not self._stop.is_set():
+        if not self.stop.is_set():
             return False
         now = self._clock.now()
         self._stopped_at = self._stopped_at or now
         return now >= self._stopped_at + GRACE
 
     def _wait(self, also: list[Inbox[Item]]) -> None:
-        """Wait for the next thing to happen, and let it."""
-        sources: list[Any] = [self._recorder.done, *also]
-        if self._host is not None:
-            sources.append(self._host)
-        if not self._stop.is_set():
-            sources.append(self._stop)
+        """Wait for the next thing to happen, and let it: first what may be due, last what may take a moment."""
+        lanes = [lane for lane in self.lanes if not lane.host.is_over]
+        readers: list[Any] = [self._recorder.done, *also, *(lane.host for lane in lanes)]
+        if not self.stop.is_set():
+            readers.append(self.stop)
+        writers: list[Any] = [lane.host for lane in lanes if lane.host.is_behind]
+        if self.control is not None:
+            readers += self.control.readers
+            writers += self.control.writers
         moment = self._next_moment()
         timeout = None if moment is None else max(0.0, moment - self._clock.now())
-        ready = select.select(sources, [], [], timeout)[0]
+        ready, takes, _ = select.select(readers, writers, [], timeout)
         if self._recorder.done in ready:
             self._recorder.done.clear()
-        if self._host is not None and self._host in ready:
-            for reply in self._host.replies():
-                self._hear(reply)
-        now = self._clock.now()
-        for state in list(self._runs.values()):
-            self._release(state, now)
-            self._send(state, state.deadlines.tick(now))
-            self._advance(state)
-        self._wake_the_silent(now)
+        for lane in lanes:
+            if lane.host in takes:
+                lane.host.flush()
+            if lane.host in ready:
+                lane.hear()
+        self._advance()
+        self._look_after()
+        if self.control is not None:
+            self.control.step(ready, takes)
+
+    def _advance(self) -> None:
+        """Send what is due, and end the runs of which every experiment has taken leave."""
+        for lane in self.lanes:
+            lane.pass_time(self._clock.now(), is_broken=self._recorder.error is not None)
+        for run in self.open_runs:
+            for lane in self.lanes:
+                if lane.is_leaving and lane.has_ended(run):
+                    lane.leave(run)
+            if run.is_ending and all(lane.has_ended(run) for lane in self.lanes):
+                self._finish(run)
+
+    def _look_after(self) -> None:
+        faults = [lane.fault for lane in self.lanes if lane.fault is not None and not lane.is_added]
+        if faults and len(faults) == len(self.lanes):
+            raise faults[0]
+        now, hurry = self._clock.now(), self.stop.is_set()
+        for lane in list(self.lanes):
+            lane.look_after(now, hurry=hurry, over=self._over)
+            if lane.is_added and lane.fault is not None and not lane.is_leaving:
+                lane.stop()
+            if lane.has_left:
+                self._part_with(lane)
+
+    def _part_with(self, lane: Lane) -> None:
+        """Let an experiment that has left go; its process and its reader may take a moment to understand."""
+        self.lanes.remove(lane)
+        self.progress.left.append(lane.tally)
+        self._order()
+        others = {*self._destinations, *(destination for other in self.lanes for destination in other.destinations.values())}
+        own = [destination for destination in lane.destinations.values() if destination not in others]
+        for close in (lane.host.close, *(destination.close for destination in own)):
+            threading.Thread(target=close, name="parting", daemon=True).start()
 
     def _take(self, inbox: Inbox[Item]) -> bool:
         """Take what has come, as far as there is room; say whether the source is over."""
@@ -173,7 +220,7 @@ class Session:
             except StopIteration:
                 return True
             except RtbidsError as error:
-                self._broken = error
+                self._broken = self._broken or error
                 return True
             if item is None:
                 return False
@@ -184,248 +231,95 @@ class Session:
         return False
 
     def _has_room(self) -> bool:
-        """Hold the source where the script or the disk is far behind, or where it does not come at the scanner's pace."""
-        backlog = self._host.backlog if self._host is not None else 0
-        if backlog >= MOST_WAITING or self._recorder.backlog >= MOST_WAITING:
+        """Hold the source where the disk is far behind, or where it can wait and a script is not done.
+
+        A scanner cannot wait: what an experiment does not keep up with delays no other.
+        """
+        if self.unwritten >= MOST_UNWRITTEN:
             return False
-        return all(state.paced or not state.deadlines.outstanding for state in self._runs.values())
+        if all(run.paced for run in self.open_runs):
+            return True
+        return not any(lane.outstanding or lane.host.backlog >= MOST_WAITING for lane in self.lanes)
 
     def _volume(self, volume: Volume) -> None:
-        key = run_key(volume.entities)
-        state = self._runs.get(key)
-        if state is not None and volume.index <= state.latest:
-            logger.warning("%s: volume %d came after volume %d and is left out", state.name, volume.index, state.latest)
+        run = self._runs.get(run_key(volume.entities))
+        if run is not None and volume.index <= run.latest:
+            logger.warning("%s: volume %d came after volume %d and is left out", run.name, volume.index, run.latest)
             return
-        begins = state is None
-        if state is None:
-            state = self._runs[key] = self._begin(volume)
-        if found := difference(state.first, volume):
-            logger.warning("%s, volume %d is left out: %s", state.name, volume.index, found)
+        run = run or self._begin(volume)
+        if found := difference(run.first, volume):
+            logger.warning("%s, volume %d is left out: %s", run.name, volume.index, found)
             return
         now = self._clock.now()
-        received = volume.times.get("received", now)
-        state.deadline, state.paced = self._deadline(volume), volume.paced and not self._plan.in_process
-        since = received if volume.paced else now  # what does not come at the scanner's pace has waited for us
-        for index in range(state.latest + 1, volume.index):
-            self._send(state, state.deadlines.missing(index, now))
-            self._progress.missing += 1
-        state.latest = volume.index
-        state.times[volume.index] = dict(volume.times)
-        state.deadlines.arrived(volume.index, received, None if state.deadline is None else since + state.deadline)
-        self._progress.volumes += 1
-        if self._host is not None and state.analysed:
-            self._host.offer(volume)  # first: the script works while the volume is written
-        else:
-            self._send(state, state.deadlines.failed(volume.index, now))
-        if state.record is None:
-            settle(volume.receipts)  # kept nowhere, and in the script's hands
-        elif not begins:
-            record = state.record
-            self._recorder.do(lambda: record.append(volume))
+        run.paced = volume.paced and not any(lane.host.is_here for lane in self.lanes)
+        self._miss(run, range(run.latest + 1, volume.index))
+        run.takes(volume)
+        self.progress.volumes += 1
+        shared = Shared(volume, ask=not self.paused)
+        for lane in self._staying:
+            lane.take(run, shared, now)  # first: the scripts work while the volume is written
+        if not self._staying:
+            run.passed(volume.index, {})
+        run.write(volume)
 
-    def _begin(self, volume: Volume) -> _RunState:
-        name = bids_entities.stem(volume.entities)
-        analysed = self._fits(volume, name)  # before anything of this run is written
-        growing = record = None
-        if self._archive is not None:
-            growing = self._archive.begin(volume, volume.events)
-            record = Record(self._recipe.name, name, growing)
-            record.first(volume)
-        self._progress.begin(name)
-        deadlines = Deadlines(self._recipe.config.alternate)
-        return _RunState(name, volume.entities, deadlines, record, growing, volume, analysed)
+    @property
+    def _staying(self) -> list[Lane]:
+        return [lane for lane in self.lanes if not lane.is_leaving]
 
-    def _fits(self, volume: Volume, name: str) -> bool:
-        """Say whether the regions are on the volumes' grid; without a run that they fitted before, raise BadData.
+    def _begin(self, volume: Volume) -> OpenRun:
+        """Begin a run, unless its first volume shows that no experiment has regions on this grid.
 
-        A series of another kind must not end the run that somebody in the scanner is in, nor may it be lost.
+        Once one was under way that is no reason to lose the run, and somebody may be in the scanner.
         """
-        try:
-            for path in self._recipe.config.rois.values():
-                masks.check_grid(path, volume.shape, volume.affine)
-        except BadData as error:
-            if not self._fitted:
-                raise
-            logger.warning("%s is recorded without feedback: %s", name, error)
-            return False
-        self._fitted = True
-        return True
+        misfits = [lane.misfit(volume) for lane in self._staying]  # before anything of this run is written
+        if misfits and all(misfits) and not any(lane.has_fitted for lane in self.lanes):
+            assert misfits[0] is not None
+            raise misfits[0]
+        run = self._runs[run_key(volume.entities)] = OpenRun(volume, self._archive, self._recorder)
+        for lane, misfit in zip(self._staying, misfits, strict=True):
+            lane.begin(run, misfit)
+        self.progress.begin(run.name)
+        return run
 
-    def _deadline(self, volume: Volume) -> float | None:
-        """Return the deadline of a volume: the one that was asked for, else one TR where it came at the scanner's pace.
-
-        Where somebody sits at a breakpoint there is none.
-        """
-        if self._plan.in_process:
-            return None
-        if self._plan.deadline is not None:
-            return self._plan.deadline
-        return volume.repetition_time if volume.paced else None
-
-    def _is_overdue(self, entities: Entities, index: int) -> bool:
-        state = self._runs.get(run_key(entities))
-        return state is None or state.deadlines.is_overdue(index)
-
-    def _hear(self, reply: Reply) -> None:
-        if isinstance(reply, Gone):
-            self._restart(reply.why)
-            return
-        state = self._runs.get(run_key(reply.entities))
-        if state is None:
-            return
-        match reply:
-            case Alternate():
-                state.deadlines.hand_over(reply.value)
-            case Ended():
-                if reply.error:
-                    logger.warning("%s: %s", self._recipe.name, reply.error)
-                self._finish(state)
-            case Answer():
-                self._answer(state, reply)
-
-    def _answer(self, state: _RunState, answer: Answer) -> None:
-        now = self._clock.now()
-        times = state.times.get(answer.volume, {})
-        for stage, moment in (("analysed", answer.analysed), ("answered", answer.answered)):
-            if moment is not None:
-                times[stage] = moment
-        if answer.error is not None:
-            self._warn(state, answer.volume, answer.error)
-            self._send(state, state.deadlines.failed(answer.volume, now))
-            return
-        self._restarts = 0
-        state.held.append((answer, now))
-
-    def _warn(self, state: _RunState, volume: int, error: str) -> None:
-        """Say what the script failed with, not volume after volume where it is always the same."""
-        state.errors[error] += 1
-        if state.errors[error] <= NAMED:
-            logger.warning("%s, volume %d: %s", self._recipe.name, volume, error)
-
-    def _release(self, state: _RunState, now: float) -> None:
-        """Send the answers whose volumes are safe; at its due time an answer waits no longer.
-
-        Where writing has failed, the volumes that wait will never be safe: an alternate goes out in place of the answer.
-        """
-        written = state.record.written if state.record is not None else None
-        due = state.deadlines.next_due
-        for answer, came in list(state.held):
-            if written is None or answer.volume <= written or (due is not None and due <= now):
-                state.held.remove((answer, came))
-                self._send(state, state.deadlines.answered(answer.volume, answer.value, now, came))
-            elif self._recorder.error is not None:
-                state.held.remove((answer, came))
-                self._send(state, state.deadlines.failed(answer.volume, now))
-
-    def _send(self, state: _RunState, lines: list[Line]) -> None:
-        for line in lines:
-            row = feedback.fields(self._recipe.name, state.name, line)
-            for destination in self._destinations:
-                destination.send(row)
-            self._progress.sent(line)
-            if self._host is not None and state.analysed:
-                self._host.sent(state.entities, Sent(line.volume, line.value, line.status))
-            self._keep(state, line)
-
-    def _keep(self, state: _RunState, line: Line) -> None:
-        times = state.times.get(line.volume, {}) if line.status == "late" else state.times.pop(line.volume, {})
-        if state.record is not None:
-            record, row = state.record, {**times, "sent": line.sent}
-            self._recorder.do(lambda: record.sent(line, row))
+    def _miss(self, run: OpenRun, indices: Sequence[int]) -> None:
+        for index in indices:
+            run.lacks(index)
+            self.progress.missing += 1
+            for lane in self._staying:
+                lane.miss(run, index, self._clock.now())
 
     def _run_end(self, end: RunEnd) -> None:
-        state = self._runs.get(run_key(end.entities))
-        if state is None:
+        run = self._runs.get(run_key(end.entities))
+        if run is None:
             logger.warning("%s: the run ended without a volume", bids_entities.stem(end.entities))
-        else:
-            now = self._clock.now()
-            for index in [index for index in end.missing if index > state.latest]:
-                self._send(state, state.deadlines.missing(index, now))
-                self._progress.missing += 1
-            state.end = end
-            state.ending = True
-            self._advance(state)
+            return
+        self._miss(run, [index for index in end.missing if index > run.latest])
+        run.end, run.is_ending = end, True
+        self._advance()
 
-    def _advance(self, state: _RunState) -> None:
-        """Let a run that is ending call ``end(run)`` once every volume has its line."""
-        if state.ending and not state.ended and not state.deadlines.outstanding:
-            state.ended = True
-            if self._host is None or not state.analysed:
-                self._finish(state)
-            else:
-                self._host.end(state.entities)
-
-    def _finish(self, state: _RunState) -> None:
-        self._runs.pop(run_key(state.entities), None)
-        for error, count in state.errors.items():
-            if count > NAMED:
-                logger.warning("%s, %d more volumes: %s", self._recipe.name, count - NAMED, error)
-        if state.record is not None:
-            record, end = state.record, state.end
-            self._recorder.do(lambda: record.end(end))
-            self._recorder.do(lambda: self._on_end(state.entities))
+    def _finish(self, run: OpenRun) -> None:
+        self._runs.pop(run_key(run.entities), None)
+        for lane in self.lanes:
+            lane.leave(run)
+        run.close(self._on_end)
 
     def _next_moment(self) -> float | None:
-        moments = [state.deadlines.next_due for state in self._runs.values()]
+        hurry = self.stop.is_set()
+        moments = [lane.next_moment(hurry=hurry) for lane in self.lanes]
         if self._stopped_at is not None and not self._over:
             moments.append(self._stopped_at + GRACE)
-        if self._host is not None and self._host.silent_since is not None:
-            moments.append(self._host.silent_since + self._patience())
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def _patience(self) -> float:
-        """Return how long the script may be silent, in seconds."""
-        if self._stop.is_set():
-            return LAST_WORDS
-        if self._host is not None and self._host.is_loading:
-            return LOADING
-        if any(state.ended for state in self._runs.values()):
-            return LAST_WORDS
-        deadlines = [state.deadline for state in self._runs.values() if state.deadline is not None]
-        return PATIENCE * max(deadlines) if deadlines else SILENCE
-
-    def _wake_the_silent(self, now: float) -> None:
-        host = self._host
-        if host is None or host.silent_since is None or now < host.silent_since + self._patience():
-            return
-        self._restart(f"it was silent for {self._patience():.0f} s")
-
-    def _restart(self, why: str) -> None:
-        """Start the experiment again with the analysis of what it had seen; give it up at the end, or after several times."""
-        host = self._host
-        assert host is not None
-        self._restarts += 1
-        ends = self._stop.is_set() or (self._over and all(state.ended for state in self._runs.values()))
-        if ends or self._restarts > MOST_RESTARTS:
-            logger.warning("%s: %s; its feedback is alternates from here on", self._recipe.name, why)
-            self._host = None
-            host.close()
-            for state in list(self._runs.values()):
-                self._send(state, state.deadlines.close(self._clock.now(), "error"))
-                if state.ended:
-                    self._finish(state)
-            return
-        if self._archive is None:
-            why += "; without --bids-dir its analysis begins anew"
-        for reply in host.restart(why):
-            self._hear(reply)
-        logger.warning("%s is started again: %s", self._recipe.name, why)
-
-    def _recall(self, entities: Entities, index: int) -> Volume | None:
-        """Read a volume back that is in the archive."""
-        state = self._runs.get(run_key(entities))
-        if state is None or state.growing is None or state.record is None or index > state.record.written:
-            return None
-        volume: Volume = state.growing.volume(index)
-        return volume
-
     def _close(self) -> None:
-        now = self._clock.now()
-        for state in list(self._runs.values()):
-            self._send(state, state.deadlines.close(now, "error"))  # the run is broken off: nobody will answer
-            self._finish(state)
+        if self.control is not None:
+            self.control.close()
+        for lane in self.lanes:
+            lane.break_off()  # the run is broken off: nobody will answer
+        for run in self.open_runs:
+            self._finish(run)
         self._recorder.close()
-        if self._host is not None:
-            self._host.close()
-        for destination in self._destinations:
+        for lane in self.lanes:
+            lane.host.close()
+        everywhere = [*self._destinations, *(destination for lane in self.lanes for destination in lane.destinations.values())]
+        for destination in dict.fromkeys(everywhere):
             destination.close()

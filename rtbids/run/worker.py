@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from rtbids.clock import SystemClock
-from rtbids.errors import RtbidsError
-from rtbids.run.channel import Channel, Message, mapped
+from rtbids.errors import ExperimentFault, RtbidsError
+from rtbids.run.channel import Channel, Message, encoded, mapped
 from rtbids.run.experiment import Experiment, Sent
 from rtbids.volume import Volume, run_key, volume_of
 
+MOST_VALUE = 64 * 1024  # bytes of a value as JSON: it passes through the run's loop, where others wait
 _PR_SET_PDEATHSIG = 1
+_FIRST_TO_GO = "1000"  # where memory is short, the kernel ends the script and not the run
 
 
 class Worker:
@@ -65,25 +67,28 @@ class Worker:
 
     def _load(self, message: Message) -> None:
         self._clock = SystemClock(message["offset"])
+        _limit_memory(message["memory"])
         rois = {name: Path(path) for name, path in message["rois"].items()}
         self._experiment = Experiment(Path(message["script"]), message["settings"], rois, self._hand_over)
         self._channel.send({"say": "ready"})
 
     def _hand_over(self, entities: Mapping[str, str], value: Any) -> None:
-        self._channel.send({"say": "alternate", "entities": entities, "value": value})
+        self._channel.send({"say": "alternate", "entities": entities, "value": _within_bounds(value)})
 
     def _volume(self, message: Message) -> None:
         known = run_key(message["entities"]) in self._metadata
         volume = self._received(message)
         if not known:
             self._loaded.begin(volume)
+            self._channel.send({"say": "begun"})
         answer = {"entities": message["entities"], "volume": volume.index}
         try:
             self._loaded.analyse(volume)
             answer["analysed"] = self._clock.now()
             answer["say"] = "analysed"
             if message["ask"]:
-                answer |= {"say": "answer", "value": self._loaded.feedback(volume), "answered": self._clock.now()}
+                value = _within_bounds(self._loaded.feedback(volume))
+                answer |= {"say": "answer", "value": value, "answered": self._clock.now()}
         except RtbidsError as error:
             answer |= {"say": "failed", "error": str(error)}
         self._channel.send(answer)
@@ -120,9 +125,28 @@ def _live_and_die_with_the_run() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
     # A mapped volume holds a descriptor for as long as the script keeps it.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _limit_memory(most: int) -> None:
+    """Have what goes beyond `most` bytes raise MemoryError in the script. Volumes, which are shared, do not count on Linux."""
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    with suppress(OSError, ValueError):  # some systems have the limit and do not let it be set
+        resource.setrlimit(kind, (most, hard))
+
+
+def _within_bounds(value: Any) -> Any:
+    """Return a value that is short enough to be sent on."""
+    if isinstance(value, Mapping) and (size := len(encoded(value))) > MOST_VALUE:
+        raise ExperimentFault(f"feedback is at most {MOST_VALUE} bytes as JSON, found {size}")
+    return value
 
 
 if __name__ == "__main__":

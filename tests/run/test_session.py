@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,14 @@ from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
 from rtbids.pipeline import Inbox
 from rtbids.run import recipe
-from rtbids.run.host import ExperimentProcess
+from rtbids.run.channel import Shared
+from rtbids.run.experiment_process import ExperimentProcess
+from rtbids.run.host import Host, IsOverdue, Past, Recall, Reply
+from rtbids.run.lanes import Lane
+from rtbids.run.part import NAMED
 from rtbids.run.progress import Progress
-from rtbids.run.session import NAMED, Plan, Session
+from rtbids.run.recipe import Recipe
+from rtbids.run.session import Session
 from rtbids.volume import Item, RunEnd, Volume, volume_of
 from rtbids.wakeup import Wakeup
 
@@ -35,8 +41,12 @@ class Lines:
     def send(self, row: dict[str, object]) -> None:
         self.rows.append(row)
 
-    def close(self) -> None:
+    def close(self, timeout: float = 2.0) -> None:
         pass
+
+
+def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+    return ExperimentProcess(recipe, is_overdue, recall, past=past)
 
 
 class Restarts(logging.Handler):
@@ -107,7 +117,7 @@ def lines(
     script: str,
     folder: Path,
     items: Iterator[Item],
-    plan: Plan,
+    deadline: float | None = None,
     *,
     archive: SmallDisk | None = None,
     stop: Wakeup | None = None,
@@ -117,12 +127,10 @@ def lines(
     (folder / "experiment.py").write_text(script)
     kept = kept or Lines()
     read = recipe.read(str(folder))
+    read = replace(read, config=replace(read.config, deadline=deadline))
     session = Session(
-        read,
-        lambda is_overdue, recall: ExperimentProcess(read, is_overdue, recall),
+        [Lane(read, apart, {"kept": kept}, CLOCK)],
         archive,
-        [kept],  # type: ignore[list-item]
-        plan=plan,
         clock=CLOCK,
         stop=stop or Wakeup(),
         progress=Progress(),
@@ -139,7 +147,7 @@ def test_a_script_that_dies_between_two_runs_is_there_for_the_second(tmp_path, r
             assert restarts.spoken.wait(30)
 
     dies = "import os\n\ndef feedback(volume, run):\n    return 7\n\ndef end(run):\n    os._exit(3)\n"
-    assert [row["status"] for row in lines(dies, tmp_path, items(), Plan(deadline=FAR))] == ["ok", "ok"]
+    assert [row["status"] for row in lines(dies, tmp_path, items(), FAR)] == ["ok", "ok"]
 
 
 def test_a_script_that_takes_longer_to_load_than_to_answer_is_left_to_load(tmp_path):
@@ -159,7 +167,7 @@ def feedback(volume, run):
     return volume.index
 """
     volumes = [volume(0, received=CLOCK.now() + FAR), volume(1), volume(2, received=CLOCK.now() + FAR)]
-    rows = lines(slow, tmp_path, iter(volumes), Plan(deadline=0.05))
+    rows = lines(slow, tmp_path, iter(volumes), 0.05)
     assert [(row["volume"], row["status"]) for row in rows] == [(0, "ok"), (1, "alternate"), (2, "ok")]
 
 
@@ -180,7 +188,7 @@ def feedback(volume, run):
         os._exit(3)
     return volume.index
 """
-    rows = lines(broken, tmp_path, (volume(index) for index in range(4)), Plan(deadline=FAR))
+    rows = lines(broken, tmp_path, (volume(index) for index in range(4)), FAR)
     assert [(row["volume"], row["status"]) for row in rows] == [(0, "ok"), (1, "alternate"), (2, "alternate"), (3, "alternate")]
     assert "no second time" in caplog.text
 
@@ -201,14 +209,15 @@ def feedback(volume, run):
     (tmp_path / "experiment.py").write_text(hang)
     most = 600  # more than the channel holds
     host = ExperimentProcess(recipe.read(str(tmp_path)), lambda entities, index: False, lambda entities, index: volume(index))
+    host.wait_until_loaded()
     try:
         for index in range(most):
-            host.offer(volume(index))
+            host.offer(Shared(volume(index)))
             while host.silent_since is not None:
                 host.replies()
         (tmp_path / "mark").touch()
         host.restart("for the test")
-        host.replies()  # that it has loaded; with which it is given what it had seen
+        host.wait_until_loaded()  # with which it is given what it had seen
         assert host.silent_since is not None
         assert host.backlog == most - 1
     finally:
@@ -221,8 +230,12 @@ def test_a_file_in_the_working_directory_is_not_taken_for_a_module(tmp_path, mon
     (tmp_path / "mmap.py").write_text("raise SystemExit(9)\n")
     monkeypatch.chdir(tmp_path)
     host = ExperimentProcess(recipe.read("mine"), lambda entities, index: False, lambda entities, index: None)
-    host.offer(volume(0))
-    replies = host.replies()
+    host.wait_until_loaded()
+    host.offer(Shared(volume(0)))
+    replies: list[Reply] = []
+    while not replies:
+        select.select([host], [], [])
+        replies = host.replies()
     host.close()
     assert [reply.value for reply in replies] == [1]  # type: ignore[union-attr]
 
@@ -232,13 +245,13 @@ def test_no_answer_leaves_for_a_volume_that_the_disk_did_not_take(tmp_path):
     items = (volume(index) for index in range(6))
     answers = "def feedback(volume, run):\n    return volume.index\n"
     with pytest.raises(CannotWrite, match="no space left"):
-        lines(answers, tmp_path, items, Plan(deadline=FAR), archive=disk, kept=kept)
+        lines(answers, tmp_path, items, FAR, archive=disk, kept=kept)
     assert [row["volume"] for row in kept.rows if row["status"] == "ok"] == [volume.index for volume in disk.volumes]
     assert {row["reason"] for row in kept.rows[3:]} == {"error"}
 
 
 def test_ctrl_c_does_not_wait_for_a_script_that_hangs_where_nothing_is_due(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("rtbids.run.session.LAST_WORDS", 0.1)
+    monkeypatch.setattr("rtbids.run.lanes.LAST_WORDS", 0.1)
     hang = f"""
 import time
 from pathlib import Path
@@ -256,14 +269,14 @@ def feedback(volume, run):
         (tmp_path / "hangs").read_text()
         stop.set()
 
-    rows = lines(hang, tmp_path, items(), Plan(), stop=stop)
+    rows = lines(hang, tmp_path, items(), None, stop=stop)
     assert [(row["volume"], row["status"]) for row in rows] == [(0, "alternate")]
     assert "silent" in caplog.text
 
 
 def test_an_error_that_comes_at_every_volume_is_said_a_few_times_and_counted(tmp_path, caplog):
     fails = "def feedback(volume, run):\n    raise ValueError('no signal')\n"
-    rows = lines(fails, tmp_path, (volume(index) for index in range(20)), Plan(deadline=FAR))
+    rows = lines(fails, tmp_path, (volume(index) for index in range(20)), FAR)
     said = [record.getMessage() for record in caplog.records if "no signal" in record.getMessage()]
     assert len(rows) == 20
     assert len(said) == NAMED + 1
@@ -279,7 +292,7 @@ def feedback(volume, run):
         os._exit(3)
     return len(run.feedback)
 """
-    rows = lines(dies, tmp_path, iter([unpaced(index) for index in range(4)]), Plan())
+    rows = lines(dies, tmp_path, iter([unpaced(index) for index in range(4)]), None)
     # Volume 2 has an alternate, the last value, before volume 3 is asked about.
     assert [(row["value"], row["status"]) for row in rows] == [(0, "ok"), (1, "ok"), (1, "alternate"), (3, "ok")]
 
@@ -288,7 +301,7 @@ def test_a_deadline_that_was_asked_for_holds_where_the_source_waits_too(tmp_path
     slow = (
         "import time\n\ndef feedback(volume, run):\n    time.sleep(0.8 if volume.index == 1 else 0)\n    return volume.index\n"
     )
-    rows = lines(slow, tmp_path, iter([unpaced(index, received=CLOCK.now() - FAR) for index in range(3)]), Plan(deadline=0.5))
+    rows = lines(slow, tmp_path, iter([unpaced(index, received=CLOCK.now() - FAR) for index in range(3)]), 0.5)
     assert [(row["volume"], row["status"]) for row in rows if row["status"] != "late"] == [
         (0, "ok"),
         (1, "alternate"),
@@ -299,12 +312,12 @@ def test_a_deadline_that_was_asked_for_holds_where_the_source_waits_too(tmp_path
 def test_without_one_a_source_that_waits_is_answered_however_long_it_takes(tmp_path):
     slow = "import time\n\ndef feedback(volume, run):\n    time.sleep(0.3)\n    return volume.index\n"
     volumes = [replace(unpaced(index), metadata={**UNPACED, "RepetitionTime": 0.01}) for index in range(2)]
-    assert [row["status"] for row in lines(slow, tmp_path, iter(volumes), Plan())] == ["ok", "ok"]
+    assert [row["status"] for row in lines(slow, tmp_path, iter(volumes), None)] == ["ok", "ok"]
 
 
 def test_a_volume_on_another_grid_is_left_out_and_the_run_goes_on(tmp_path, caplog):
     odd = replace(unpaced(1), data=np.zeros((5, 3, 2), np.int16))
-    rows = lines("def feedback(volume, run):\n    return volume.index\n", tmp_path, iter([unpaced(0), odd, unpaced(2)]), Plan())
+    rows = lines("def feedback(volume, run):\n    return volume.index\n", tmp_path, iter([unpaced(0), odd, unpaced(2)]), None)
     assert [(row["volume"], row["reason"]) for row in rows] == [(0, None), (1, "missing"), (2, None)]
     assert "volume 1 is left out: expected (4, 3, 2) int16 as before, found (5, 3, 2) int16" in caplog.text
 
@@ -323,7 +336,7 @@ def test_a_second_series_on_another_grid_costs_its_feedback_and_not_the_run(tmp_
     other = replace(volume(0, "02"), data=np.zeros((5, 5, 5), np.int16))
     between = [volume(0), other, volume(1), RunEnd(other.entities, 1), RunEnd(volume(0).entities, 2)]
     script = "def feedback(volume, run):\n    return run.roi('target').mean()\n"
-    rows = lines(script, tmp_path, iter(between), Plan(deadline=FAR))
+    rows = lines(script, tmp_path, iter(between), FAR)
     told = sorted((row["run"], row["volume"], row["status"], row["reason"]) for row in rows)
     assert told == [
         ("sub-01_task-nf_run-01", 0, "ok", None),

@@ -1,0 +1,78 @@
+"""The experiments of a run, composed: recipe, process and destinations of each, and of one that is started meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rtbids.analysis import masks
+from rtbids.clock import CLOCK
+from rtbids.errors import UsageFault
+from rtbids.run import destinations, recipes
+from rtbids.run.experiment_here import ExperimentHere
+from rtbids.run.experiment_process import ExperimentProcess
+from rtbids.run.feedback import Destination
+from rtbids.run.host import Host, IsOverdue, Past, Recall
+from rtbids.run.lanes import Lane
+from rtbids.run.recipe import Recipe
+from rtbids.run.recipes import Wishes
+
+
+def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+    """Have the script in this process."""
+    return ExperimentHere(recipe)
+
+
+def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+    """Have the script in a process of its own."""
+    return ExperimentProcess(recipe, is_overdue, recall, past=past)
+
+
+def check(recipe: Recipe) -> None:
+    """Raise what is wrong with the masks; their grid is known with the first volume only."""
+    for path in recipe.config.rois.values():
+        masks.read(path)
+
+
+class Destinations:
+    """Where feedback goes: each place is opened once, however many experiments send to it."""
+
+    def __init__(self, texts: Sequence[str], names: Sequence[str]) -> None:
+        self._meant = [recipes.addressed(text, names, "--feedback") for text in texts]
+        self._opened: Mapping[str, Destination] = {}
+
+    def open(self, timeout: float, say: Callable[[str], None]) -> None:
+        """Open all of them, or none."""
+        places = list(dict.fromkeys(place for _, place in self._meant))
+        self._opened = dict(zip(places, destinations.open_all(places, timeout, say=say), strict=True))
+
+    @property
+    def shared(self) -> Mapping[str, Destination]:
+        """Those that are for every experiment."""
+        return {place: self._opened[place] for name, place in self._meant if name is None}
+
+    def of(self, name: str) -> Mapping[str, Destination]:
+        """Those of one experiment."""
+        return {place: self._opened[place] for meant, place in self._meant if meant in (None, name)}
+
+
+def prepared(
+    request: Mapping[str, Any], taken: Sequence[str], shared: Mapping[str, Destination], say: Callable[[str], None]
+) -> Lane:
+    """Make the lane that a request ``start`` describes; see docs/reference/control.rst."""
+    experiment, deadline = request.get("experiment"), request.get("deadline")
+    texts = {key: request.get(key) or [] for key in ("set", "feedback")}
+    if not isinstance(experiment, str) or not all(_is_texts(value) for value in texts.values()):
+        raise UsageFault("start takes an experiment (text), set and feedback (lists of texts) and a deadline (seconds)")
+    if deadline is not None and not (isinstance(deadline, int | float) and 0 < deadline < float("inf")):
+        raise UsageFault(f"deadline: expected seconds above 0, found {deadline!r}")
+    overrides = {"deadline": [(None, float(deadline))]} if deadline is not None else {}
+    (recipe,) = recipes.read([experiment], Wishes(texts["set"], overrides), taken)
+    check(recipe)
+    own = Destinations(texts["feedback"], [recipe.name])
+    own.open(10.0, say)
+    return Lane(recipe, apart, own.of(recipe.name) or shared, CLOCK)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)

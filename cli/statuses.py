@@ -1,0 +1,139 @@
+"""What the runs in progress say of themselves, in words, and which of them a command is for."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtbids.cli import console
+from rtbids.errors import InputMissing, UsageFault
+from rtbids.run import recipe, status
+
+STARTING = 150.0  # seconds that a script may take until it is there
+_DONE = {
+    "stop": "{experiment} is stopped",
+    "restart": "{experiment} is started again",
+    "pause": "feedback is paused",
+    "resume": "feedback goes on",
+    "end": "the run is ending",
+    "abort": "the run is broken off",
+}
+
+
+def found(process: int | None = None) -> Iterator[Mapping[str, Any]]:
+    """Yield the status of every run in progress, or of the one of `process`."""
+    for _, fields in status.runs():
+        if process in (None, fields["process"]):
+            yield fields
+
+
+def command(request: Mapping[str, Any], process: int | None) -> None:
+    """Send a request to the one run in progress, and say what was done."""
+    path = _only([path for path, fields in status.runs() if process in (None, fields["process"])], process)
+    reply = status.ask(path, request, STARTING if request["do"] == "start" else status.PATIENCE)
+    done = _DONE.get(request["do"], "{experiment} is started").format(**{**request, **reply})
+    console.say(done)
+
+
+def to_start(experiment: str, assignments: Sequence[str], feedback: Sequence[str], deadline: float | None) -> Mapping[str, Any]:
+    """Return the request to start `experiment`, its paths as the run finds them, which may be in another folder."""
+    recipe.read(experiment, assignments)  # what is wrong with it is said before anybody is asked
+    script = experiment if not Path(experiment).exists() else str(Path(experiment).resolve())
+    return {
+        "do": "start",
+        "experiment": script,
+        "set": [_absolute(text) for text in assignments],
+        "feedback": [_absolute_place(text) for text in feedback],
+        "deadline": deadline,
+    }
+
+
+def _absolute(assignment: str) -> str:
+    key, _, value = assignment.partition("=")
+    return f"{key}={Path(value).resolve()}" if key == "events" or key.startswith("rois.") else assignment
+
+
+def _absolute_place(text: str) -> str:
+    if text == "-":
+        raise UsageFault("the standard output of a run that goes on cannot be had", "name a file or a port")
+    return text if ":" in text else os.path.abspath(text)
+
+
+def _only(paths: list[Path], process: int | None) -> Path:
+    if not paths:
+        raise InputMissing("no run is in progress" + (f" in process {process}" if process else ""))
+    if len(paths) > 1:
+        numbers = ", ".join(path.stem for path in paths)
+        raise UsageFault(f"{len(paths)} runs are in progress: {numbers}", "say which with --process N")
+    return paths[0]
+
+
+def show(runs: Iterable[Mapping[str, Any]]) -> None:
+    """Print the runs for a person."""
+    shown = [text(fields) for fields in runs]
+    click.echo("\n\n".join(shown) if shown else "no run is in progress")
+
+
+def text(fields: Mapping[str, Any], now: float | None = None) -> str:
+    """Return the status of a run in lines."""
+    if "error" in fields:
+        return f"process {fields['process']}: {fields['error']}"
+    run = fields["run"] or ("between runs" if fields["runs"] else "waiting for the first volume")
+    age = _span((time.time() if now is None else now) - fields["began"])
+    heading = [f"process {fields['process']}", run, *(word for word in ("paused", "ending") if fields[word])]
+    rows = [
+        ("source", fields["source"]),
+        ("data set", fields["data_set"] or "none"),
+        ("volumes", ", ".join(_volumes(fields))),
+        ("since", age),
+    ]
+    lines = ["  ".join(heading), *(f"  {name:<9} {value}" for name, value in rows)]
+    return "\n".join([*lines, *(f"  {line}" for each in fields["experiments"] for line in _experiment(each))])
+
+
+def _volumes(fields: Mapping[str, Any]) -> Iterator[str]:
+    yield str(fields["volumes"])
+    if fields["repetition_time"] is not None:
+        yield f"TR {fields['repetition_time']:g} s"
+    for name in ("missing", "unwritten"):
+        if fields[name]:
+            yield f"{fields[name]} {name}"
+
+
+def _experiment(each: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{each['experiment']}: {', '.join(_now(each))}"
+    if each["in_time"] is not None:
+        yield f"  {', '.join(_counts(each))}"
+    if each["destinations"]:
+        yield f"  to {', '.join(each['destinations'])}"
+
+
+def _now(each: Mapping[str, Any]) -> Iterator[str]:
+    yield each["state"]
+    if isinstance(each["value"], int | float):
+        yield f"latest value {each['value']:.4g}"
+    if each["latency"] is not None:
+        yield f"{1000 * each['latency']:.0f} ms after its volume"
+    if each["deadline"] is not None:
+        yield f"deadline {each['deadline']:g} s"
+    if each["expects_miss"]:
+        yield "the next answer is expected late"
+    if each["memory"] is not None:
+        yield f"{each['memory'] / 1e6:.0f} MB"
+
+
+def _counts(each: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{100 * each['in_time']:.1f} % in time"
+    for name, word in (("alternates", "alternates"), ("late", "late"), ("restarts", "restarts"), ("backlog", "waiting")):
+        if each[name]:
+            yield f"{each[name]} {word}"
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,210 @@
+"""The control socket of a run: requests and replies as JSON lines, for its owner only, and never in feedback's way.
+
+The run's loop calls `step` when everything that may be due has left. Nothing here waits: a client that sends half a line or
+does not read what it asked for loses its own connection at most.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rtbids.errors import RtbidsError
+from rtbids.wakeup import Wakeup
+
+MOST_LINE = 64 * 1024  # bytes of a request
+MOST_REPLY = 1024 * 1024  # bytes that wait for a client who does not read
+MOST_CLIENTS = 8
+Reply = Mapping[str, Any]
+
+
+class Client:
+    """One connection. It has one request at a time: the next is read when the reply is on its way."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._incoming = b""
+        self._outgoing = b""
+        self._asks = False
+        self.is_over = False
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a reply waits to be sent."""
+        return bool(self._outgoing)
+
+    def request(self) -> Mapping[str, Any] | None:
+        """Return the next request, None where there is none yet; raise ValueError where it is no JSON object."""
+        if self._asks or b"\n" not in self._incoming:
+            return None
+        line, self._incoming = self._incoming.split(b"\n", 1)
+        self._asks = True
+        request = json.loads(line)
+        if not isinstance(request, dict):
+            raise ValueError("expected an object")
+        return request
+
+    def read(self) -> None:
+        """Take what has come."""
+        with suppress(BlockingIOError):
+            try:
+                content = self._end.recv(MOST_LINE)
+            except ConnectionError:
+                content = b""
+            self._incoming += content
+            if not content or len(self._incoming) > MOST_LINE:
+                self.close()
+
+    def reply(self, message: Reply) -> None:
+        """Reply to the request."""
+        self._asks = False
+        self._outgoing += json.dumps(message).encode() + b"\n"
+        if len(self._outgoing) > MOST_REPLY:
+            self.close()
+        self.write()
+
+    def write(self) -> None:
+        """Send as much as the client takes."""
+        with suppress(BlockingIOError):
+            try:
+                while self._outgoing and not self.is_over:
+                    self._outgoing = self._outgoing[self._end.send(self._outgoing) :]
+            except OSError as error:
+                if isinstance(error, BlockingIOError):
+                    raise
+                self.close()
+
+    def close(self) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._end.close()
+
+
+class Control:
+    """The run's end of the socket that `listener` listens on.
+
+    Parameters
+    ----------
+    take
+        Called with each request and with what replies to it, at once or later; what RtbidsError it raises is the reply.
+    path
+        The socket's file, removed at the end.
+    """
+
+    def __init__(
+        self, listener: socket.socket, path: Path, take: Callable[[Mapping[str, Any], Callable[[Reply], None]], None]
+    ) -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._path = path
+        self._take = take
+        self._clients: list[Client] = []
+        self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._wakeup = Wakeup()
+
+    @property
+    def readers(self) -> list[Any]:
+        return [self._listener, self._wakeup, *self._clients]
+
+    @property
+    def writers(self) -> list[Any]:
+        return [client for client in self._clients if client.is_behind]
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Have the run's loop do `action`; from any thread."""
+        self._done.put(action)
+        self._wakeup.set()
+
+    def step(self, ready: Container[Any], takes: Container[Any]) -> None:
+        """Do what there is to do: one request of each client."""
+        if self._wakeup in ready:
+            self._wakeup.clear()
+            while not self._done.empty():
+                self._done.get()()
+        for client in list(self._clients):
+            if client in takes:
+                client.write()
+            if client in ready:
+                client.read()
+            if not client.is_over:
+                self._serve(client)
+        if self._listener in ready:
+            self._accept()
+        self._clients = [client for client in self._clients if not client.is_over]
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._path.unlink()
+        self._listener.close()
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it has gone again
+            self._clients.append(Client(self._listener.accept()[0]))
+        if len(self._clients) > MOST_CLIENTS:
+            self._clients[0].close()
+
+    def _serve(self, client: Client) -> None:
+        try:
+            if (request := client.request()) is not None:
+                self._take(request, client.reply)
+        except ValueError:
+            client.reply({"ok": False, "error": "expected one JSON object a line"})
+        except RtbidsError as error:
+            client.reply(refusal(error))
+
+
+def refusal(error: RtbidsError) -> Reply:
+    """Return the reply that says why something was not done."""
+    return {"ok": False, "error": str(error), "hint": error.hint, "code": error.exit_code}
+
+
+def folders() -> list[Path]:
+    """Return the folders that control sockets may be in, the best first."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    found = [Path(runtime) / "rtbids"] if runtime else []
+    return [*found, Path(state) / "rtbids" / "run"]
+
+
+def listening() -> tuple[socket.socket, Path]:
+    """Listen on a socket of this process's own, which nobody but the owner can open; raise OSError where there is no place."""
+    refused: OSError | None = None
+    for folder in folders():
+        path = folder / f"{os.getpid()}.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _make_private(folder)
+            with suppress(FileNotFoundError):
+                path.unlink()  # of a process that was killed, whose number we have
+            listener.bind(str(path))
+            path.chmod(0o600)
+            listener.listen(MOST_CLIENTS)
+        except OSError as error:  # also a path that is too long for a socket
+            listener.close()
+            refused = error
+        else:
+            return listener, path
+    raise refused or OSError("no folder for a control socket")
+
+
+def _make_private(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    there = folder.lstat()
+    if there.st_uid != os.getuid():
+        raise PermissionError(f"{folder} is another user's")
+    if there.st_mode & 0o077:
+        folder.chmod(0o700)

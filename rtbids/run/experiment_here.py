@@ -1,0 +1,99 @@
+"""An experiment in the run's own process, so that a breakpoint in it works."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from rtbids.clock import CLOCK, SystemClock
+from rtbids.errors import ExperimentFault, RtbidsError
+from rtbids.run.channel import Shared
+from rtbids.run.deadlines import Value
+from rtbids.run.experiment import Experiment, Sent
+from rtbids.run.host import Alternate, Answer, Ended, Reply, Stage
+from rtbids.run.recipe import Recipe
+from rtbids.volume import Entities, run_key
+from rtbids.wakeup import Wakeup
+
+
+class ExperimentHere:
+    """An experiment in the run's own process; it is never silent: who has a breakpoint may take his time."""
+
+    is_here = True
+    is_over = False
+    is_behind = False
+    backlog = 0
+    stage: Stage | None = None
+    silent_since: float | None = None
+
+    def __init__(self, recipe: Recipe, *, clock: SystemClock = CLOCK) -> None:
+        self._clock = clock
+        self._replies: list[Reply] = []
+        self._ready = Wakeup()
+        self._begun: set[tuple[tuple[str, str], ...]] = set()
+        config = recipe.config
+        self._experiment = Experiment(recipe.script, config.settings, config.rois, self._hand_over)
+
+    @property
+    def process(self) -> int:
+        return os.getpid()
+
+    def fileno(self) -> int:
+        return self._ready.fileno()
+
+    def restart(self, why: str) -> list[Reply]:
+        raise ExperimentFault("an experiment in the run's own process cannot be started again")
+
+    def give_up(self, why: str) -> list[Reply]:
+        self.is_over = True
+        return []
+
+    def wait_until_loaded(self) -> None:
+        """It is."""
+
+    def flush(self) -> None:
+        """Nothing is on its way."""
+
+    def offer(self, shared: Shared) -> None:
+        volume = shared.volume
+        key = run_key(volume.entities)
+        if key not in self._begun:
+            self._begun.add(key)
+            self._experiment.begin(volume)
+        answer = Answer(volume.entities, volume.index, given=self._clock.now())
+        try:
+            self._experiment.analyse(volume)
+            if not shared.ask:
+                return
+            answer = replace(answer, analysed=self._clock.now())
+            value = self._experiment.feedback(volume)
+            answer = replace(answer, value=value, answered=self._clock.now())
+        except RtbidsError as error:
+            answer = replace(answer, error=str(error))
+        self._say(answer)
+
+    def end(self, entities: Entities) -> None:
+        self._begun.discard(run_key(entities))
+        try:
+            self._experiment.end(entities)
+            self._say(Ended(entities))
+        except RtbidsError as error:
+            self._say(Ended(entities, str(error)))
+
+    def tell(self, entities: Entities, sent: Sent) -> None:
+        self._experiment.sent(entities, sent)
+
+    def replies(self) -> list[Reply]:
+        self._ready.clear()
+        replies, self._replies = self._replies, []
+        return replies
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _hand_over(self, entities: Entities, value: Value) -> None:
+        self._say(Alternate(entities, value))
+
+    def _say(self, reply: Reply) -> None:
+        self._replies.append(reply)
+        self._ready.set()

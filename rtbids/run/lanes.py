@@ -1,0 +1,331 @@
+"""One experiment on the stream: its script, its deadlines, its destinations. What it does to itself it does to no other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from rtbids.analysis import masks
+from rtbids.clock import Clock
+from rtbids.errors import BadData, RtbidsError
+from rtbids.run import feedback
+from rtbids.run.channel import Shared
+from rtbids.run.deadlines import Line
+from rtbids.run.experiment import Sent
+from rtbids.run.experiment_process import LOADING
+from rtbids.run.feedback import Destination
+from rtbids.run.host import Alternate, Answer, Ended, Faulted, Gone, Host, IsOverdue, Loaded, Past, Recall, Reply
+from rtbids.run.open_run import OpenRun
+from rtbids.run.part import Part
+from rtbids.run.prediction import Pace
+from rtbids.run.progress import Tally
+from rtbids.run.recipe import Recipe
+from rtbids.volume import Entities, Volume, run_key
+
+PATIENCE = 10  # deadlines that a script may be silent before it is started again
+SILENCE = 120.0  # seconds, where the source waits and nobody said how long a volume may take
+LAST_WORDS = 5.0  # seconds that `end(run)` may take
+MOST_RESTARTS = 3  # in a row without an answer
+logger = logging.getLogger("rtbids")
+MakeHost: TypeAlias = Callable[[Recipe, IsOverdue, Recall, Iterable[Past]], Host]
+
+
+class Lane:
+    """An experiment, the process that it runs in, and its part in each run that is open.
+
+    Attributes
+    ----------
+    destinations
+        Where its feedback goes, by the words that they were asked for with.
+    leads
+        Whether the table of latencies tells of this experiment: there is one row a volume, and the first has it.
+    fault
+        What kept the script from being loaded or from starting.
+    is_added
+        Whether it came while the run went on: its fault is no reason to end the run.
+    deadline
+        Of the latest volume, in seconds.
+    on_begun
+        Called once it is known whether the script could be loaded, with what kept it from that.
+    """
+
+    def __init__(self, recipe: Recipe, make_host: MakeHost, destinations: Mapping[str, Destination], clock: Clock) -> None:
+        self.recipe = recipe
+        self.destinations = destinations
+        self.tally = Tally(recipe.name)
+        self.leads = False
+        self.fault: RtbidsError | None = None
+        self.is_added = False
+        self.deadline: float | None = None
+        self.on_begun: Callable[[RtbidsError | None], None] = lambda error: None
+        self._make_host = make_host
+        self._clock = clock
+        self._parts: dict[tuple[tuple[str, str], ...], Part] = {}
+        self._pace = Pace()
+        self._fitted = False  # whether the regions were on a run's grid
+        self._wrong: str | None = None  # why it is to be started again
+        self._restarts = 0  # in a row
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @property
+    def is_leaving(self) -> bool:
+        return self.tally.state == "stopping"
+
+    @property
+    def has_left(self) -> bool:
+        return self.is_leaving and not self._parts
+
+    @property
+    def usual(self) -> float | None:
+        """How many seconds the script takes for a volume, None as long as too little is known."""
+        return self._pace.usual
+
+    @property
+    def outstanding(self) -> int:
+        """How many volumes have no line yet."""
+        return sum(len(part.deadlines.outstanding) for part in self._parts.values())
+
+    def start(self, past: Sequence[OpenRun] = ()) -> None:
+        """Start the script. Of runs that are open its analysis is given what is kept; it takes part from the next volume on."""
+        given = []
+        for run in past:
+            self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=True)
+            given += [Past(run.entities, index) for index in run.indices if run.is_kept]
+        self.host = self._make_host(self.recipe, self._is_overdue, self._recall, given)
+
+    def misfit(self, volume: Volume) -> BadData | None:
+        """Say in what the regions are not on the volumes' grid."""
+        try:
+            for path in self.recipe.config.rois.values():
+                masks.check_grid(path, volume.shape, volume.affine)
+        except BadData as error:
+            return error
+        self._fitted = True
+        return None
+
+    @property
+    def has_fitted(self) -> bool:
+        return self._fitted
+
+    def begin(self, run: OpenRun, misfit: BadData | None) -> None:
+        """Take part in a run; one on another grid than the regions costs its feedback and no more."""
+        if misfit is not None:
+            logger.warning("%s is recorded without feedback: %s", run.name, misfit)
+        self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=misfit is None)
+
+    def take(self, run: OpenRun, shared: Shared, now: float) -> None:
+        """Take a volume: it has a due time from here on."""
+        part, volume = self._parts[run_key(run.entities)], shared.volume
+        received = volume.times.get("received", now)
+        since = received if volume.paced else now  # what does not come at the scanner's pace has waited for us
+        part.deadline = self._deadline(volume)
+        due = None if part.deadline is None else since + part.deadline
+        part.deadlines.arrived(volume.index, received, due)
+        self.deadline = part.deadline
+        if not shared.ask:
+            self._send(part, part.deadlines.withheld(volume.index, now))
+        elif not part.analysed or self.host.is_over:
+            self._send(part, part.deadlines.failed(volume.index, now))
+        else:
+            self._predict(due, now)
+        if part.analysed:
+            self.host.offer(shared)
+
+    def miss(self, run: OpenRun, index: int, now: float) -> None:
+        """Note that a volume will never come."""
+        part = self._parts[run_key(run.entities)]
+        self._send(part, part.deadlines.missing(index, now))
+
+    def hear(self) -> None:
+        """Take what the script has said."""
+        for reply in self.host.replies():
+            self._take_in(reply)
+
+    def pass_time(self, now: float, *, is_broken: bool) -> None:
+        """Send what is due, and the answers whose volumes are safe."""
+        for part in list(self._parts.values()):
+            self._send(part, part.released(now, is_broken=is_broken))
+            self._send(part, part.deadlines.tick(now))
+            if part.run.is_ending:
+                self._end(part)
+
+    def look_after(self, now: float, *, hurry: bool, over: bool) -> None:
+        """Start the script again where it has gone or was silent for too long; for good where everything is to end."""
+        silent = self.host.silent_since
+        if self._wrong is None and silent is not None and now >= silent + self._patience(hurry=hurry):
+            self._wrong = f"it was silent for {self._patience(hurry=hurry):.0f} s"
+        if self._wrong is None:
+            return
+        why, self._wrong = self._wrong, None
+        self._restarts += 1
+        ends = hurry or self.is_leaving or (over and all(part.ended for part in self._parts.values()))
+        if ends or self._restarts > MOST_RESTARTS or self.fault is not None:
+            self._give_up(why)
+        else:
+            self._start_again(why)
+
+    def restart(self) -> None:
+        """Start the script again because somebody wants it, whatever it was at."""
+        self._restarts, self.fault, self._wrong = 0, None, None
+        self._start_again("it was asked for")
+
+    def stop(self) -> None:
+        """Leave the runs: alternates for what is outstanding, then ``end(run)``."""
+        self.tally.state = "stopping"
+        self.break_off()
+        for part in self._parts.values():
+            self._end(part)
+
+    def break_off(self) -> None:
+        """Send alternates for what is outstanding: nobody will answer any more."""
+        for part in self._parts.values():
+            self._send(part, part.deadlines.close(self._clock.now(), "error"))
+
+    def has_ended(self, run: OpenRun) -> bool:
+        """Say whether the script has ended a run, or has no part in it."""
+        part = self._parts.get(run_key(run.entities))
+        return part is None or part.over
+
+    def leave(self, run: OpenRun) -> None:
+        """Forget a run that has ended."""
+        if (part := self._parts.pop(run_key(run.entities), None)) is not None:
+            part.close(self.name)
+
+    def next_moment(self, *, hurry: bool) -> float | None:
+        """Return when `pass_time` or `look_after` has something to do."""
+        moments = [part.deadlines.next_due for part in self._parts.values()]
+        if self.host.silent_since is not None:
+            moments.append(self.host.silent_since + self._patience(hurry=hurry))
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _deadline(self, volume: Volume) -> float | None:
+        """Return the deadline of a volume: the one that was asked for, else one TR where it came at the scanner's pace.
+
+        Where somebody sits at a breakpoint there is none.
+        """
+        if self.host.is_here:
+            return None
+        if self.recipe.config.deadline is not None:
+            return self.recipe.config.deadline
+        return volume.repetition_time if volume.paced else None
+
+    def _predict(self, due: float | None, now: float) -> None:
+        """Count the answers that will not be there in time, as far as the latest tell, and say when that begins."""
+        since, usual = self.host.silent_since, self._pace.usual
+        begins = now if since is None or usual is None else max(now, since + usual)
+        self.tally.expects_miss = self._pace.misses(due, begins)
+        self.tally.predicted += self.tally.expects_miss
+        if self.tally.expects_miss and self.tally.predicted == 1:
+            logger.warning("%s takes %.2f s for a volume: the next answer is expected late", self.name, usual)
+
+    def _is_overdue(self, entities: Entities, index: int) -> bool:
+        part = self._parts.get(run_key(entities))
+        return part is None or part.deadlines.is_overdue(index)
+
+    def _recall(self, entities: Entities, index: int) -> Volume | None:
+        part = self._parts.get(run_key(entities))
+        return part.run.volume(index) if part is not None else None
+
+    def _take_in(self, reply: Reply) -> None:
+        match reply:
+            case Loaded():
+                self.tally.state = self.tally.state if self.is_leaving else "running"
+                self._begun(None)
+            case Faulted():
+                self._fault(reply.error)
+            case Gone():
+                self._wrong = reply.why
+                self._begun(RtbidsError(reply.why))
+            case Alternate() | Ended() | Answer():
+                if (part := self._parts.get(run_key(reply.entities))) is not None:
+                    self._take_of_run(part, reply)
+
+    def _take_of_run(self, part: Part, reply: Alternate | Ended | Answer) -> None:
+        match reply:
+            case Alternate():
+                part.deadlines.hand_over(reply.value)
+            case Ended():
+                if reply.error:
+                    logger.warning("%s: %s", self.name, reply.error)
+                part.over = True
+            case Answer():
+                self._answer(part, reply)
+
+    def _answer(self, part: Part, answer: Answer) -> None:
+        part.note(answer)
+        now = self._clock.now()
+        if answer.error is not None:
+            part.warn(self.name, answer.volume, answer.error)
+            self._send(part, part.deadlines.failed(answer.volume, now))
+            return
+        self._restarts = 0
+        if answer.given is not None and answer.answered is not None:
+            self._pace.took(answer.answered - answer.given)
+        part.hold(answer, now)
+
+    def _begun(self, error: RtbidsError | None) -> None:
+        told, self.on_begun = self.on_begun, lambda error: None
+        told(error)
+
+    def _fault(self, error: RtbidsError) -> None:
+        """A script that could be begun before may be begun again; one that could not has failed."""
+        if self.tally.restarts == 0:
+            self.fault = error
+        self._wrong = str(error)
+        self._begun(error)
+
+    def _send(self, part: Part, lines: list[Line]) -> None:
+        for line in lines:
+            row = feedback.fields(self.name, part.run.name, line)
+            for destination in self.destinations.values():
+                destination.send(row)
+            self.tally.sent(line)
+            if part.analysed:
+                self.host.tell(part.run.entities, Sent(line.volume, line.value, line.status))
+            part.run.sent(self.name, line)
+            stages = part.stages(line)
+            if self.leads and line.status != "late":
+                part.run.passed(line.volume, stages)
+
+    def _end(self, part: Part) -> None:
+        """Let a run that is ending call ``end(run)`` once every volume has its line."""
+        if not part.ended and not part.deadlines.outstanding:
+            part.ended = True
+            if self.host.is_over or not part.analysed:
+                part.over = True
+            else:
+                self.host.end(part.run.entities)
+
+    def _patience(self, *, hurry: bool) -> float:
+        """Return how long the script may be silent, in seconds."""
+        if hurry or self.is_leaving:
+            return LAST_WORDS
+        if self.host.stage == "loading":
+            return LOADING
+        if any(part.ended for part in self._parts.values()):
+            return LAST_WORDS
+        deadlines = [part.deadline for part in self._parts.values() if part.deadline is not None]
+        return PATIENCE * max(deadlines) if deadlines else SILENCE
+
+    def _start_again(self, why: str) -> None:
+        if not all(part.run.is_kept for part in self._parts.values()):
+            why += "; without --bids-dir its analysis begins anew"
+        self.tally.restarts += 1
+        self.tally.state = "loading"
+        for reply in self.host.restart(why):
+            self._take_in(reply)
+        logger.warning("%s is started again: %s", self.name, why)
+
+    def _give_up(self, why: str) -> None:
+        logger.warning("%s: %s; its feedback is alternates from here on", self.name, why)
+        if not self.is_leaving:
+            self.tally.state = "failed"
+        for reply in self.host.give_up(why):
+            self._take_in(reply)
+        self.break_off()
+        for part in self._parts.values():
+            part.over = part.over or part.ended

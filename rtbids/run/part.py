@@ -1,0 +1,80 @@
+"""One experiment's part in one run: its deadlines, and the answers that wait until their volumes are safe."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+from rtbids.run.deadlines import Deadlines, Line, Policy
+from rtbids.run.host import Answer
+from rtbids.run.open_run import OpenRun
+
+NAMED = 3  # volumes of a run at which the same error is said
+logger = logging.getLogger("rtbids")
+
+
+class Part:
+    """What is outstanding of one experiment in one run.
+
+    Attributes
+    ----------
+    analysed
+        Whether the experiment is given the run's volumes, or they are recorded only.
+    deadline
+        In seconds after a volume's last byte, None for none.
+    ended
+        Whether ``end(run)`` is due or has been called; `over` when it has returned.
+    """
+
+    def __init__(self, run: OpenRun, policy: Policy, *, analysed: bool) -> None:
+        self.run = run
+        self.analysed = analysed
+        self.deadlines = Deadlines(policy)
+        self.deadline: float | None = None
+        self.ended = False
+        self.over = False
+        self._held: list[tuple[Answer, float]] = []
+        self._stages: dict[int, dict[str, float]] = {}
+        self._errors: Counter[str] = Counter()
+
+    def hold(self, answer: Answer, now: float) -> None:
+        """Keep an answer until its volume is safe."""
+        self._held.append((answer, now))
+
+    def note(self, answer: Answer) -> None:
+        """Note when a volume passed the experiment's stages."""
+        times = {"analysed": answer.analysed, "answered": answer.answered}
+        self._stages[answer.volume] = {stage: moment for stage, moment in times.items() if moment is not None}
+
+    def released(self, now: float, *, is_broken: bool) -> list[Line]:
+        """Return the lines of the answers whose volumes are safe; at its due time an answer waits no longer.
+
+        Where writing has failed (`is_broken`), the volumes that wait will never be safe: an alternate goes out instead.
+        """
+        lines: list[Line] = []
+        due = self.deadlines.next_due
+        for answer, came in list(self._held):
+            if self.run.is_safe(answer.volume) or (due is not None and due <= now):
+                self._held.remove((answer, came))
+                lines += self.deadlines.answered(answer.volume, answer.value, now, came)
+            elif is_broken:
+                self._held.remove((answer, came))
+                lines += self.deadlines.failed(answer.volume, now)
+        return lines
+
+    def stages(self, line: Line) -> Mapping[str, float]:
+        """Return when the volume of a line that leaves passed the experiment's stages."""
+        return {**self._stages.pop(line.volume, {}), "sent": line.sent}
+
+    def warn(self, experiment: str, volume: int, error: str) -> None:
+        """Say what the script failed with, not volume after volume where it is always the same."""
+        self._errors[error] += 1
+        if self._errors[error] <= NAMED:
+            logger.warning("%s, volume %d: %s", experiment, volume, error)
+
+    def close(self, experiment: str) -> None:
+        """Say how often what went wrong went wrong."""
+        for error, count in self._errors.items():
+            if count > NAMED:
+                logger.warning("%s, %d more volumes: %s", experiment, count - NAMED, error)
