@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis.gaps import LastKnown
 from rtbids.analysis.glm import Glm
 
 Array = NDArray[np.float64]
@@ -17,7 +18,8 @@ class Activation:
     """A voxel's signal less its nuisance part, over the root mean square of its residuals; a region's is the weighted mean.
 
     ``a_v = (y - Σ β_j x_j) / sqrt(rss / t)`` over the nuisance columns j (the constant among them), t the volumes so far;
-    voxels have the weight ``t / rss``. Voxels that are no numbers, or explained without rest, have no part.
+    voxels have the weight ``t / rss``. A voxel that is no number has no part while it is none, one that is explained without
+    rest never.
 
     Parameters
     ----------
@@ -32,14 +34,14 @@ class Activation:
     """
 
     def __init__(self, columns: Sequence[str], nuisance: Sequence[str], voxels: int, freeze_after: int | None = None) -> None:
-        self._glm = Glm(columns, voxels)
+        self._glm, self._gaps = Glm(columns, voxels), LastKnown(voxels)
         self._nuisance = tuple(nuisance)
         self._freeze_after = freeze_after
         self._mean_square: Array | None = None
 
     def add(self, row: Array, values: NDArray[Any]) -> float | None:
         """Take a volume: its row of the design and its voxels (V,). Return the region's activation; None while undefined."""
-        if not self._glm.add(row, values) or self._glm.undefined:
+        if not self._glm.add(row, self._gaps.fill(values)) or self._glm.undefined:
             return None
         noise = self._noise()
         above = values - self._glm.explained(row, self._nuisance)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis.gaps import LastKnown
 from rtbids.analysis.glm import Glm
 
 Array = NDArray[np.float64]
@@ -41,14 +42,17 @@ class Nuisance:
             raise ValueError(f"not among the columns: {', '.join(sorted(unknown))}")
         self.glm = Glm(columns, series)
         self._removed = tuple(removed)
+        self._gaps = LastKnown(series)
         self._sum = np.zeros(len(columns))
 
     def add(self, row: Array, values: NDArray[Any]) -> Array:
         """Take a volume: its row of the design and its values (series,). Return them without nuisance.
 
-        NaN while there are not more volumes than columns, and for a row that is not all numbers.
+        NaN while there are not more volumes than columns, for a row that is not all numbers, and for a value that is none. In
+        the fit such a value counts as the last one before it; a series that begins as no number stays none.
         """
-        if not self.glm.add(row, values):
+        if not self.glm.add(row, self._gaps.fill(values)):
             return np.full(self.glm.voxels, np.nan)
         self._sum += row
-        return np.asarray(values - self.glm.explained(row - self._sum / self.glm.count, self._removed))
+        clean = values - self.glm.explained(row - self._sum / self.glm.count, self._removed)
+        return np.where(np.isfinite(clean), clean, np.nan)

@@ -81,6 +81,17 @@ def test_a_pose_that_is_no_number_costs_its_own_value_only():
     np.testing.assert_array_equal(found[81:], without[80:])
 
 
+def test_a_value_that_is_no_number_costs_no_later_one():
+    design, rows = run()
+    values = 1000 + np.random.default_rng(1).normal(size=(COUNT, 3))
+    values[80, :2] = np.nan, np.inf
+    found, held = cleaned(design, rows, values), values.copy()
+    held[80, :2] = held[79, :2]
+    expected = cleaned(design, rows, held)
+    expected[80, :2] = np.nan
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_columns_to_take_out_are_those_of_the_design():
     with pytest.raises(ValueError, match="not among the columns: drift"):
         Nuisance(("constant",), ("drift",), 1)

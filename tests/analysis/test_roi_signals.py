@@ -107,7 +107,7 @@ def test_voxels_that_are_constant_or_no_number_have_no_part_in_the_activation():
     rng = np.random.default_rng(1)
     design = np.column_stack([rng.normal(size=30), np.ones(30)])
     values = 1000 + rng.normal(size=(30, 4))
-    values[:, 1], values[9, 2] = 7.0, np.nan
+    values[:, 1], values[:, 2] = 7.0, np.nan
     some = Activation(("go", "constant"), ("constant",), 4)
     good = Activation(("go", "constant"), ("constant",), 2)
     for row, voxels in zip(design, values, strict=True):
@@ -115,3 +115,14 @@ def test_voxels_that_are_constant_or_no_number_have_no_part_in_the_activation():
     assert found == pytest.approx(expected, rel=1e-12)
     nothing = Activation(("go", "constant"), ("constant",), 1)
     assert [nothing.add(row, np.array([7.0])) for row in design][-1] is None
+
+
+def test_a_volume_without_numbers_costs_no_later_activation():
+    rng = np.random.default_rng(1)
+    design, values = np.column_stack([rng.normal(size=30), np.ones(30)]), 1000 + rng.normal(size=(30, 4))
+    values[9] = np.nan
+    activation = Activation(("go", "constant"), ("constant",), 4)
+    found = [activation.add(row, voxels) for row, voxels in zip(design, values, strict=True)]
+    assert found[9] is None
+    values[9] = values[8]
+    assert found[29] == pytest.approx(hinds(design, values, [1]), rel=1e-9)
