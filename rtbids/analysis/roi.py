@@ -80,6 +80,13 @@ class Roi:
         return weights
 
     @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(i, j, k), true inside."""
+        inside = np.zeros(int(np.prod(self._shape)), bool)
+        inside[self._voxels] = True
+        return inside.reshape(self._shape, order="F")
+
+    @property
     def places(self) -> NDArray[np.int_]:
         """Indices i, j, k of the mask's voxels (n, 3), first axis fastest: the order of the values of `add_values`."""
         return np.stack(np.unravel_index(self._voxels, self._shape, order="F"), axis=1)
@@ -96,6 +103,12 @@ class Roi:
         if np.shape(values) != self._voxels.shape:
             raise BadData(f"{self._called} has {self._voxels.size} voxels, found values of {np.shape(values)}")
         self._add(index, np.array(values), 1.0, 0.0)
+
+    def lacks(self, index: int) -> None:
+        """Note that volume `index` came but has no signal here: it could not be corrected."""
+        self._indices.append(index)
+        self._values, self._slope, self._inter = np.full(self._voxels.shape, np.nan), 1.0, 0.0
+        self._signal.append(np.nan)
 
     def _add(self, index: int, values: NDArray[Any], slope: float, inter: float) -> None:
         self._indices.append(index)

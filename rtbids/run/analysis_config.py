@@ -24,10 +24,14 @@ class Reference:
     Attributes
     ----------
     reference
-        A NIfTI file on the volumes' grid, relative to the experiment's folder; of several volumes, as another run has, the first.
+        A NIfTI file on the volumes' grid, relative to the experiment's folder. Of several volumes, as another run has, the
+        first.
+    resample
+        Whether it may lie on another grid, and is taken to the volumes' by the places of both in the scanner.
     """
 
     reference: Path
+    resample: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Analysis:
     motion
         ``true``: each volume is realigned to the run's first. ``{reference: PATH}``: to that of a file, such as an earlier run.
     smooth
-        Full width at half maximum in mm. With ``motion``, regions are sampled from smoothed B-splines at the head's pose, without
-        reslicing; without, whole volumes are smoothed by SPM's kernel.
+        Full width at half maximum in mm. With ``motion``, regions are sampled from smoothed B-splines at the head's pose,
+        without reslicing; without, whole volumes are smoothed by SPM's kernel.
     drift
         Taken out of regions, and part of the GLM: ``cosine`` (slower than 128 s, as SPM) or ``polynomial`` (Legendre, as AFNI).
     motion_terms
@@ -70,11 +74,6 @@ class Analysis:
     conditions: tuple[str, ...] | None = None
     volumes: int | None = None
     quality: bool = False
-
-    @property
-    def reference(self) -> Path | None:
-        """The file that volumes are realigned to, None for the run's first volume."""
-        return self.motion.reference if isinstance(self.motion, Reference) else None
 
     @property
     def realigns(self) -> bool:
@@ -113,7 +112,7 @@ def _faults(analysis: Analysis, rois: list[str]) -> Iterable[tuple[str, str | No
         yield "despike: there is no region whose spikes could be dropped", "name a mask under rois:"
     if analysis.cleans and not analysis.contrasts and not set(rois) - set(analysis.nuisance):
         yield (
-            f"{_cleaning(analysis)}: there is neither a region nor a contrast that it could matter to",
+            f"{_cleaning(analysis)}: there is neither a region nor a contrast to apply it to",
             "name a mask under rois:",
         )
     for name, contrast in analysis.contrasts.items():
@@ -137,7 +136,7 @@ def _cleaning(analysis: Analysis) -> str:
 def absolute(analysis: Analysis, folder: Path) -> Analysis:
     """Return the same with its reference's path relative to `folder` made absolute."""
     if isinstance(analysis.motion, Reference):
-        return replace(analysis, motion=Reference((folder / analysis.motion.reference).resolve()))
+        return replace(analysis, motion=replace(analysis.motion, reference=(folder / analysis.motion.reference).resolve()))
     return analysis
 
 
@@ -145,8 +144,10 @@ def to_json(analysis: Analysis | None) -> Mapping[str, Any] | None:
     """Return the keys as JSON has them."""
     if analysis is None:
         return None
-    motion = {"reference": str(analysis.reference)} if analysis.reference else analysis.realigns
-    return {**asdict(analysis), "motion": motion}
+    fields = asdict(analysis)
+    if isinstance(analysis.motion, Reference):
+        fields["motion"] = {**asdict(analysis.motion), "reference": str(analysis.motion.reference)}
+    return fields
 
 
 def from_json(fields: Mapping[str, Any] | None) -> Analysis | None:

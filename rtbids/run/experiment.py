@@ -9,11 +9,12 @@ import math
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,9 +26,17 @@ from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, Events
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
 from rtbids.run import responses
+from rtbids.run.analysis_config import Analysis
 from rtbids.run.deadlines import Value
 from rtbids.run.responses import Response
 from rtbids.volume import Volume, run_key
+
+if TYPE_CHECKING:
+    from rtbids.analysis.design import Design
+    from rtbids.run.chain import Chain
+    from rtbids.run.outcome import GlmSoFar, Measure, MotionSoFar, QualitySoFar, StatisticalMap
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Run:
     _rois: dict[str, Roi] = field(default_factory=dict)
     _hand_over: Callable[[Value], None] = field(default=lambda value: None)
     _to_come: deque[Response] = field(default_factory=deque)  # those of a run that is replayed
+    _chain: Chain | None = None
 
     def roi(self, name: str) -> Roi:
         """Return the region that ``rois:`` in the config names so."""
@@ -75,6 +85,31 @@ class Run:
             known = ", ".join(self._rois) or "none"
             raise UsageFault(f"no region {name!r}; the config's rois: {known}")
         return self._rois[name]
+
+    @property
+    def motion(self) -> MotionSoFar:
+        """Where the head is (``analysis.motion`` in the config)."""
+        return self._asked(self._chain.motion if self._chain else None, "motion", "motion: true")
+
+    @property
+    def quality(self) -> QualitySoFar:
+        """How good the data are (``analysis.quality`` in the config)."""
+        return self._asked(self._chain.quality if self._chain else None, "quality", "quality: true")
+
+    @property
+    def glm(self) -> GlmSoFar:
+        """The model of the whole brain (``analysis.contrasts`` in the config)."""
+        return self._asked(self._chain.glm if self._chain else None, "glm", "contrasts, such as {faces: face > scene}")
+
+    @property
+    def design(self) -> Design:
+        """The regressors of the model (``analysis.contrasts``, ``drift``, ``motion_terms`` or ``nuisance`` in the config)."""
+        return self._asked(self._chain.design if self._chain else None, "design", "contrasts, such as {faces: face > scene}")
+
+    def _asked(self, found: T | None, name: str, key: str) -> T:
+        if found is None:
+            raise UsageFault(f"run.{name} is there where the config has analysis.{key}")
+        return found
 
     def events_of(self, volume: Volume) -> tuple[Event, ...]:
         """Return the events that overlap the TR in which `volume` was measured."""
@@ -96,6 +131,8 @@ class Experiment:
         Called with (run key, value) when the script sets an alternate.
     complain
         Called with (run key, what was wrong) when ``response(event, run)`` raises: that costs no feedback.
+    analysis
+        What is worked out of every volume before the script is asked.
     """
 
     def __init__(
@@ -105,6 +142,7 @@ class Experiment:
         rois: Mapping[str, Path],
         hand_over: Callable[[Mapping[str, str], Value], None],
         complain: Callable[[Mapping[str, str], str], None] = lambda entities, error: None,
+        analysis: Analysis | None = None,
     ) -> None:
         self._script = script
         self._module = load(script)
@@ -112,6 +150,11 @@ class Experiment:
         self._rois = rois
         self._hand_over = hand_over
         self._complain = complain
+        self._analysis = analysis
+        if analysis is not None:
+            from rtbids.run import chain
+
+            chain.prepare(analysis)
         self._runs: dict[tuple[tuple[str, str], ...], Run] = {}
         self._early: dict[tuple[tuple[str, str], ...], list[Sent]] = {}  # what left before its run began here
 
@@ -124,7 +167,7 @@ class Experiment:
         regions = {}
         for roi, path in self._rois.items():
             masks.check_grid(path, first.shape, first.affine)
-            regions[roi] = Roi(masks.read(path)[0], events, first.repetition_time)
+            regions[roi] = Roi(masks.read(path)[0], events, first.repetition_time, name=roi)
         run = Run(
             self._settings,
             entities,
@@ -134,16 +177,45 @@ class Experiment:
             _rois=regions,
             _hand_over=lambda value: self._hand_over(entities, value),
             _to_come=deque(came),
+            _chain=self._chain(first, events, regions),
         )
         self._runs[run_key(entities)] = run
         self._call("start", run)
 
-    def analyse(self, volume: Volume) -> None:
-        """Bring the analysis up to `volume`. Every volume comes here, also those whose feedback is not asked for."""
+    def _chain(self, first: Volume, events: Events, regions: Mapping[str, Roi]) -> Chain | None:
+        if self._analysis is None:
+            return None
+        from rtbids.run.chain import Chain
+
+        return Chain(self._analysis, first, events, regions)
+
+    def analyse(self, volume: Volume) -> Mapping[str, Measure]:
+        """Bring the analysis up to `volume`; return its numbers for the tables of the run, by column.
+
+        Every volume comes here, also those whose feedback is not asked for.
+        """
         run = self._runs[run_key(volume.entities)]
         self._replay_responses(run, volume.index)
-        for roi in run._rois.values():
-            roi.add(volume)
+        if run._chain is None:
+            for roi in run._rois.values():
+                roi.add(volume)
+            return {}
+        with _as_faults(f"the analysis of volume {volume.index}"):
+            run._chain.add(volume)
+        return run._chain.measures()
+
+    def settle(self, entities: Mapping[str, str]) -> None:
+        """Do what of the analysis may wait until the script has answered."""
+        run = self._runs.get(run_key(entities))
+        if run is not None and run._chain is not None:
+            with _as_faults("the analysis after an answer"):
+                run._chain.settle()
+
+    def maps(self, entities: Mapping[str, str]) -> Iterator[StatisticalMap]:
+        """Yield the maps of a run that is about to end."""
+        run = self._runs[run_key(entities)]
+        if run._chain is not None:
+            yield from run._chain.maps()
 
     def feedback(self, volume: Volume) -> Value:
         """Ask the script; raise ExperimentFault, in one line with file and line number, where it raises."""
@@ -159,6 +231,8 @@ class Experiment:
         """Take a response into a run that has begun: ``response(event, run)`` is called, unless that was done before."""
         run = self._runs[run_key(entities)]
         run.responses.append(response)
+        if run._chain is not None:
+            run._chain.event(response.onset, response.duration, response.name)
         if not ask:
             return
         try:
@@ -186,6 +260,17 @@ class Experiment:
             raise KeyboardInterrupt from None  # who leaves the debugger wants to leave
         except Exception as error:
             raise ExperimentFault(f"{function}() {_where(error, self._script)}") from error
+
+
+@contextmanager
+def _as_faults(what: str) -> Iterator[None]:
+    """Let what goes wrong cost one volume's feedback: the run and the volumes to come have no part in it."""
+    try:
+        yield
+    except RtbidsError:
+        raise
+    except Exception as error:
+        raise ExperimentFault(f"{what} failed: {type(error).__name__}: {error}".replace("\n", " ")) from error
 
 
 def load(script: Path) -> ModuleType:

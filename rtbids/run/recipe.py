@@ -14,7 +14,8 @@ from typing import Literal
 import rtbids.sample_experiments
 from rtbids import config
 from rtbids.errors import InputMissing, UsageFault
-from rtbids.run import memory
+from rtbids.run import analysis_config, memory
+from rtbids.run.analysis_config import Analysis
 
 SCRIPT = "experiment.py"
 CONFIGS = ("config.yaml", "config.yml", "config.toml")
@@ -30,6 +31,8 @@ class Config:
         Region name → mask (NIfTI on the volumes' grid), relative to the experiment's folder.
     events
         An ``events.tsv``, relative to the experiment's folder; a replayed run brings its own.
+    analysis
+        What is worked out of every volume before the script is asked; see `Analysis`.
     deadline
         Seconds after a volume's last byte; without it one TR.
     alternate
@@ -45,6 +48,7 @@ class Config:
 
     rois: dict[str, Path] = field(default_factory=dict)
     events: Path | None = None
+    analysis: Analysis | None = None
     deadline: float | None = None
     alternate: Literal["last", "none"] | float = "last"
     backlog: Literal["skip", "all"] = "skip"
@@ -96,6 +100,8 @@ def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
         raise UsageFault(f"{where}: alternate: expected last, none or a number, found {settings.alternate:g}")
     if settings.memory is not None:
         memory.size(settings.memory, f"{where}: memory")
+    if settings.analysis is not None:
+        analysis_config.check(settings.analysis, settings.rois, where)
     return Recipe(_name(script), script, _absolute(settings, script.parent), config_file)
 
 
@@ -153,4 +159,5 @@ def _check_roi(name: str, known: object) -> None:
 def _absolute(settings: Config, folder: Path) -> Config:
     rois = {name: (folder / path).resolve() for name, path in settings.rois.items()}
     events = (folder / settings.events).resolve() if settings.events else None
-    return replace(settings, rois=rois, events=events)
+    analysis = analysis_config.absolute(settings.analysis, folder) if settings.analysis else None
+    return replace(settings, rois=rois, events=events, analysis=analysis)

@@ -1,0 +1,255 @@
+"""The analysis that an experiment's config asks for, volume by volume, in the experiment's process.
+
+realign → sample regions → nuisance → despike → quality; the GLM of the whole brain only when the script asks for it, or after
+the script has answered. Nothing looks at later volumes, and the arithmetic depends on nothing but the volumes: a replay gives
+the same bits.
+
+A volume that does not say where the head is has no part in any model, and its regions have no signal.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtbids.analysis import quality, reference, splines
+from rtbids.analysis.contrasts import weights
+from rtbids.analysis.design import Design, Model
+from rtbids.analysis.glm import Glm
+from rtbids.analysis.motion import Pose, Realigner
+from rtbids.analysis.motion_terms import POSE
+from rtbids.analysis.roi import Roi
+from rtbids.analysis.smooth import Smoother
+from rtbids.analysis.space import Grid
+from rtbids.bids.events import Events
+from rtbids.errors import BadData, UsageFault
+from rtbids.run.analysis_config import GLOBAL, Analysis, Reference
+from rtbids.run.cleaning import Cleaning
+from rtbids.run.outcome import GlmSoFar, Measure, MotionSoFar, QualitySoFar, StatisticalMap
+from rtbids.run.sampling import Moving, Places, Sampler, Still
+from rtbids.volume import Volume
+
+AFTER_LAST_EVENT = 16.0  # seconds that a run is taken to go on, while the last response goes down
+ENDLESS = 1_000_000  # volumes, where nothing depends on how many there are to be
+Array = NDArray[np.float64]
+logger = logging.getLogger("rtbids")
+
+
+class Chain:
+    """The analysis of one run.
+
+    Parameters
+    ----------
+    analysis
+        What is asked for.
+    first
+        The run's first volume, for its grid; it is still to be added.
+    events
+        Those known at the beginning.
+    regions
+        By name, on the volumes' grid. They get their values here.
+
+    Attributes
+    ----------
+    motion, quality, glm, design
+        What a script may see of them; None where the config does not ask for it.
+    """
+
+    def __init__(self, analysis: Analysis, first: Volume, events: Events, regions: Mapping[str, Roi]) -> None:
+        grid = Grid(first.shape, np.asarray(first.affine, np.float64))
+        image = _reference(analysis, grid)
+        self._analysis, self._regions = analysis, regions
+        self._sampler: Sampler = Moving(grid, analysis.smooth, image) if analysis.realigns else Still(grid, analysis.smooth)
+        self._places = {name: np.ascontiguousarray(roi.places.T) for name, roi in regions.items()}
+        brain = quality.brain(_values(first) if image is None else image, grid) if _needs_brain(analysis) else None
+        self._brain: Places = np.array(np.nonzero(brain)) if brain is not None else np.zeros((3, 0), np.intp)
+        self._brain_values: NDArray[Any] | None = None
+        self._pending: Array | None = None
+        self._index = -1
+        self.motion = MotionSoFar() if analysis.realigns else None
+        self.quality = QualitySoFar(quality.Quality(grid, first.repetition_time)) if analysis.quality else None
+        self.design = _design(analysis, events, first.repetition_time) if analysis.models else None
+        self.glm = _glm(analysis, self.design, brain, self.settle)
+        self._cleaning = self._make_cleaning()
+
+    def _make_cleaning(self) -> Cleaning:
+        sizes = {name: places.shape[1] for name, places in self._places.items() if name not in self._analysis.nuisance}
+        columns = self.design.columns if self.design else ()
+        cleaning = Cleaning(sizes, columns, self.design.nuisance if self.design else (), despike=self._analysis.despike)
+        if cleaning.undefined:
+            logger.info("regions have no signal before %d volumes: so many columns are taken out of them", len(columns) + 1)
+        return cleaning
+
+    def add(self, volume: Volume) -> None:
+        """Bring everything up to `volume`, but for what may wait until the script has answered."""
+        self.settle()
+        self._index, self._brain_values = volume.index, None
+        values = _values(volume)
+        pose = self._sampler.take(values)
+        if self.motion is not None and pose is not None:
+            self.motion.add(volume.index, pose)
+        if pose is None or pose.converged:
+            self._add_signals(volume, pose)
+        else:
+            for roi in self._regions.values():
+                roi.lacks(volume.index)
+        if self.quality is not None:
+            self.quality.add(values, pose)
+
+    def settle(self) -> None:
+        """Bring the model of the brain up to the current volume."""
+        row, self._pending = self._pending, None
+        if row is not None and self.glm is not None:
+            self.glm.add(row, self._brain_now())
+
+    def event(self, onset: float, duration: float, trial_type: str) -> None:
+        """Take an event that came during the run (s from the first volume); one without a column has no effect."""
+        if self.design is not None and trial_type in self.design.conditions:
+            self.design.add_event(onset, duration, trial_type)
+
+    def measures(self) -> dict[str, Measure]:
+        """Return the current volume's numbers, as the tables of a run have them."""
+        found: dict[str, Measure] = {}
+        if self.motion is not None:
+            found |= _of_motion(self.motion)
+        if self.quality is not None and self.quality.volume is not None:
+            now = self.quality.volume
+            found |= {"dvars": now.dvars, "global_signal": now.global_signal, "tsnr": now.tsnr}
+            found |= {"spike": " ".join(now.spikes) or "none"}
+        return found
+
+    def maps(self) -> Iterator[StatisticalMap]:
+        """Yield contrast, statistic (``t`` or ``effect``) and map (i, j, k) of what could be estimated."""
+        if self.glm is None:
+            return
+        for name in self.glm.contrasts:
+            if reason := self.glm.reason(name):
+                logger.warning("no map of the contrast %s: %s", name, reason)
+                continue
+            for statistic, values in (("t", self.glm.t(name)), ("effect", self.glm.effect(name))):
+                assert values is not None, "there is a reason where there is none"
+                yield name, statistic, values
+
+    def _add_signals(self, volume: Volume, pose: Pose | None) -> None:
+        """Sample the regions, and take out of them what is not wanted."""
+        if not (self.design or self._analysis.despike or self._analysis.realigns or self._analysis.smooth):
+            for roi in self._regions.values():
+                roi.add(volume)
+            return
+        sampled = self._sampled()
+        row = self._row(volume.index, pose, sampled) if self.design else np.zeros(0)
+        self._pending = row if self.design else None
+        clean: dict[str, NDArray[Any] | None] = {**sampled, **self._cleaning.add(row, sampled)}
+        for name, values in clean.items():
+            if values is None:
+                self._regions[name].lacks(volume.index)
+            else:
+                self._regions[name].add_values(volume.index, values)
+
+    def _sampled(self) -> dict[str, NDArray[Any]]:
+        """Return each region's voxels in the current volume."""
+        if not self._places:
+            return {}
+        together = self._sampler.at(np.concatenate([*self._places.values()], axis=1))
+        ends = np.cumsum([places.shape[1] for places in self._places.values()])
+        return dict(zip(self._places, np.split(together, ends[:-1]), strict=True))
+
+    def _row(self, index: int, pose: Pose | None, sampled: Mapping[str, NDArray[Any]]) -> Array:
+        assert self.design is not None
+        signals = {name: _mean(self._brain_now() if name == GLOBAL else sampled[name]) for name in self._analysis.nuisance}
+        return self.design.row(index, None if pose is None else pose.parameters, signals)
+
+    def _brain_now(self) -> NDArray[Any]:
+        if self._brain_values is None:
+            self._brain_values = self._sampler.at(self._brain)
+        return self._brain_values
+
+
+def prepare(analysis: Analysis) -> None:
+    """Import, compile and run once what `analysis` needs, so that no volume waits for it."""
+    splines.prepare()
+    grid = Grid.of_zooms((12, 12, 12), (3.0, 3.0, 3.0))
+    ball = (np.indices(grid.shape) - 5.0) ** 2
+    image = (1000 * np.exp(-ball.sum(axis=0) / 12)).astype(np.float32)
+    if analysis.realigns:
+        Realigner(image, grid).estimate(image)
+    if analysis.smooth and not analysis.realigns:
+        Smoother(grid.shape, [3.0] * 3, analysis.smooth)(image)
+    quality.Quality(grid, 1.0).add(image)
+    glm = Glm(("constant",), 8)
+    for value in (1.0, 2.0):
+        glm.add(np.ones(1), np.full(8, value))
+    glm.estimate({"constant": 1.0})
+
+
+def planned(analysis: Analysis, events: Events, repetition_time: float) -> int:
+    """Return how many volumes the run is to have, by which drift is fixed.
+
+    Raises
+    ------
+    UsageFault
+        Where drift is to be taken out, and neither the config nor an event tells.
+    """
+    if analysis.volumes is not None:
+        return analysis.volumes
+    if analysis.drift == "none":
+        return ENDLESS
+    if not events.rows:
+        raise UsageFault(
+            f"drift: {analysis.drift} depends on the run's length, and there are no events to tell it", "set analysis.volumes"
+        )
+    return max(1, math.ceil((max(event.end for event in events.rows) + AFTER_LAST_EVENT) / repetition_time))
+
+
+def _design(analysis: Analysis, events: Events, repetition_time: float) -> Design:
+    drift = "dct" if analysis.drift == "cosine" else analysis.drift
+    model = Model(analysis.conditions, drift, motion=analysis.motion_terms, signals=analysis.nuisance)
+    return Design(model, events, repetition_time, planned(analysis, events, repetition_time))
+
+
+def _glm(analysis: Analysis, design: Design | None, brain: NDArray[np.bool_] | None, settle: Any) -> GlmSoFar | None:
+    if not analysis.contrasts:
+        return None
+    assert design is not None
+    assert brain is not None
+    found = {}
+    for name, contrast in analysis.contrasts.items():
+        try:
+            found[name] = weights(contrast, design.columns, design.conditions)
+        except BadData as error:
+            hint = "where its events come during the run, name them in analysis.conditions"
+            raise BadData(f"analysis.contrasts.{name}: {error}", hint) from None
+    return GlmSoFar(design, found, brain, settle)
+
+
+def _reference(analysis: Analysis, grid: Grid) -> NDArray[np.generic] | None:
+    if not isinstance(analysis.motion, Reference):
+        return None
+    return reference.read(analysis.motion.reference, grid, resample=analysis.motion.resample)
+
+
+def _needs_brain(analysis: Analysis) -> bool:
+    return bool(analysis.contrasts) or GLOBAL in analysis.nuisance
+
+
+def _values(volume: Volume) -> splines.Voxels:
+    return splines.floats(volume.data, volume.slope, volume.inter)
+
+
+def _mean(values: NDArray[Any]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else math.nan
+
+
+def _of_motion(motion: MotionSoFar) -> dict[str, Measure]:
+    if motion.converged:
+        parameters: list[float | None] = [float(number) for number in motion.parameters]
+    else:
+        parameters = [None] * len(POSE)
+    displacements = {"framewise_displacement": motion.framewise_displacement, "rmsd": motion.rms_displacement}
+    return {**dict(zip(POSE, parameters, strict=True)), **displacements, "pose": motion.reason or "known"}

@@ -1,0 +1,255 @@
+"""The analysis of a run, stage after stage, against sums that were not written with it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import moving_head as heads
+import nibabel
+import numpy as np
+import pytest
+from moving_head import AFFINE, EVENTS, LEFT, RIGHT, SHAPE
+
+from rtbids.analysis.roi import Roi
+from rtbids.analysis.space import parameters_of
+from rtbids.bids import events as bids_events
+from rtbids.errors import BadData, UsageFault
+from rtbids.run.analysis_config import Analysis, Reference
+from rtbids.run.chain import Chain
+
+FULL = Analysis(
+    motion=True,
+    smooth=5.0,
+    drift="cosine",
+    motion_terms=6,
+    nuisance=("global",),
+    despike=True,
+    contrasts={"going": "go > rest"},
+    quality=True,
+)
+
+
+NEAR = np.array([0.1] * 3 + [0.003] * 3)  # mm, rad: a fortieth of a voxel
+
+
+def chain(analysis: Analysis, first, events: str = EVENTS) -> tuple[Chain, dict[str, Roi]]:
+    table = bids_events.read(events, "events")
+    regions = {name: Roi(mask, table, 2.0, name=name) for name, mask in {"left": LEFT, "right": RIGHT}.items()}
+    return Chain(analysis, first, table, regions), regions
+
+
+def everything(analysis: Analysis, volumes, *, asks: bool = False) -> dict[str, np.ndarray]:
+    """Return all that comes out of a run, volume by volume."""
+    made, regions = chain(analysis, volumes[0])
+    measures, maps = [], []
+    for volume in volumes:
+        made.add(volume)
+        measures.append([value if isinstance(value, float) else np.nan for value in made.measures().values()])
+        if asks:
+            made.glm.t("going")
+    if made.glm is not None:
+        maps = [values for _, _, values in made.maps()]
+    return {
+        "left": regions["left"].series(),
+        "right": regions["right"].series(),
+        "measures": np.array(measures, float),
+        "maps": np.array(maps, float),
+    }
+
+
+@pytest.fixture(scope="module")
+def volumes():
+    return heads.run()
+
+
+def test_what_is_not_asked_for_changes_nothing(volumes):
+    found = everything(Analysis(), volumes)
+    means = [volume.data[LEFT].mean(dtype=np.float64) for volume in volumes]
+    # The sum of a region goes through its voxels in another order.
+    np.testing.assert_allclose(found["left"], means, rtol=1e-14)
+
+
+def test_quality_alone_leaves_regions_as_they_are(volumes):
+    np.testing.assert_array_equal(everything(Analysis(quality=True), volumes)["left"], everything(Analysis(), volumes)["left"])
+
+
+def test_the_head_is_found_and_regions_are_sampled_where_it_is():
+    pose = [-3.0, 2.0, 2.0, 0.03, 0.03, 0.0]
+    made, regions = chain(Analysis(motion=True), first := heads.volume(heads.head(), 0))
+    made.add(first)
+    made.add(heads.volume(heads.head(pose), 1))
+    assert (np.abs(made.motion.parameters - pose) < NEAR).all()
+    assert abs(heads.head(pose)[RIGHT].mean() / heads.head()[RIGHT].mean() - 1) > 0.07
+    assert abs(regions["right"].signal[1] / regions["right"].signal[0] - 1) < 0.005  # noise is 0.1 %, interpolation the rest
+    assert made.motion.framewise_displacement == pytest.approx(np.abs(pose[:3]).sum() + 50 * np.abs(pose[3:]).sum(), rel=0.1)
+
+
+def test_regions_lose_their_nuisance_as_least_squares_says(volumes):
+    analysis = Analysis(motion=True, drift="polynomial", motion_terms=12, nuisance=("right",), volumes=40)
+    made, regions = chain(analysis, volumes[0])
+    plain, raw = chain(Analysis(motion=True), volumes[0])
+    for volume in volumes:
+        made.add(volume)
+        plain.add(volume)
+    drift, motion = design_of(made, volumes)
+    x = np.column_stack([drift, motion, raw["right"].signal])
+    x -= x.mean(axis=0)
+    task = np.array([made.design._responses["go"].at(2.0 * n) for n in range(len(volumes))])
+    whole = np.column_stack([task, np.ones(len(x)), x])
+    beta = np.linalg.lstsq(whole, raw["left"].signal, rcond=None)[0]
+    expected = raw["left"].signal[-1] - x[-1] @ beta[2:]
+    assert regions["left"].signal[-1] == pytest.approx(expected, rel=1e-9)
+    assert len(made.design.columns) == whole.shape[1]
+
+
+def design_of(made: Chain, volumes) -> tuple[np.ndarray, np.ndarray]:
+    """Return drift and motion of all volumes, from their definitions."""
+    place = np.linspace(-1, 1, 40)
+    poses = made.motion.history
+    return place[:, None], np.column_stack([poses, np.diff(poses, axis=0, prepend=poses[:1])])
+
+
+def test_the_model_of_the_brain_is_least_squares(volumes):
+    made, _ = chain(Analysis(contrasts={"going": "go > rest"}, drift="polynomial", volumes=40), volumes[0])
+    for volume in volumes:
+        made.add(volume)
+    task = np.array([made.design._responses["go"].at(2.0 * n) for n in range(40)])
+    x = np.column_stack([task, np.ones(40), np.linspace(-1, 1, 40)])
+    y = np.array([volume.data[12, 12, 8] for volume in volumes], np.float64)
+    beta, rest, *_ = np.linalg.lstsq(x, y, rcond=None)
+    t = beta[0] / np.sqrt(rest[0] / 37 * np.linalg.inv(x.T @ x)[0, 0])
+    assert made.glm.t("going")[12, 12, 8] == pytest.approx(t, rel=1e-9)
+    assert made.glm.effect("going")[12, 12, 8] == pytest.approx(beta[0], rel=1e-9)
+    assert made.glm.beta("go")[12, 12, 8] == pytest.approx(beta[0], rel=1e-9)
+    assert np.isnan(made.glm.t("going")[0, 0, 0])
+    assert made.glm.degrees_of_freedom == 37
+
+
+def test_the_region_that_acts_has_the_higher_t(volumes):
+    made, _ = chain(replace(FULL, nuisance=()), volumes[0])
+    for volume in volumes:
+        made.add(volume)
+    assert made.glm.mean_t("going", LEFT) > 3
+    assert made.glm.mean_t("going", LEFT) > made.glm.mean_t("going", RIGHT) + 2
+
+
+def test_a_prefix_of_the_run_gives_a_prefix_of_all_that_comes_out(volumes):
+    whole, part = everything(FULL, volumes), everything(FULL, volumes[:25])
+    for name in ("left", "right", "measures"):
+        np.testing.assert_array_equal(part[name], whole[name][:25])
+
+
+def test_whether_the_script_asks_for_the_model_changes_no_bit_of_it(volumes):
+    asked, left = everything(FULL, volumes, asks=True), everything(FULL, volumes)
+    np.testing.assert_array_equal(asked["maps"], left["maps"])
+    assert np.isfinite(asked["maps"]).any()
+
+
+@pytest.mark.parametrize("image", [np.full(SHAPE, 500.0), np.zeros(SHAPE), np.random.default_rng(1).normal(900, 200, SHAPE)])
+def test_a_volume_that_does_not_say_where_the_head_is_is_flagged_and_left_out(volumes, image):
+    spoiled = [*volumes]
+    spoiled[20] = heads.volume(image, 20, seed=None)
+    made, regions = chain(replace(FULL, despike=False, nuisance=()), volumes[0])
+    flags = []
+    for volume in spoiled:
+        made.add(volume)
+        flags.append(made.motion.converged)
+        if volume.index == 20:
+            assert regions["left"].percent_signal_change() is None
+            assert made.motion.reason
+            assert made.measures()["pose"] == made.motion.reason
+            assert made.measures()["trans_x"] is None
+    assert [index for index, known in enumerate(flags) if not known] == [20]
+    assert np.isnan(regions["left"].signal[20])
+    assert np.isfinite(regions["left"].signal[21:]).all()
+    assert made.glm.count == len(volumes) - 1
+    assert made.quality.summary.spikes >= 1
+
+
+def test_a_first_volume_that_is_none_costs_itself_only(volumes, caplog):
+    spoiled = [heads.volume(np.zeros(SHAPE), 0, seed=None), *volumes[1:]]
+    made, regions = chain(Analysis(motion=True), spoiled[0])
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        for volume in spoiled[:3]:
+            made.add(volume)
+    assert np.isnan(regions["left"].signal[0])
+    assert np.isfinite(regions["left"].signal[1:]).all()
+    assert [message for message in caplog.messages if "none to realign to" in message][1:] == []
+
+
+def test_no_numbers_around_the_head_do_not_hide_it(volumes):
+    def masked(volume):
+        image = np.array(volume.data)
+        image[:2] = np.nan
+        return replace(volume, data=image)
+
+    made, regions = chain(Analysis(motion=True), masked(volumes[0]))
+    for volume in volumes[:4]:
+        made.add(masked(volume))
+        assert made.motion.converged
+    assert np.isfinite(regions["left"].signal).all()
+
+
+def test_an_earlier_run_may_be_the_reference(volumes, tmp_path):
+    pose = [0.5, 0.4, -0.6, 0.01, 0.0, -0.01]
+    earlier = np.stack([heads.head(), heads.head([9, 9, 9, 0, 0, 0])], axis=3).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(earlier, AFFINE), tmp_path / "earlier.nii.gz")
+    made, _ = chain(Analysis(motion=Reference(tmp_path / "earlier.nii.gz")), volumes[0])
+    made.add(heads.volume(heads.head(pose), 0))
+    assert (np.abs(parameters_of(made.motion.pose.matrix) - pose) < NEAR).all()
+
+
+def test_a_reference_on_another_grid_is_refused_at_the_beginning(volumes, tmp_path):
+    nibabel.save(nibabel.Nifti1Image(heads.head()[:-2].astype(np.float32), AFFINE), tmp_path / "other.nii")
+    with pytest.raises(BadData, match=r"other\.nii"):
+        chain(Analysis(motion=Reference(tmp_path / "other.nii")), volumes[0])
+
+
+def test_a_single_spike_is_dropped_from_a_region_and_from_its_median_alike(volumes):
+    still = heads.run(moving=False)
+    spoiled = [*still]
+    image = np.array(still[35].data)
+    image[LEFT] += 300
+    spoiled[35] = replace(still[35], data=image)
+    made, regions = chain(Analysis(despike=True), still[0])
+    for volume in spoiled[:36]:
+        made.add(volume)
+    before = regions["left"].signal[34]
+    assert regions["left"].mean() == pytest.approx(before, abs=30)
+    assert regions["left"].median() == pytest.approx(before, abs=60)
+
+
+def test_a_contrast_of_no_condition_is_said_at_the_beginning(volumes):
+    with pytest.raises(BadData, match=r"analysis\.contrasts\.going: .*did you mean 'go'"):
+        chain(Analysis(contrasts={"going": "goo > rest"}), volumes[0])
+
+
+def test_drift_needs_the_length_of_the_run(volumes):
+    with pytest.raises(UsageFault, match="depends on the run's length") as caught:
+        chain(Analysis(drift="cosine"), volumes[0], events="onset\tduration\ttrial_type\n")
+    assert caught.value.hint == "set analysis.volumes"
+
+
+def test_an_event_that_comes_during_the_run_has_part_in_the_rows_from_then_on(volumes):
+    analysis = Analysis(contrasts={"going": "go > rest"}, conditions=("go",))
+    known, _ = chain(analysis, volumes[0])
+    live, _ = chain(analysis, volumes[0], events="onset\tduration\ttrial_type\n")
+    for volume in volumes:
+        for onset in (8.0, 28.0, 48.0):
+            if volume.index * 2.0 == onset:
+                live.event(onset, 8.0, "go")
+                live.event(onset, 0.0, "button")
+        for each in (known, live):
+            each.add(volume)
+    np.testing.assert_array_equal(known.glm.t("going"), live.glm.t("going"))
+
+
+def test_why_nothing_can_be_said_yet_is_said(volumes):
+    made, _ = chain(FULL, volumes[0])
+    made.add(volumes[0])
+    assert made.glm.t("going") is None
+    assert made.glm.mean_t("going") is None
+    assert "1 volumes do not determine" in made.glm.reason("going")
+    with pytest.raises(UsageFault, match="did you mean 'going'"):
+        made.glm.t("goin")

@@ -1,0 +1,79 @@
+"""The key ``analysis:``: what it takes, and what it refuses in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtbids.errors import UsageFault
+from rtbids.run import analysis_config, recipe
+from rtbids.run.analysis_config import Analysis, Reference
+
+ROIS = "rois: {target: target.nii, wm: wm.nii}\n"
+
+
+def analysis(folder: Path, text: str, rois: str = ROIS) -> Analysis | None:
+    (folder / "experiment.py").write_text("def feedback(volume, run): ...\n")
+    (folder / "config.yaml").write_text(f"{rois}analysis: {text}\n")
+    return recipe.read(str(folder)).config.analysis
+
+
+def test_without_the_key_nothing_is_worked_out(tmp_path):
+    (tmp_path / "experiment.py").write_text("def feedback(volume, run): ...\n")
+    assert recipe.read(str(tmp_path)).config.analysis is None
+
+
+FULL = (
+    "{motion: true, smooth: 5, drift: cosine, motion_terms: 24, nuisance: [wm, global], despike: true,"
+    ' contrasts: {faces: "face > scene"}, quality: true, volumes: 150}'
+)
+
+
+def test_every_key_is_read(tmp_path):
+    read = analysis(tmp_path, FULL)
+    assert read == Analysis(
+        True, 5.0, "cosine", 24, ("wm", "global"), True, {"faces": "face > scene"}, volumes=150, quality=True
+    )
+
+
+def test_a_reference_is_relative_to_the_experiment(tmp_path):
+    read = analysis(tmp_path, "{motion: {reference: earlier.nii.gz}}")
+    assert read is not None
+    assert read.motion == Reference(tmp_path / "earlier.nii.gz")
+
+
+@pytest.mark.parametrize("text", [FULL, "{motion: {reference: earlier.nii.gz, resample: true}, conditions: [face]}"])
+def test_the_keys_reach_the_experiments_process_as_they_are(tmp_path, text):
+    read = analysis(tmp_path, text)
+    assert analysis_config.from_json(analysis_config.to_json(read)) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{moton: true}", "did you mean 'analysis.motion'"),
+        ("{motion: yes please}", "analysis.motion: expected"),
+        ("{motion: {referenc: a.nii}}", "did you mean 'analysis.motion.reference'"),
+        ("{smooth: 0}", "analysis.smooth: expected mm above 0"),
+        ("{smooth: .nan}", "analysis.smooth: expected mm above 0"),
+        ("{smooth: wide}", "analysis.smooth: expected"),
+        ("{drift: linear}", "analysis.drift: expected"),
+        ("{motion_terms: 6}", "analysis.motion_terms: 6 needs the head's pose"),
+        ("{motion: true, motion_terms: 7}", "analysis.motion_terms: expected"),
+        ("{nuisance: [globl]}", "no region 'globl', did you mean 'global'"),
+        ("{nuisance: [wm, wm]}", "named twice"),
+        ('{contrasts: {"faces > scenes": face}}', "a name has letters and digits only"),
+        ("{contrasts: {faces: ' '}}", "expected a contrast such as"),
+        ("{volumes: 0}", "analysis.volumes: expected 1 or more"),
+    ],
+)
+def test_what_makes_no_sense_is_said_with_its_key(tmp_path, text, said):
+    with pytest.raises(UsageFault, match=said):
+        analysis(tmp_path, text)
+
+
+@pytest.mark.parametrize(("text", "said"), [("{despike: true}", "despike"), ("{drift: cosine, volumes: 9}", "drift")])
+def test_what_is_for_regions_needs_one(tmp_path, text, said):
+    with pytest.raises(UsageFault, match=said):
+        analysis(tmp_path, text, rois="")
