@@ -15,7 +15,7 @@ WHAT = ("voxels", "volumes", "type", "affine", "scale", "offset")
 
 def report(request: sources.Request) -> None:
     """Compare every functional series of a DICOM folder and show the table; raise BadData where one disagrees."""
-    if sources.kind(request.source) != "dicom":
+    if sources.kind(request.source) != "dicom" or sources.is_network(request.source):
         raise UsageFault(f"{request.source}: --check compares DICOM files, so expected a folder of them")
     if sys.stdout is None:
         raise StreamBroken("standard output is closed, so that the table has no place")

@@ -63,6 +63,8 @@ def command(
     if destination and bids_dir:
         raise UsageFault("--to and -o exclude each other", "rtbids run --bids-dir keeps and passes on")
     if check:
+        if destination or bids_dir:
+            raise UsageFault(f"--check writes nothing, so that {'--to' if destination else '-o'} has no place beside it")
         checking.report(sources.Request(source, live=replace(live, wait=False)))
         return
     with stopping() as stop:

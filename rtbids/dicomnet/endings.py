@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 RELEASE = 10.0  # seconds in which the other side must have answered a release
+TO_SEND = "Evt9"  # a part of a message is to be sent (PS3.8, 9.2)
 ABORT = 2.0  # seconds in which an abort must have left
 
 
@@ -39,13 +40,39 @@ def shut(connection: socket.socket) -> None:
 
 
 def end_at_nonsense(event: Any) -> None:
-    """Have an association end, and nothing else, at a message that pynetdicom stumbles over (bind it to ``EVT_CONN_OPEN``)."""
-    receive = event.assoc.dimse.receive_primitive
+    """Have an association end, and nothing else, at what pynetdicom stumbles over (bind it to ``EVT_CONN_OPEN``).
+
+    That is a message that it cannot parse; or what is said when the association is over, such as the answer to an image that
+    was being stored when it was aborted.
+    """
+    _end_at_bad_messages(event.assoc)
+    _drop_last_words(event.assoc.dul)
+
+
+def _drop_last_words(provider: Any) -> None:
+    from pynetdicom.fsm import InvalidEventError
+
+    act = provider.state_machine.do_action
+
+    def acted(event: str) -> None:
+        try:
+            act(event)
+        except InvalidEventError:
+            if event != TO_SEND:
+                provider.kill_dul()
+            elif not provider.to_provider_queue.empty():
+                provider.to_provider_queue.get()
+
+    provider.state_machine.do_action = acted
+
+
+def _end_at_bad_messages(association: Any) -> None:
+    receive = association.dimse.receive_primitive
 
     def received(primitive: Any) -> None:
         try:
             receive(primitive)
         except Exception:  # whatever its parsing meets in such bytes
-            event.assoc.dul.event_queue.put("Evt19")  # an invalid PDU (PS3.8, 9.2)
+            association.dul.event_queue.put("Evt19")  # an invalid PDU (PS3.8, 9.2)
 
-    event.assoc.dimse.receive_primitive = received
+    association.dimse.receive_primitive = received

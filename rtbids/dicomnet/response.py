@@ -58,5 +58,6 @@ def _number(element: int, value: int) -> bytes:
 def _uid(element: int, uid: str | None) -> bytes:
     if uid is None:
         return b""
-    value = uid.encode("ascii") + b"\x00" * (len(uid) % 2)
+    value = uid.encode("utf-8", "replace")  # what is no UID is refused, and its sender hears so
+    value += b"\x00" * (len(value) % 2)
     return struct.pack("<HHI", 0, element, len(value)) + value

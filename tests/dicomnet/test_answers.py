@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from dicomnet.peer import ABORT, LONG, NONSENSE, RELEASE, RELEASED, RUN, Peer, answer
+from pynetdicom.pdu_primitives import P_DATA
 
 from rtbids.clock import CLOCK
 from rtbids.dicomnet import Sender
@@ -188,3 +189,14 @@ def test_a_release_that_nobody_answers_becomes_an_abort(peer, sender, meanwhile,
     sender.__exit__(None)
     assert [step[0] for step in heard.result(LONG)] == [RELEASE[0], ABORT[0]]
     assert not sender._association.is_alive()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_said_after_the_end_is_dropped(peer, sender, meanwhile):
+    meanwhile(peer.heard, peer.hang_up)
+    part = P_DATA()
+    part.presentation_data_value_list.append((1, b"\x03too late"))
+    sender._association.acse.send_abort(0)
+    sender._association.dul.send_pdu(part)
+    sender._association.dul.join(LONG)
+    assert not sender._association.dul.is_alive()

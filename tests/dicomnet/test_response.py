@@ -1,5 +1,7 @@
 """The answer to a store is, byte for byte, the one that pynetdicom makes."""
 
+from types import SimpleNamespace
+
 import pytest
 from pynetdicom.dimse_messages import C_STORE_RSP
 from pynetdicom.dimse_primitives import C_STORE
@@ -21,3 +23,8 @@ def test_the_bytes_are_those_of_pynetdicom(instance, sop_class, status, number):
     theirs.primitive_to_message(answer)
     (part,) = theirs.encode_msg(1, 16384)
     assert part.presentation_data_value_list[0][1] == b"\x03" + encoded(answer)
+
+
+def test_what_is_no_uid_is_answered_too():
+    answer = SimpleNamespace(MessageIDBeingRespondedTo=1, Status=0xC000, AffectedSOPClassUID=MR, AffectedSOPInstanceUID="1.2.é")
+    assert encoded(answer).endswith("1.2.é".encode())

@@ -22,6 +22,13 @@ def test_a_folder_without_a_functional_series_is_65(call, tmp_path):
     assert call("convert", tmp_path, "--check").code == 65
 
 
+@pytest.mark.parametrize("arguments", [("dicom-scp://127.0.0.1:0",), ("-",), (".", "-o", "study"), (".", "--to", "kept.tar")])
+def test_what_has_no_meaning_is_64(call, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert call("convert", *arguments, "--check").code == 64
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_command_shows_a_table(call, tmp_path):
     scanner.scan(scanner.dicoms(PHANTOM), tmp_path, interval=0)
     outcome = call("convert", tmp_path, "--check")
