@@ -173,9 +173,9 @@ class Chain:
 def prepare(analysis: Analysis) -> None:
     """Import, compile and run once what `analysis` needs, so that no volume waits for it."""
     splines.prepare()
-    grid = Grid.of_zooms((12, 12, 12), (3.0, 3.0, 3.0))
-    ball = (np.indices(grid.shape) - 5.0) ** 2
-    image = (1000 * np.exp(-ball.sum(axis=0) / 12)).astype(np.float32)
+    grid = Grid.of_zooms((24, 24, 24), (4.0, 4.0, 4.0))
+    distance = ((np.indices(grid.shape) - 11.0) ** 2).sum(axis=0)
+    image = (1000 * np.exp(-distance / 50)).astype(np.float32)
     if analysis.realigns:
         Realigner(image, grid).estimate(image)
     if analysis.smooth and not analysis.realigns:
