@@ -26,7 +26,7 @@ MEASUREMENTS = {
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
     "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),
     "glm": (glm.measure, "linear model of 40.5k voxels × 13 columns, volume by volume, beside least squares anew"),
-    "chain": (chain.measure, "the whole analysis of a volume: motion, smoothing, regions, nuisance, model of the brain, quality"),
+    "chain": (chain.measure, "the whole analysis of a volume: motion, smoothing, regions, nuisance, model, quality"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
 }
 
