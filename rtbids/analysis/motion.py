@@ -21,6 +21,7 @@ from rtbids.errors import BadData
 SPACING = 4.0  # mm between the points at which volumes are compared
 SEED = 20  # of the points' jitter: one reference always gives the same points
 EDGE = 7.5  # mm: points as near to the first or last slice are left out, what lies beyond it has a part in them
+BRIGHT = 0.25  # of the reference's 99th percentile: noise in dimmer points does not move along and pulls at the pose
 FEWEST_VOXELS = 4  # along each axis
 FEWEST_POINTS = 200
 LEAST_INSIDE = 0.5  # of the points: with fewer in the volume there is no saying where the head is
@@ -198,9 +199,7 @@ def _points(reference: NDArray[np.generic], grid: Grid, fwhm: float) -> _Points:
     voxels = voxels[:, _known(reference, grid, fwhm, voxels)]
     values = sample(coefs, voxels).astype(np.float64)
     slopes = _slopes(coefs, grid, voxels)
-    steep = (slopes**2).sum(axis=0)
-    bright = values > 0.1 * np.percentile(values, 99) if values.size else np.zeros(0, bool)
-    kept = bright | (steep > np.median(steep)) if values.size else bright
+    kept = values > BRIGHT * np.percentile(values, 99) if values.size else np.zeros(0, bool)
     if kept.sum() < FEWEST_POINTS or np.ptp(values[kept]) == 0:
         raise BadData(
             f"nothing in the reference to find the head by: {int(kept.sum())} points that differ",
