@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -54,7 +55,7 @@ def recording(members: Iterable[wire.Member], file: BinaryIO, is_stopped: Callab
             size = len(member.content)
             place = _Place(member.name, member.modified, file.tell() - size - (-size % wire.BLOCK), size)
             try:
-                header = beforehand.header(member.content, partial(_content, file, place))
+                header = beforehand.header(BytesIO(member.content), partial(_content, file, place))
             except beforehand.Unknown:
                 header, unknown = None, unknown + 1
             found.append((header, place))
@@ -66,21 +67,29 @@ def recording(members: Iterable[wire.Member], file: BinaryIO, is_stopped: Callab
     return Recording(file, foreseen, broken, [place for _, place in found])
 
 
-def _content(file: BinaryIO, place: _Place) -> bytes:
-    return os.pread(file.fileno(), place.size, place.start)
+def _content(file: BinaryIO, place: _Place) -> bytearray:
+    content = bytearray(place.size)
+    filled = 0
+    while filled < place.size:  # one call reads no more than 2 GiB
+        read = os.preadv(file.fileno(), [memoryview(content)[filled:]], place.start + filled)
+        if not read:
+            raise StreamBroken(f"the file became shorter: expected {place.size} bytes of a member, found {filled}")
+        filled += read
+    return content
 
 
-def folder(source: Path, is_stopped: Callable[[], bool]) -> Foreseen:
-    """Look through the headers of a folder's files, hidden ones left out."""
+def folder(source: Path, pattern: str, is_stopped: Callable[[], bool]) -> Foreseen:
+    """Look through the headers of the files that a watch of the same folder takes."""
     from rtbids.convert import beforehand
 
     headers: list[Header] = []
     unknown = 0
-    for path in _files(source):
+    for path in _files(source, pattern):
         if is_stopped():
             break
         try:
-            header = beforehand.header(path.read_bytes(), path.read_bytes)
+            with path.open("rb") as file:
+                header = beforehand.header(file, path.read_bytes)
         except (OSError, beforehand.Unknown):
             header, unknown = None, unknown + 1
         if header is not None:
@@ -88,9 +97,13 @@ def folder(source: Path, is_stopped: Callable[[], bool]) -> Foreseen:
     return beforehand.foreseen(headers, is_complete=not unknown)
 
 
-def _files(source: Path) -> Iterator[Path]:
+def _files(source: Path, pattern: str) -> Iterator[Path]:
+    from rtbids.watch import looks
+
     if source.is_file():
         yield source
-    for here, folders, files in os.walk(source):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(here, name) for name in files if not name.startswith("."))
+        return
+    root = os.path.realpath(source)
+    for path, look in looks.walk(root, lambda folder: None, lambda folder, error: None):
+        if look is not None and looks.is_wanted(path, root, pattern):
+            yield Path(path)

@@ -260,7 +260,7 @@ def _foreseen(request: Request) -> Foreseen | None:
         return None
     from rtbids.cli import recordings
 
-    return recordings.folder(Path(request.source), request.stop.is_set)
+    return recordings.folder(Path(request.source), request.live.pattern, request.stop.is_set)
 
 
 def _converted(found: Iterable[Instance], request: Request, foreseen: Foreseen | None = None) -> Iterator[Item]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import islice
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
-from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from rtbids.convert import dicom, elements, enhanced, functional
+from rtbids.convert import dicom, enhanced, functional
 from rtbids.convert.functional import Kind
 from rtbids.convert.one_series import key_of, number_of, protocol_of
 from rtbids.convert.vendor import vendor
@@ -41,7 +40,6 @@ _TAGS: list[BaseTag | int] = [
     0x00200012,  # AcquisitionNumber
     0x00200013,  # InstanceNumber
 ]
-_ELEMENT_FIRST = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # beginnings of DICOM without a preamble
 _BEGINNING = 1024  # bytes that hold what a file is
 _LOOKED_INTO = 16  # images of a series that tell their echo frame by frame only: more than any TR brings
 
@@ -68,23 +66,24 @@ class Unknown(Exception):
     """A file that may be an image and whose header cannot be read quickly."""
 
 
-def header(content: Buffer, again: Callable[[], Buffer]) -> Header | None:
-    """Read what tells images of a source apart; None for what is no DICOM file. `again` gives the content once more.
+def header(file: BinaryIO, content: Callable[[], Buffer]) -> Header | None:
+    """Read what tells images of a source apart, of a file no more than that; None for what is no DICOM file.
 
     Raises
     ------
     Unknown
         Where only the reader proper can say what it is.
     """
-    beginning = bytes(content[:_BEGINNING])
-    bare = beginning[:2] in _ELEMENT_FIRST
+    beginning = file.read(_BEGINNING)
+    bare = beginning[:2] in dicom.ELEMENT_FIRST
     if beginning[128:132] != b"DICM" and not bare:
         return None
     try:
-        found = _quickly(content, beginning)
-        if found is None:
-            past = int(_TAGS[-1])
-            found = read_partial(BytesIO(content), lambda tag, vr, length: int(tag) > past, force=bare, specific_tags=_TAGS)
+        if DeflatedExplicitVRLittleEndian.encode() in beginning:  # no part of it can be read without the rest
+            found = dicom.read(content(), "", 0.0).dataset
+        else:
+            file.seek(0)
+            found = read_partial(file, _is_past, force=bare, specific_tags=_TAGS)
         return Header(
             dicom.sort_key(found),
             key_of(found),
@@ -95,21 +94,14 @@ def header(content: Buffer, again: Callable[[], Buffer]) -> Header | None:
             functional.kind(found),
             is_alone=enhanced.is_enhanced(found) and vendor(found) == "siemens",
             is_mixed=enhanced.is_enhanced(found) and vendor(found) != "siemens",
-            content=again,
+            content=content,
         )
     except Exception as error:  # pydicom raises what its parsing stumbles over
         raise Unknown from error
 
 
-def _quickly(content: Buffer, beginning: bytes) -> Dataset | None:
-    """Return the header of a file that the quick reader can read; of an enhanced image it would take its time."""
-    if beginning[128:132] != b"DICM" or enhanced.ENHANCED_MR.encode() in beginning:
-        return None
-    try:
-        syntax, position = elements.transfer_syntax(memoryview(content))
-        return elements.walk(memoryview(content), position) if syntax == elements.EXPLICIT_LITTLE_ENDIAN else None
-    except (elements.Unusual, elements.CutShort):
-        return None
+def _is_past(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return int(tag) > int(_TAGS[-1])
 
 
 @dataclass(frozen=True)
@@ -177,10 +169,12 @@ def foreseen(headers: Iterable[Header], *, is_complete: bool) -> Foreseen:
 
 def _by_series(group: list[Header]) -> Iterable[tuple[set[str], list[Header]]]:
     """Part images of one number and name by series; where each has a series UID of its own (anonymisers), they are one."""
-    keys = {one.key for one in group}
-    if len(keys) == len(group):
-        return [(keys, group)]
-    return [({key}, [one for one in group if one.key == key]) for key in keys]
+    series: defaultdict[str, list[Header]] = defaultdict(list)
+    for one in group:
+        series[one.key].append(one)
+    if len(series) >= len({one.uid for one in group}):
+        return [(set(series), group)]
+    return [({key}, images) for key, images in series.items()]
 
 
 def _series(images: list[Header]) -> _Series:

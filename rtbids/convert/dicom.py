@@ -17,8 +17,10 @@ from rtbids.convert import elements, mosaic, pixels
 from rtbids.errors import BadData
 from rtbids.receipt import Receipt
 
+ELEMENT_FIRST = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # beginnings of DICOM without a preamble
 _SMALL_IMAGE = 1 << 26  # bytes that may be asked for whatever the file's size
 _MOST_COMPRESSED, _MOST_DEFLATED = 1024, 256  # times the file's size
+_BITE = 64  # rows looked at in one go
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NUMBER = re.compile(r"(IM|IMG|MR|I|[a-z]*)[-_]?\d{1,6}([-_]\d{1,6}){0,3}")  # 001_000007_000012, IM-0001-0012
 _SMALL = re.compile(r"[a-z0-9 ,_-]*")
@@ -117,11 +119,12 @@ def last_slice(dataset: Any) -> tuple[pixels.Pixels, bool]:
 
 
 def zero_rows(image: pixels.Pixels) -> int:
-    """Return how many rows at the end of an image are all zero."""
-    if not len(image) or image[-1].any():
-        return 0
-    filled = np.flatnonzero(image.any(axis=1))
-    return len(image) - (int(filled[-1]) + 1 if len(filled) else 0)
+    """Return how many rows at the end of an image, or of a pile of them, are all zero."""
+    for end in range(len(image), 0, -_BITE):  # from the end: most have none, and an image may be long
+        bite = image[max(0, end - _BITE) : end]
+        if (filled := np.flatnonzero(bite.any(axis=1))).size:
+            return len(image) - end + len(bite) - int(filled[-1]) - 1
+    return len(image)
 
 
 def series_key(dataset: Any) -> str:
@@ -162,7 +165,7 @@ def _dataset(content: memoryview, name: str) -> Dataset:
 def _check_beginning(content: memoryview, name: str) -> None:
     """Raise Incomplete for a file in which nothing is written yet, BadData for what does not begin as DICOM does."""
     preamble, mark = bytes(content[:128]), bytes(content[128:132])
-    if mark == b"DICM" or preamble[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
+    if mark == b"DICM" or preamble[:2] in ELEMENT_FIRST:
         return
     if not any(preamble) and (len(mark) < 4 or not any(mark)):
         raise Incomplete(f"{name}: nothing is written yet ({len(content)} bytes, all zero at the start)")

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 
-from rtbids.convert.dicom import sort_key
-from rtbids.watch.whole import ELEMENT_FIRST
+from rtbids.convert.dicom import ELEMENT_FIRST, sort_key
 
 _TAGS: list[BaseTag | int] = [0x0020000E, 0x00200011, 0x00200012, 0x00200013]  # series UID and number, acquisition, instance
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import enum
 import math
-import os
 import zlib
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
 from rtbids.clock import Clock
 from rtbids.convert.dicom import Instance
 from rtbids.errors import BadData
-from rtbids.watch import whole
+from rtbids.watch import looks, whole
 from rtbids.watch.faults import Fault, Faults
 from rtbids.watch.looks import Content, Look
 from rtbids.watch.waiting import Held, Waiting
 from rtbids.watch.zeros import Ending, Zeros, ending
-
-UNFINISHED = (".tmp", ".part", ".partial")  # endings of names that a writer will change when the file is whole
 
 
 class Told(enum.Enum):
@@ -52,12 +48,11 @@ class Intake:
 
     def wants(self, path: str) -> bool:
         """Say whether the name is that of a finished file of ours."""
-        name = os.path.basename(path)
-        return self.visible(path) and not name.lower().endswith(UNFINISHED) and fnmatchcase(name, self._pattern)
+        return looks.is_wanted(path, self._folder, self._pattern)
 
     def visible(self, path: str) -> bool:
         """Say whether neither the name nor that of a folder above it, up to the watched one, begins with a dot."""
-        return os.sep + "." not in path[len(self._folder) :]
+        return looks.visible(path, self._folder)
 
     def ignore(self, look: Look | None) -> None:
         """Leave out a file that was there before, under whatever name, until it is written to."""
@@ -150,10 +145,10 @@ class Intake:
     def _judged(self, path: str, look: Look, image: Held, told: Told) -> Iterator[Instance]:
         """Give an image unless it may not be filled yet, and before it those for which it shows that they are."""
         mates = self._mates(image.end)
-        if any(image.end.agrees(mate.end) for other, mate in mates.items() if self._is_unchanged(other)):
+        if any(self._zeros.vouch(image.end, mate.end) for other, mate in mates.items() if self._is_unchanged(other)):
             self._zeros.believe(image.end)
         if self._is_doubtful(look, image.end, told):
-            self._wait(path, look, Fault.INCOMPLETE, f"{image.instance.name}: never filled, its last slice is all zero", image)
+            self._wait(path, look, Fault.INCOMPLETE, f"{image.instance.name}: never filled, {self._ends(image.end)}", image)
             return
         self._waiting.pop(path, None)
         for other, mate in mates.items():
@@ -233,14 +228,15 @@ class Intake:
     def _trust(self, path: str, image: Held) -> None:
         """Count the zeros of an image as the scanner's; say where they look as if they were not."""
         end = image.end
-        if self._zeros.odd(end):
-            self._say(
-                Fault.ODD, path, f"its last {end.zero} of {end.rows} rows are zero as in no volume before: taken as it is"
-            )
-        elif self._zeros.doubts(end, closed=True):
-            self._say(Fault.ODD, path, "its last slice is all zero: taken as it is")
+        if self._zeros.doubts(end, closed=True) or self._zeros.odd(end):
+            self._say(Fault.ODD, path, f"{self._ends(end)}: taken as it is")
         else:
             self._zeros.believe(end)
+
+    def _ends(self, end: Ending) -> str:
+        if self._zeros.odd(end):
+            return f"its last {end.zero} of {end.rows} rows are zero as in no volume before"
+        return "its last slice is all zero"
 
     def _deceived(self, path: str, end: Ending) -> None:
         """Say of a file, once, that it changed after it was taken."""

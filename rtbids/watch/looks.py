@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
+UNFINISHED = (".tmp", ".part", ".partial")  # endings of names that a writer will change when the file is whole
 Content: TypeAlias = tuple[int, int, int]
 
 
@@ -22,6 +24,17 @@ class Look(NamedTuple):
     def content(self) -> Content:
         """What stays when a file gets another name, other rights or another link."""
         return self.inode, self.size, self.modified
+
+
+def visible(path: str, folder: str) -> bool:
+    """Say whether neither the name nor that of a folder above it, up to `folder`, begins with a dot."""
+    return os.sep + "." not in path[len(folder) :]
+
+
+def is_wanted(path: str, folder: str, pattern: str) -> bool:
+    """Say whether the name is that of a finished file which is asked for in `folder` or below."""
+    name = os.path.basename(path)
+    return visible(path, folder) and not name.lower().endswith(UNFINISHED) and fnmatchcase(name, pattern)
 
 
 def look_at(status: os.stat_result) -> Look:

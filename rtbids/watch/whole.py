@@ -6,13 +6,12 @@ import errno
 import os
 import stat
 
-from rtbids.convert.dicom import Incomplete, Instance, read, shown
+from rtbids.convert.dicom import ELEMENT_FIRST, Incomplete, Instance, read, shown
 from rtbids.errors import BadData
 from rtbids.watch.faults import Fault
 from rtbids.watch.looks import Look, look_at
 
 HEAD = 132  # bytes up to the end of the mark DICM
-ELEMENT_FIRST = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # beginnings of DICOM without a preamble
 
 
 def look(path: str) -> Look:
@@ -28,7 +27,11 @@ def read_image(path: str, name: str, received: float) -> Instance:
     with open(path, "rb", buffering=0) as file:
         _check_beginning(file.read(HEAD), name)
         file.seek(0)
-        return read(file.readall(), name, received)
+        try:
+            content = file.readall()
+        except MemoryError:
+            raise BadData(f"{name}: too large for the memory of this computer") from None
+        return read(content, name, received)
 
 
 def name_of(path: str) -> str:

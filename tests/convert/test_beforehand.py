@@ -19,7 +19,7 @@ from rtbids.replay.series import written
 
 
 def known(instances: Iterable[dicom.Instance]) -> beforehand.Foreseen:
-    found = [beforehand.header(one.content, lambda one=one: one.content) for one in instances]
+    found = [beforehand.header(BytesIO(one.content), lambda one=one: one.content) for one in instances]
     return beforehand.foreseen([one for one in found if one], is_complete=True)
 
 
@@ -57,16 +57,55 @@ def test_images_whose_series_uid_was_scrambled_are_counted_together() -> None:
     assert {len(found.kinds(key_of(one.dataset))) for one in files} == {3}
 
 
+@pytest.mark.parametrize("scramble_copy", [False, True])
+def test_a_copy_among_images_whose_series_uid_was_scrambled_changes_nothing(scramble_copy: bool) -> None:
+    files = []
+    for number, one in enumerate(scanned("mosaic", None)):
+        for copy in range(2 if number == 1 else 1):
+            dataset = dcmread(BytesIO(bytes(one.content)))
+            dataset.SeriesInstanceUID = f"1.2.3.{number}" + (".9" if copy and scramble_copy else "")
+            files.append(dicom.read(written(dataset, f"1.2.4.{number}"), one.name, 0.0))
+    found = known(files)
+    assert {found.images(key_of(one.dataset)) for one in files} == {len(files) - 1}
+    assert {len(found.kinds(key_of(one.dataset))) for one in files} == {3}
+
+
+class Counted(BytesIO):
+    """A file that counts the bytes which are read of it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.count += len(content)
+        return content
+
+
+@pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
+def test_of_a_file_no_more_than_its_header_is_read(syntax: str | None) -> None:
+    (one,) = (image(mosaics(), 0),)
+    one = re_encoded(one, syntax) if syntax else one
+    file = Counted(bytes(one.content) + bytes(1 << 20))
+    assert beforehand.header(file, lambda: b"") is not None
+    assert file.count < 4096
+
+
+def test_of_a_foreign_file_no_more_than_its_beginning_is_read() -> None:
+    file = Counted(b"meas" * (1 << 20))
+    assert beforehand.header(file, lambda: b"") is None
+    assert file.count <= 1024
+
+
 @pytest.mark.parametrize("content", [b"", b"a text", bytes(200), b"\0" * 128 + b"DICX"])
 def test_what_is_no_dicom_file_tells_nothing(content: bytes) -> None:
-    assert beforehand.header(content, lambda: content) is None
+    assert beforehand.header(BytesIO(content), lambda: content) is None
 
 
 @pytest.mark.parametrize("kept", [140, 400])
 def test_a_header_that_is_cut_is_one_that_nobody_knows(kept: int) -> None:
     content = bytes(next(scanned("mosaic", None)).content)[:kept]
     with pytest.raises(beforehand.Unknown):
-        beforehand.header(content, lambda: content)
+        beforehand.header(BytesIO(content), lambda: content)
 
 
 def test_a_series_that_nobody_knew_of_ends_as_if_nothing_were_known() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import tarfile
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import pytest
 from pydicom import dcmread
 from validity import errors
 
+from rtbids.cli import recordings
+from rtbids.errors import StreamBroken
 from rtbids.replay.forms import FORMS, SERIES, Form
 from rtbids.replay.series import written
 
@@ -124,6 +127,40 @@ def test_magnitudes_and_phases_are_parts_of_one_run(asked, labels, place, tmp_pa
     fields = [json.loads((study / f"sub-01/func/sub-01_task-nf_{name}_bold.json").read_text()) for name in named]
     assert [one["SeriesNumber"] for one in fields] == [5, 6, 7, 8, 9]
     assert errors(study) == []
+
+
+def test_what_a_watch_would_not_take_is_not_looked_at(tmp_path, call):
+    """A pipe that nobody writes to would hold up the reader for ever, a raw file of a terabyte is more than any memory."""
+    source, study = folder(tmp_path / "scanned", series("mosaic", 5)), tmp_path / "study"
+    os.mkfifo(source / "pipe.dcm")
+    with (source / "meas.dat").open("wb") as raw:
+        raw.truncate(1 << 40)
+    done = call("convert", source, "--no-wait", "-o", study)
+    assert done.code == 0, done.err
+    assert images(study) == ["sub-01_task-nf_run-01_bold.nii.gz"]
+
+
+@pytest.mark.parametrize(("ending", "asked"), [(".part", ()), (".ima", ("--pattern", "*.dcm"))])
+def test_phases_that_are_not_taken_give_no_name_to_their_magnitudes(ending, asked, tmp_path, call):
+    source, study = folder(tmp_path / "scanned", series("mosaic", 5)), tmp_path / "study"
+    for name, content in series("mosaic", 6, image_type=("P", "ND")).items():
+        (source / f"{name}{ending}").write_bytes(content)
+    done = call("convert", source, "--no-wait", "-o", study, *asked)
+    assert done.code == 0, done.err
+    assert images(study) == ["sub-01_task-nf_run-01_bold.nii.gz"]
+
+
+@pytest.mark.parametrize("most", [1, 1000])
+def test_a_member_is_read_whole_where_one_call_gives_only_a_part(most, tmp_path, monkeypatch):
+    """Linux reads 2 GiB at the most in one call."""
+    whole = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, buffers, place: whole(file, [buffers[0][:most]], place))
+    content = bytes(range(256)) * 8
+    (tmp_path / "file").write_bytes(b"before" + content)
+    with (tmp_path / "file").open("rb") as file:
+        assert recordings._content(file, recordings._Place("", 0.0, 6, len(content))) == content
+        with pytest.raises(StreamBroken, match="became shorter"):
+            recordings._content(file, recordings._Place("", 0.0, 6, len(content) + 1))
 
 
 def test_phases_that_are_not_picked_give_no_name_to_their_magnitudes(tmp_path, call):
