@@ -30,8 +30,10 @@ from rtbids.bids.events import Events
 from rtbids.errors import BadData, UsageFault
 from rtbids.run.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.cleaning import Cleaning
-from rtbids.run.outcome import GlmSoFar, Measure, MotionSoFar, QualitySoFar, StatisticalMap
+from rtbids.run.derived_tables import Measure
+from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
 from rtbids.run.sampling import Moving, Places, Sampler, Still
+from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Volume
 
 AFTER_LAST_EVENT = 16.0  # seconds that a run is taken to go on, while the last response goes down
@@ -70,7 +72,8 @@ class Chain:
         self._brain: Places = np.array(np.nonzero(brain)) if brain is not None else np.zeros((3, 0), np.intp)
         self._brain_values: NDArray[Any] | None = None
         self._pending: Array | None = None
-        self._index = -1
+        self._now: Array | None = None  # the current volume's row of the design
+        self._affine = grid.affine
         self.motion = MotionSoFar() if analysis.realigns else None
         self.quality = QualitySoFar(quality.Quality(grid, first.repetition_time)) if analysis.quality else None
         self.design = _design(analysis, events, first.repetition_time) if analysis.models else None
@@ -88,7 +91,7 @@ class Chain:
     def add(self, volume: Volume) -> None:
         """Bring everything up to `volume`, but for what may wait until the script has answered."""
         self.settle()
-        self._index, self._brain_values = volume.index, None
+        self._now = self._brain_values = None
         values = _values(volume)
         pose = self._sampler.take(values)
         if self.motion is not None and pose is not None:
@@ -112,28 +115,41 @@ class Chain:
         if self.design is not None and trial_type in self.design.conditions:
             self.design.add_event(onset, duration, trial_type)
 
-    def measures(self) -> dict[str, Measure]:
-        """Return the current volume's numbers, as the tables of a run have them."""
-        found: dict[str, Measure] = {}
+    def measures(self) -> dict[str, dict[str, Measure]]:
+        """Return the current volume's numbers, table by table, as a run's derivatives have them."""
+        found: dict[str, dict[str, Measure]] = {}
         if self.motion is not None:
-            found |= _of_motion(self.motion)
+            found["motion"] = _of_motion(self.motion)
         if self.quality is not None and self.quality.volume is not None:
-            now = self.quality.volume
-            found |= {"dvars": now.dvars, "global_signal": now.global_signal, "tsnr": now.tsnr}
-            found |= {"spike": " ".join(now.spikes) or "none"}
+            found["quality"] = _of_quality(self.quality.volume)
+        if self.design is not None:
+            found["design"] = self._of_design(self.design)
         return found
 
-    def maps(self) -> Iterator[StatisticalMap]:
-        """Yield contrast, statistic (``t`` or ``effect``) and map (i, j, k) of what could be estimated."""
+    def _of_design(self, design: Design) -> dict[str, Measure]:
+        """Return the current volume's row; None in every column where it has no part in the models."""
+        if self._now is None:
+            return dict.fromkeys(design.columns)
+        return {name: value if math.isfinite(value) else None for name, value in zip(design.columns, self._now, strict=True)}
+
+    def maps(self) -> Iterator[StatMap]:
+        """Yield the maps, t and effect, of the contrasts that could be estimated."""
         if self.glm is None:
             return
         for name in self.glm.contrasts:
             if reason := self.glm.reason(name):
                 logger.warning("no map of the contrast %s: %s", name, reason)
                 continue
+            said = {
+                "Contrast": dict(self.glm.contrasts[name]),
+                "Volumes": self.glm.count,
+                "DegreesOfFreedom": self.glm.degrees_of_freedom,
+                "Columns": list(self.glm.columns),
+                "SmoothingFWHM": self._analysis.smooth or 0.0,
+            }
             for statistic, values in (("t", self.glm.t(name)), ("effect", self.glm.effect(name))):
                 assert values is not None, "there is a reason where there is none"
-                yield name, statistic, values
+                yield StatMap(name, statistic, values.astype(np.float32), self._affine, said)
 
     def _add_signals(self, volume: Volume, pose: Pose | None) -> None:
         """Sample the regions, and take out of them what is not wanted."""
@@ -143,7 +159,7 @@ class Chain:
             return
         sampled = self._sampled()
         row = self._row(volume.index, pose, sampled) if self.design else np.zeros(0)
-        self._pending = row if self.design else None
+        self._now = self._pending = row if self.design else None
         clean: dict[str, NDArray[Any] | None] = {**sampled, **self._cleaning.add(row, sampled)}
         for name, values in clean.items():
             if values is None:
@@ -244,6 +260,16 @@ def _values(volume: Volume) -> splines.Voxels:
 def _mean(values: NDArray[Any]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean(dtype=np.float64)) if known.size else math.nan
+
+
+def _of_quality(now: quality.Measures) -> dict[str, Measure]:
+    return {
+        "dvars": now.dvars,
+        "global_signal": now.global_signal,
+        "tsnr": now.tsnr,
+        "spike": " ".join(now.spikes) or "none",
+        "good": float(now.good),
+    }
 
 
 def _of_motion(motion: MotionSoFar) -> dict[str, Measure]:

@@ -34,7 +34,9 @@ from rtbids.volume import Volume, run_key
 if TYPE_CHECKING:
     from rtbids.analysis.design import Design
     from rtbids.run.chain import Chain
-    from rtbids.run.outcome import GlmSoFar, Measure, MotionSoFar, QualitySoFar, StatisticalMap
+    from rtbids.run.derived_tables import Measures
+    from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
+    from rtbids.run.statistical_maps import StatMap
 
 T = TypeVar("T")
 
@@ -189,8 +191,8 @@ class Experiment:
 
         return Chain(self._analysis, first, events, regions)
 
-    def analyse(self, volume: Volume) -> Mapping[str, Measure]:
-        """Bring the analysis up to `volume`; return its numbers for the tables of the run, by column.
+    def analyse(self, volume: Volume) -> Measures:
+        """Bring the analysis up to `volume`; return its numbers, table by table of the run.
 
         Every volume comes here, also those whose feedback is not asked for.
         """
@@ -211,7 +213,7 @@ class Experiment:
             with _as_faults("the analysis after an answer"):
                 run._chain.settle()
 
-    def maps(self, entities: Mapping[str, str]) -> Iterator[StatisticalMap]:
+    def maps(self, entities: Mapping[str, str]) -> Iterator[StatMap]:
         """Yield the maps of a run that is about to end."""
         run = self._runs[run_key(entities)]
         if run._chain is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from rtbids.analysis.quality import Measures, Quality, Summary
 from rtbids.errors import UsageFault
 
 Array = NDArray[np.float64]
-Measure: TypeAlias = float | str | None
-StatisticalMap: TypeAlias = tuple[str, str, Array]  # contrast, statistic, values (i, j, k)
 
 
 class MotionSoFar:

@@ -45,11 +45,12 @@ def everything(analysis: Analysis, volumes, *, asks: bool = False) -> dict[str, 
     measures, maps = [], []
     for volume in volumes:
         made.add(volume)
-        measures.append([value if isinstance(value, float) else np.nan for value in made.measures().values()])
+        cells = [value for table in made.measures().values() for value in table.values()]
+        measures.append([value if isinstance(value, float) else np.nan for value in cells])
         if asks:
             made.glm.t("going")
     if made.glm is not None:
-        maps = [values for _, _, values in made.maps()]
+        maps = [found.values for found in made.maps()]
     return {
         "left": regions["left"].series(),
         "right": regions["right"].series(),
@@ -158,8 +159,9 @@ def test_a_volume_that_does_not_say_where_the_head_is_is_flagged_and_left_out(vo
         if volume.index == 20:
             assert regions["left"].percent_signal_change() is None
             assert made.motion.reason
-            assert made.measures()["pose"] == made.motion.reason
-            assert made.measures()["trans_x"] is None
+            assert made.measures()["motion"]["pose"] == made.motion.reason
+            assert made.measures()["motion"]["trans_x"] is None
+            assert made.measures()["design"]["go"] is None
     assert [index for index, known in enumerate(flags) if not known] == [20]
     assert np.isnan(regions["left"].signal[20])
     assert np.isfinite(regions["left"].signal[21:]).all()

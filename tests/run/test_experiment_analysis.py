@@ -47,12 +47,12 @@ def test_the_script_sees_all_that_the_config_asks_for(tmp_path, volumes):
         measures = made.analyse(volume)
         value = made.feedback(volume)
         made.settle(volume.entities)
-        assert value["fd"] == measures["framewise_displacement"]
-        assert value["dvars"] == measures["dvars"]
+        assert value["fd"] == measures["motion"]["framewise_displacement"]
+        assert value["dvars"] == measures["quality"]["dvars"]
     assert value["t"] > 1
     assert value["psc"] is not None
     assert value["columns"][:2] == ["go", "constant"]
-    assert [(name, statistic) for name, statistic, _ in made.maps(heads.ENTITIES)] == [("going", "t"), ("going", "effect")]
+    assert [(found.contrast, found.statistic) for found in made.maps(heads.ENTITIES)] == [("going", "t"), ("going", "effect")]
 
 
 @pytest.mark.parametrize("name", ["motion", "quality", "glm", "design"])
