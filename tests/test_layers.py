@@ -31,7 +31,9 @@ PACKAGE_OF = {
 }
 SAMPLES = "sample_experiments"  # use what any experimenter may: `import rtbids` and what is not rtbids at all
 EXCEPTIONS = {
-    ("rtbids", "rtbids.cli.sources"),  # `rtbids.volumes` for notebooks, looked up when it is asked for
+    ("rtbids", "rtbids.cli.sources"),  # `rtbids.volumes` for notebooks, looked up when it is asked for ...
+    ("rtbids", "rtbids.analysis.decoder_file"),  # ... as are `rtbids.read_decoder` and `rtbids.write_decoder`
+    ("rtbids", "rtbids.analysis.training"),  # ... and `rtbids.train_decoder`
     ("bids_app", "rtbids.cli.options"),  # the container's entry point shares the command's options ...
     ("bids_app", "rtbids.cli.main"),  # ... and its error frame
 }
