@@ -49,6 +49,12 @@ def tile(picture: Pixels, count: int, number: int) -> Pixels:
     return picture[down * rows : (down + 1) * rows, right * columns : (right + 1) * columns]
 
 
+def used_rows(rows: int, count: int) -> int:
+    """Return how many of the `rows` of a square mosaic its `count` tiles reach down to."""
+    across = math.ceil(math.sqrt(count))
+    return rows // across * math.ceil(count / across)
+
+
 def cut(picture: Pixels, count: int, down: int, across: int) -> Pixels:
     """Return the first `count` of down × across tiles as (slice, row upwards, column)."""
     rows, columns = picture.shape[0] // down, picture.shape[1] // across

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 
 from rtbids.clock import ManualClock
 from rtbids.convert.dicom import Instance, zero_rows
 from rtbids.convert.pixels import stored
-from rtbids.replay.scanner import Phantom, dicoms
+from rtbids.replay.scanner import Form, Phantom, dicoms
 from rtbids.watch.directory import instances
 from rtbids.watch.faults import Faults
 from rtbids.watch.intake import Intake, Told
@@ -32,6 +33,20 @@ def emptied(content: bytes, rows: int) -> bytes:
     dataset = dcmread(BytesIO(content))
     size = rows * dataset.Columns * 2
     return content[:-size] + bytes(size)
+
+
+def empty_end(content: bytes, size: int) -> bytes:
+    """An image whose last `size` bytes are zero."""
+    return content[:-size] + bytes(size)
+
+
+def without_last_tile(content: bytes) -> bytes:
+    """A mosaic of 4 x 4 tiles, the last of which is zero."""
+    dataset = dcmread(BytesIO(content))
+    size = dataset.Rows * dataset.Columns * 2
+    picture = np.frombuffer(content[-size:], "<u2").reshape(dataset.Rows, dataset.Columns).copy()
+    picture[-SIDE:, -SIDE:] = 0
+    return content[:-size] + picture.tobytes()
 
 
 @dataclass
@@ -253,7 +268,52 @@ def test_one_mosaic_that_is_never_filled_is_left_out(watched: Watched) -> None:
     assert watched.put(2, emptied(MOSAICS[1], SIDE), Told.CLOSED) == []
     assert watched.put(3, MOSAICS[2], Told.CLOSED) == [3]
     assert watched.after(PATIENCE) == []
-    assert watched.faults == ["2.dcm: never filled, its last slice is all zero"]
+    assert watched.faults == ["2.dcm: never filled, its last 16 of 32 rows are zero as in no volume before"]
+
+
+@pytest.mark.parametrize("told", Told)
+@pytest.mark.parametrize("form", ["mosaic", "enhanced"])
+@pytest.mark.parametrize("unfilled", [0, 2, 4])
+def test_a_volume_that_is_never_filled_is_left_out_where_all_end_in_an_empty_slice(
+    watched: Watched, form: Form, told: Told, unfilled: int
+) -> None:
+    """Of the first two volumes nobody knows yet what is the scanner's, and the third shows it."""
+    size = SIDE * SIDE * 2
+    contents = [empty_end(content, 2 * size if form == "mosaic" else size) for content in dicoms(PHANTOM, form)]
+    contents[unfilled] = empty_end(contents[unfilled], (3 if form == "mosaic" else 2) * size)
+    for number, content in enumerate(contents):
+        watched.put(number + 1, content, told)
+    assert watched.end() == []
+    assert watched.numbers == [number + 1 for number in range(5) if number != unfilled]
+    (fault,) = watched.faults
+    assert fault.startswith(f"{unfilled + 1}.dcm: never filled, its last ")
+
+
+@pytest.mark.parametrize("told", [Told.CLOSED, Told.FOUND])
+@pytest.mark.parametrize("form", ["mosaic", "enhanced"])
+def test_a_volume_is_held_until_it_is_filled_where_all_end_in_an_empty_slice(watched: Watched, form: Form, told: Told) -> None:
+    size = SIDE * SIDE * 2
+    contents = [empty_end(content, 2 * size if form == "mosaic" else size) for content in dicoms(PHANTOM, form)]
+    assert [watched.put(number, contents[number - 1], told) for number in (1, 2)] == [[], [1, 2]]
+    unfilled = (3 if form == "mosaic" else 2) * size
+    assert watched.put(3, empty_end(contents[2], unfilled), told) == []
+    assert watched.put(4, empty_end(contents[3], unfilled), told) == []  # two of them do not vouch for each other
+    assert watched.put(3, contents[2], told) == [3]
+    assert bytes(watched.last[0].content) == contents[2]
+    assert watched.put(4, contents[3], told) == [4]
+    assert watched.faults == []
+
+
+def test_a_head_that_leaves_the_last_slice_of_a_mosaic_costs_no_volume(watched: Watched) -> None:
+    """The last of 16 tiles, 1 of 16 parts of the picture, is empty from the third volume on."""
+    contents = list(dicoms(replace(PHANTOM, shape=(SIDE, SIDE, 16))))
+    for number in (1, 2):
+        assert watched.put(number, contents[number - 1], Told.CLOSED) == [number]
+    empty = [without_last_tile(content) for content in contents]
+    assert watched.put(3, empty[2], Told.CLOSED) == []
+    assert watched.put(4, empty[3], Told.CLOSED) == [3, 4]
+    assert watched.put(5, empty[4], Told.CLOSED) == [5]
+    assert watched.faults == []
 
 
 def test_a_picture_that_is_no_volume_of_a_run_is_not_lost_for_an_empty_edge(watched: Watched) -> None:
