@@ -155,15 +155,14 @@ class Lane:
 
     def look_after(self, now: float, *, hurry: bool, over: bool) -> None:
         """Start the script again where it has gone or was silent for too long; for good where everything is to end."""
-        silent = self.host.silent_since
-        if self._wrong is None and silent is not None and now >= silent + self._patience(hurry=hurry):
-            self._wrong = f"it was silent for {self._patience(hurry=hurry):.0f} s"
+        silent, patience = self.host.silent_since, self._patience(hurry=hurry, over=over)
+        if self._wrong is None and silent is not None and now >= silent + patience:
+            self._wrong = f"it was silent for {patience:.0f} s"
         if self._wrong is None:
             return
         why, self._wrong = self._wrong, None
         self._restarts += 1
-        ends = hurry or self.is_leaving or (over and all(part.ended for part in self._parts.values()))
-        if ends or self._restarts > MOST_RESTARTS or self.fault is not None:
+        if self._is_last(hurry=hurry, over=over) or self._restarts > MOST_RESTARTS or self.fault is not None:
             self._give_up(why)
         else:
             self._start_again(why)
@@ -195,11 +194,11 @@ class Lane:
         if (part := self._parts.pop(run_key(run.entities), None)) is not None:
             part.close(self.name)
 
-    def next_moment(self, *, hurry: bool) -> float | None:
+    def next_moment(self, *, hurry: bool, over: bool) -> float | None:
         """Return when `pass_time` or `look_after` has something to do."""
         moments = [part.deadlines.next_due for part in self._parts.values()]
         if self.host.silent_since is not None:
-            moments.append(self.host.silent_since + self._patience(hurry=hurry))
+            moments.append(self.host.silent_since + self._patience(hurry=hurry, over=over))
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _deadline(self, volume: Volume) -> float | None:
@@ -300,9 +299,13 @@ class Lane:
             else:
                 self.host.end(part.run.entities)
 
-    def _patience(self, *, hurry: bool) -> float:
+    def _is_last(self, *, hurry: bool, over: bool) -> bool:
+        """Say whether the script has nothing left to do but to end."""
+        return hurry or self.is_leaving or (over and all(part.ended for part in self._parts.values()))
+
+    def _patience(self, *, hurry: bool, over: bool) -> float:
         """Return how long the script may be silent, in seconds."""
-        if hurry or self.is_leaving:
+        if self._is_last(hurry=hurry, over=over):
             return LAST_WORDS
         if self.host.stage == "loading":
             return LOADING

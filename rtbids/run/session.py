@@ -178,6 +178,7 @@ class Session:
         self._look_after()
         if self.control is not None:
             self.control.step(ready, takes)
+        self._advance()  # what was given up or stopped may have been all that a run waited for
 
     def _advance(self) -> None:
         """Send what is due, and end the runs of which every experiment has taken leave."""
@@ -305,7 +306,7 @@ class Session:
 
     def _next_moment(self) -> float | None:
         hurry = self.stop.is_set()
-        moments = [lane.next_moment(hurry=hurry) for lane in self.lanes]
+        moments = [lane.next_moment(hurry=hurry, over=self._over) for lane in self.lanes]
         if self._stopped_at is not None and not self._over:
             moments.append(self._stopped_at + GRACE)
         return min((moment for moment in moments if moment is not None), default=None)

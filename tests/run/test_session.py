@@ -6,47 +6,23 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from run.sessions import FAR, UNPACED, Lines, SmallDisk, lines, unpaced, volume
 
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
-from rtbids.pipeline import Inbox
 from rtbids.run import recipe
 from rtbids.run.channel import Shared
 from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.host import Host, IsOverdue, Past, Recall, Reply
-from rtbids.run.lanes import Lane
+from rtbids.run.host import Reply
 from rtbids.run.part import NAMED
-from rtbids.run.progress import Progress
-from rtbids.run.recipe import Recipe
-from rtbids.run.session import Session
-from rtbids.volume import Item, RunEnd, Volume, volume_of
+from rtbids.volume import Item, RunEnd
 from rtbids.wakeup import Wakeup
-
-FAR = 100.0  # seconds: a due time that no test lives to see
-
-
-class Lines:
-    """A destination that keeps the lines."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, object]] = []
-
-    def send(self, row: dict[str, object]) -> None:
-        self.rows.append(row)
-
-    def close(self, timeout: float = 2.0) -> None:
-        pass
-
-
-def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
-    return ExperimentProcess(recipe, is_overdue, recall, past=past)
 
 
 class Restarts(logging.Handler):
@@ -68,75 +44,6 @@ def restarts() -> Iterator[Restarts]:
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)
-
-
-def volume(index: int, run: str = "01", received: float | None = None) -> Volume:
-    voxels = np.full((4, 3, 2), index, np.int16)
-    entities = {"subject": "01", "task": "nf", "run": run}
-    metadata = {"RepetitionTime": 1.0, "TaskName": "nf"}
-    return volume_of(voxels, np.eye(4), entities, metadata, index, times={"received": received or CLOCK.now()})
-
-
-class Table:
-    """A table in memory."""
-
-    def __init__(self) -> None:
-        self.rows: list[object] = []
-
-    def row(self, values: object) -> None:
-        self.rows.append(values)
-
-    def close(self) -> None:
-        pass
-
-
-class SmallDisk:
-    """An archive that holds so many volumes of a run and no more."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.volumes: list[Volume] = []
-
-    def begin(self, volume: Volume, events: str | None) -> SmallDisk:
-        self.volumes = [volume]
-        return self
-
-    def append(self, volume: Volume) -> None:
-        if len(self.volumes) == self.room:
-            raise CannotWrite("no space left")
-        self.volumes.append(volume)
-
-    def end(self, end: RunEnd | None) -> None:
-        pass
-
-    def table(self, description: str, columns: object, sidecar: object) -> Table:
-        return Table()
-
-
-def lines(
-    script: str,
-    folder: Path,
-    items: Iterator[Item],
-    deadline: float | None = None,
-    *,
-    archive: SmallDisk | None = None,
-    stop: Wakeup | None = None,
-    kept: Lines | None = None,
-) -> list[dict[str, object]]:
-    """Run `script` on `items` and return what left."""
-    (folder / "experiment.py").write_text(script)
-    kept = kept or Lines()
-    read = recipe.read(str(folder))
-    read = replace(read, config=replace(read.config, deadline=deadline))
-    session = Session(
-        [Lane(read, apart, {"kept": kept}, CLOCK)],
-        archive,
-        clock=CLOCK,
-        stop=stop or Wakeup(),
-        progress=Progress(),
-    )
-    session.run(Inbox(items))
-    return kept.rows
 
 
 def test_a_script_that_dies_between_two_runs_is_there_for_the_second(tmp_path, restarts):
@@ -320,14 +227,6 @@ def test_a_volume_on_another_grid_is_left_out_and_the_run_goes_on(tmp_path, capl
     rows = lines("def feedback(volume, run):\n    return volume.index\n", tmp_path, iter([unpaced(0), odd, unpaced(2)]), None)
     assert [(row["volume"], row["reason"]) for row in rows] == [(0, None), (1, "missing"), (2, None)]
     assert "volume 1 is left out: expected (4, 3, 2) int16 as before, found (5, 3, 2) int16" in caplog.text
-
-
-UNPACED = {"RepetitionTime": 1.0, "TaskName": "nf", "Paced": False}
-
-
-def unpaced(index: int, received: float | None = None) -> Volume:
-    """Return a volume of a source that waits for the answer."""
-    return replace(volume(index, received=received), metadata=UNPACED)
 
 
 def test_a_second_series_on_another_grid_costs_its_feedback_and_not_the_run(tmp_path, caplog):
