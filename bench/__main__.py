@@ -14,6 +14,7 @@ import conversion
 import glm
 import latency
 import memory
+import motion
 import startup
 import store
 import wire
@@ -25,6 +26,7 @@ MEASUREMENTS = {
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
     "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),
+    "motion": (motion.measure, "realignment of a head that moved by a known amount, with and without numba"),
     "glm": (glm.measure, "linear model of 40.5k voxels × 13 columns, volume by volume, beside least squares anew"),
     "chain": (chain.measure, "the whole analysis of a volume: motion, smoothing, regions, nuisance, model, quality"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
