@@ -14,6 +14,7 @@ from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import Destination
 from rtbids.run.host import Host, IsOverdue, Past, Recall
 from rtbids.run.lanes import Lane
+from rtbids.run.line_server import LineServer
 from rtbids.run.recipe import Recipe
 from rtbids.run.recipes import Wishes
 
@@ -41,10 +42,10 @@ class Destinations:
         self._meant = [recipes.addressed(text, names, "--feedback") for text in texts]
         self._opened: Mapping[str, Destination] = {}
 
-    def open(self, timeout: float, say: Callable[[str], None]) -> None:
-        """Open all of them, or none."""
+    def open(self, timeout: float, say: Callable[[str], None], servers: Mapping[str, LineServer] | None = None) -> None:
+        """Open all of them, or none; `servers` take responses already."""
         places = list(dict.fromkeys(place for _, place in self._meant))
-        self._opened = dict(zip(places, destinations.open_all(places, timeout, say=say), strict=True))
+        self._opened = dict(zip(places, destinations.open_all(places, timeout, servers=servers, say=say), strict=True))
 
     @property
     def shared(self) -> Mapping[str, Destination]:

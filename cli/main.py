@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": ("rtbids.cli.convert", "Turn DICOM into BIDS, volume by volume."),
     "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),
     "archive": ("rtbids.cli.archive", "Grow a BIDS data set, and look at it."),
+    "clients": ("rtbids.cli.clients", "Put the files for the stimulus computer into a folder."),
 }
 USAGE = 64
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -62,6 +62,13 @@ class AlternateType(click.ParamType[str | float]):
     "named pipe, udp://host:port, tcp://host:port (listened on: clients connect), or lsl:NAME. Repeatable.",
 )
 @click.option(
+    "--responses",
+    multiple=True,
+    metavar="END",
+    help="Where button presses and other events come in: udp://host:port or tcp://host:port (listened on; that of --feedback "
+    "too), a named pipe, or lsl:NAME. Repeatable.",
+)
+@click.option(
     "--experiment",
     "more",
     multiple=True,
@@ -122,6 +129,7 @@ def command(
     source: str,
     bids_dir: Path | None,
     destinations: tuple[str, ...],
+    responses: tuple[str, ...],
     more: tuple[str, ...],
     deadline: tuple[tuple[str | None, float], ...],
     alternate: tuple[tuple[str | None, str | float], ...],
@@ -172,6 +180,7 @@ def command(
         bids_dir=bids_dir,
         destinations=destinations or (() if bids_dir else ("-",)),
         events=events,
+        responses=responses,
         in_process=in_process,
         fill_gaps=fill_gaps,
         overwrite=overwrite,

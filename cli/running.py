@@ -22,7 +22,9 @@ from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.replay.pacing import paced
 from rtbids.run import control, recipes
 from rtbids.run.control import Control
+from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane
+from rtbids.run.listeners import listening
 from rtbids.run.orders import Orders
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
@@ -43,6 +45,7 @@ class Order:
     wishes: Wishes = field(default_factory=Wishes)
     bids_dir: Path | None = None
     destinations: tuple[str, ...] = ("-",)
+    responses: tuple[str, ...] = ()
     events: Path | None = None
     in_process: bool = False
     fill_gaps: Literal["previous", "zero"] | None = None
@@ -66,7 +69,8 @@ def run(order: Order, request: sources.Request) -> Progress:
         sources.kind(request.source)  # before anything is made: is it there?
         archive = stack.enter_context(archiving.opened(order.bids_dir, order.fill_gaps)) if order.bids_dir else None
         reports = Reports(order.bids_dir, found, kept.messages, request.faults) if order.bids_dir else None
-        places.open(request.open_timeout, console.say)
+        listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
+        places.open(request.open_timeout, console.say, listens.servers)
         make_host = experiments.here if order.in_process else experiments.apart
         session = Session(
             [Lane(recipe, make_host, places.of(recipe.name), CLOCK) for recipe in found],
@@ -75,6 +79,7 @@ def run(order: Order, request: sources.Request) -> Progress:
             stop=stop,
             progress=progress,
             destinations=list(places.shared.values()),
+            hearing=Hearing(listens.inbound) if order.responses else None,
             on_end=reports.write if reports else lambda entities: None,
         )
         others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None

@@ -69,6 +69,7 @@ class GrowingRun:
         self._finish = finish
         self._events: str | None = None
         self._event_files: set[Path] = set()  # those of this run: one that was there before is somebody's
+        self._kept_others = False  # whether that was said of the events
         self._sidecar_text = ""
         self._metadata: Metadata = first.metadata
         self._last = replace(first, receipts=())
@@ -200,6 +201,19 @@ class GrowingRun:
             logger.warning(
                 "%s was there before the run and is kept; the events that came with the run are not written", path.name
             )
+
+    def merge_events(self, text: str, fields: bytes) -> None:
+        """Write `text`, the run's events and others among them, in place of its events, and `fields`, its sidecar.
+
+        Events that were there before the run are kept.
+        """
+        path = self._study.events_path(self.entities)
+        if path in self._event_files or not path.exists():
+            self._write_event_file(path, text)
+            self._write_event_fields(path.with_suffix(".json"), fields)
+        elif not self._kept_others:
+            self._kept_others = True
+            logger.warning("%s was there before the run and is kept: what came in is in the table of responses", path.name)
 
     def _write_event_file(self, path: Path, text: str) -> None:
         self._study.write(path, text)

@@ -10,8 +10,9 @@ from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run.channel import Shared
 from rtbids.run.deadlines import Value
 from rtbids.run.experiment import Experiment, Sent
-from rtbids.run.host import Alternate, Answer, Ended, Reply, Stage
+from rtbids.run.host import Alternate, Answer, Complaint, Ended, Reply, Stage
 from rtbids.run.recipe import Recipe
+from rtbids.run.responses import Response
 from rtbids.volume import Entities, run_key
 from rtbids.wakeup import Wakeup
 
@@ -32,7 +33,7 @@ class ExperimentHere:
         self._ready = Wakeup()
         self._begun: set[tuple[tuple[str, str], ...]] = set()
         config = recipe.config
-        self._experiment = Experiment(recipe.script, config.settings, config.rois, self._hand_over)
+        self._experiment = Experiment(recipe.script, config.settings, config.rois, self._hand_over, self._complain)
 
     @property
     def process(self) -> int:
@@ -72,6 +73,9 @@ class ExperimentHere:
             answer = replace(answer, error=str(error))
         self._say(answer)
 
+    def respond(self, entities: Entities, response: Response) -> None:
+        self._experiment.respond(entities, response)
+
     def end(self, entities: Entities) -> None:
         self._begun.discard(run_key(entities))
         try:
@@ -93,6 +97,9 @@ class ExperimentHere:
 
     def _hand_over(self, entities: Entities, value: Value) -> None:
         self._say(Alternate(entities, value))
+
+    def _complain(self, entities: Entities, error: str) -> None:
+        self._say(Complaint(entities, error))
 
     def _say(self, reply: Reply) -> None:
         self._replies.append(reply)

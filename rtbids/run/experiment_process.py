@@ -10,15 +10,31 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
 from rtbids.run.channel import Channel, Message, Shared, encoded
 from rtbids.run.experiment import Sent
-from rtbids.run.host import Alternate, Answer, Ended, Faulted, Gone, IsOverdue, Loaded, Past, Recall, Reply, Stage, fault
+from rtbids.run.host import (
+    Alternate,
+    Answer,
+    Complaint,
+    Ended,
+    Faulted,
+    Gone,
+    Heard,
+    IsOverdue,
+    Loaded,
+    Past,
+    Recall,
+    Reply,
+    Stage,
+    fault,
+)
 from rtbids.run.recipe import Recipe
+from rtbids.run.responses import Response
 from rtbids.volume import Entities, Volume, run_key
 
 LOADING = 120.0  # seconds that a script may take to be imported, or to start: some load models
@@ -67,9 +83,9 @@ class ExperimentProcess:
         self._is_overdue = is_overdue
         self._recall = recall
         self._clock = clock
-        self._waiting: deque[Shared | Past | Entities] = deque(past)
+        self._waiting: deque[Shared | Past | Heard | Entities] = deque(past)
         self._said: dict[_Key, Mapping[str, Any]] = {}
-        self._given: dict[_Key, list[Past]] = {}
+        self._given: dict[_Key, list[Past | Heard]] = {}
         self._history: dict[_Key, list[bytes]] = {}
         self._unsaid: list[bytes] = []
         self._busy: _Busy | None = None
@@ -110,6 +126,15 @@ class ExperimentProcess:
         self._hand_on()
         if len(self._waiting) > MOST_WAITING and isinstance(held := self._waiting[-MOST_WAITING - 1], Shared):
             self._waiting[-MOST_WAITING - 1] = Past(held.volume.entities, held.volume.index, ask=held.ask)
+
+    def respond(self, entities: Entities, response: Response) -> None:
+        """Give the script a response, in its turn: after the volumes that came before it."""
+        heard = Heard(entities, response)
+        if self.is_over:
+            self._remember(replace(heard, ask=False))
+            return
+        self._waiting.append(heard)
+        self._hand_on()
 
     def end(self, entities: Entities) -> None:
         self._waiting.append(entities)
@@ -154,7 +179,7 @@ class ExperimentProcess:
         for item in waiting:
             if isinstance(item, Shared):
                 self._remember(Past(item.volume.entities, item.volume.index))
-            elif isinstance(item, Past):
+            elif isinstance(item, Past | Heard):
                 self._remember(replace(item, ask=False))
             else:
                 self._forget(item)
@@ -221,6 +246,8 @@ class ExperimentProcess:
                     self._give(Shared(volume), ask=item.ask and self._is_worth_asking(volume))
             elif isinstance(item, Shared):
                 self._give(item, ask=item.ask and self._is_worth_asking(item.volume))
+            elif isinstance(item, Heard):
+                self._pass_on(item)
             else:
                 self._busy = _Busy(self._clock.now(), "end", item)
                 self._forget(item)
@@ -250,7 +277,13 @@ class ExperimentProcess:
         self._busy = _Busy(self._clock.now(), "loading" if begins else "feedback", volume.entities, volume.index)
         self._channel.post(encoded(message), shared)
 
-    def _remember(self, past: Past) -> None:
+    def _pass_on(self, heard: Heard) -> None:
+        self._remember(replace(heard, ask=False))
+        self._busy = _Busy(self._clock.now(), "response", heard.entities)
+        message = {"do": "response", "ask": heard.ask, "entities": dict(heard.entities), "response": asdict(heard.response)}
+        self._channel.post(encoded(message))
+
+    def _remember(self, past: Past | Heard) -> None:
         self._given.setdefault(run_key(past.entities), []).append(past)
 
     def _forget(self, entities: Entities) -> None:
@@ -271,9 +304,11 @@ class ExperimentProcess:
             case "begun" if busy is not None:
                 self._busy = replace(busy, since=self._clock.now(), stage="feedback")
                 return []
-            case "analysed":
+            case "analysed" | "responded":
                 self._busy = None
                 return []
+            case "complaint":
+                return [Complaint(entities, message["error"])]
             case "answer" | "failed":
                 self._busy = None
                 fields = {key: message.get(key) for key in ("value", "analysed", "answered", "error")}
@@ -291,7 +326,7 @@ class ExperimentProcess:
     def _given_up(self, why: str) -> list[Reply]:
         """Return what stands in for the answer that will never come."""
         busy, self._busy = self._busy, None
-        if busy is None or (busy.volume is None and busy.stage == "loading"):
+        if busy is None or (busy.volume is None and busy.stage != "end"):
             return []
         if busy.volume is None:
             return [Ended(busy.entities, why)]

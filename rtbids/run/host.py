@@ -13,10 +13,11 @@ from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, U
 from rtbids.run.channel import Message, Shared
 from rtbids.run.deadlines import Value
 from rtbids.run.experiment import Sent
+from rtbids.run.responses import Response
 from rtbids.volume import Entities, Volume
 
 _FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}
-Stage: TypeAlias = Literal["loading", "feedback", "end"]
+Stage: TypeAlias = Literal["loading", "feedback", "response", "end"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class Past:
     entities: Entities
     index: int
     ask: bool = False
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A response that the script is given when its turn comes: for its memory alone, or to `ask` its ``response`` too."""
+
+    entities: Entities
+    response: Response
+    ask: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,14 @@ class Alternate:
 
 
 @dataclass(frozen=True)
+class Complaint:
+    """What ``response(event, run)`` raised."""
+
+    entities: Entities
+    error: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """The script has ended a run; `error` is what ``end(run)`` raised."""
 
@@ -78,7 +96,7 @@ class Gone:
 
 IsOverdue: TypeAlias = Callable[[Entities, int], bool]
 Recall: TypeAlias = Callable[[Entities, int], Volume | None]
-Reply: TypeAlias = Loaded | Answer | Alternate | Ended | Faulted | Gone
+Reply: TypeAlias = Loaded | Answer | Alternate | Complaint | Ended | Faulted | Gone
 
 
 class Host(Protocol):
@@ -86,6 +104,7 @@ class Host(Protocol):
 
     def fileno(self) -> int: ...
     def offer(self, shared: Shared) -> None: ...
+    def respond(self, entities: Entities, response: Response) -> None: ...
     def end(self, entities: Entities) -> None: ...
     def tell(self, entities: Entities, sent: Sent) -> None: ...
     def replies(self) -> list[Reply]: ...
@@ -129,7 +148,7 @@ class Host(Protocol):
 
     @property
     def stage(self) -> Stage | None:
-        """What the script is at: loading or starting, the feedback of a volume, the end of a run; None where it is free."""
+        """What the script is at: loading or starting, feedback, a response, the end of a run; None where it is free."""
         ...
 
     @property

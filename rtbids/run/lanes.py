@@ -15,12 +15,13 @@ from rtbids.run.deadlines import Line
 from rtbids.run.experiment import Sent
 from rtbids.run.experiment_process import LOADING
 from rtbids.run.feedback import Destination
-from rtbids.run.host import Alternate, Answer, Ended, Faulted, Gone, Host, IsOverdue, Loaded, Past, Recall, Reply
+from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Host, IsOverdue, Loaded, Past, Recall, Reply
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
 from rtbids.run.prediction import Pace
 from rtbids.run.progress import Tally
 from rtbids.run.recipe import Recipe
+from rtbids.run.responses import Response
 from rtbids.volume import Entities, Volume, run_key
 
 PATIENCE = 10  # deadlines that a script may be silent before it is started again
@@ -135,6 +136,12 @@ class Lane:
         if part.analysed:
             self.host.offer(shared)
 
+    def respond(self, run: OpenRun, response: Response) -> None:
+        """Give the script a response, if it has a part in the run."""
+        part = self._parts.get(run_key(run.entities))
+        if part is not None and part.analysed and not part.ended:
+            self.host.respond(run.entities, response)
+
     def miss(self, run: OpenRun, index: int, now: float) -> None:
         """Note that a volume will never come."""
         part = self._parts[run_key(run.entities)]
@@ -239,14 +246,16 @@ class Lane:
             case Gone():
                 self._wrong = reply.why
                 self._begun(RtbidsError(reply.why))
-            case Alternate() | Ended() | Answer():
+            case Alternate() | Complaint() | Ended() | Answer():
                 if (part := self._parts.get(run_key(reply.entities))) is not None:
                     self._take_of_run(part, reply)
 
-    def _take_of_run(self, part: Part, reply: Alternate | Ended | Answer) -> None:
+    def _take_of_run(self, part: Part, reply: Alternate | Complaint | Ended | Answer) -> None:
         match reply:
             case Alternate():
                 part.deadlines.hand_over(reply.value)
+            case Complaint():
+                part.warn(self.name, part.run.latest, reply.error)
             case Ended():
                 if reply.error:
                     logger.warning("%s: %s", self.name, reply.error)

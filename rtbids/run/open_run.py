@@ -10,7 +10,8 @@ from rtbids.receipt import settle
 from rtbids.run.deadlines import Line
 from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
-from rtbids.volume import Entities, RunEnd, Volume
+from rtbids.run.responses import Response
+from rtbids.volume import Entities, RunEnd, Volume, run_key
 
 
 class Archive(Protocol):
@@ -87,6 +88,16 @@ class OpenRun:
         """Record a line that has left."""
         if (record := self._record) is not None:
             self._recorder.do(lambda: record.sent(experiment, line))
+
+    @property
+    def events_key(self) -> tuple[tuple[str, str], ...]:
+        """What names the table of events: echoes and parts of one run share it."""
+        return run_key({key: value for key, value in self.entities.items() if key not in ("echo", "part")})
+
+    def responded(self, response: Response) -> None:
+        """Record a response that came in."""
+        if (record := self._record) is not None:
+            self._recorder.do(lambda: record.responded(response))
 
     def passed(self, index: int, times: Mapping[str, float]) -> None:
         """Record when a volume passed each stage, unless that is done."""

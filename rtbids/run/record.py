@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -12,8 +13,9 @@ from typing import Any, Protocol
 from rtbids import nifti
 from rtbids.bids import dataset, sidecar
 from rtbids.bids import entities as bids_entities
-from rtbids.run import feedback
+from rtbids.run import feedback, responses
 from rtbids.run.deadlines import Line
+from rtbids.run.responses import Response
 from rtbids.volume import Entities, RunEnd, Volume
 
 STAGES = ("acquired", "received", "converted", "analysed", "answered", "sent")
@@ -57,6 +59,16 @@ LATENCY_SIDECAR: Mapping[str, Any] = {
 }
 
 
+RESPONSES_SIDECAR: Mapping[str, Any] = {
+    "Description": "What was sent during the run, in the order in which it came in",
+    "onset": {"Description": "Seconds from the beginning of the first volume", **_SECONDS},
+    "duration": {"Description": "As the sender said, else 0", **_SECONDS},
+    "trial_type": {"Description": "Name of the event, as the sender said"},
+    **responses.SIDECAR,
+}
+MOST_MERGED = 5000  # responses that are put among the events with every volume; more are when the run ends
+
+
 class Table(Protocol):
     def row(self, values: Any) -> None: ...
     def close(self) -> None: ...
@@ -67,6 +79,7 @@ class GrowingRun(Protocol):
 
     def append(self, volume: Volume) -> None: ...
     def end(self, end: RunEnd | None) -> None: ...
+    def merge_events(self, text: str, fields: bytes) -> None: ...
     def table(self, description: str, columns: Any, sidecar: Mapping[str, Any]) -> Table: ...
 
 
@@ -78,6 +91,11 @@ class Record:
         self._growing = growing
         self._feedback = growing.table("feedback", feedback.COLUMNS, FEEDBACK_SIDECAR)
         self._latency = growing.table("latency", ("volume", *STAGES), LATENCY_SIDECAR)
+        self._responses: list[Response] = []
+        self._response_table: Table | None = None  # made with the first
+        self._merged = 0  # how many of them are in the run's events
+        self._events: str | None = None
+        self._events_fields: bytes | None = None
         self._lock = threading.Lock()
         self._written = -1
 
@@ -89,11 +107,15 @@ class Record:
 
     def first(self, volume: Volume) -> None:
         """Note that `volume`, which began the run, is in the archive."""
+        self._learn(volume)
         self._note(volume)
 
     def append(self, volume: Volume) -> None:
         self._growing.append(volume)
         self._note(volume)
+        self._learn(volume)
+        if len(self._responses) <= MOST_MERGED:
+            self._merge()
 
     def sent(self, experiment: str, line: Line) -> None:
         """Add the row of a line that has left."""
@@ -103,10 +125,40 @@ class Record:
         """Add the row of a volume that is through: when it passed each stage."""
         self._latency.row([index, *(times.get(stage) for stage in STAGES)])
 
+    def responded(self, response: Response) -> None:
+        """Add a response: at once to a table of their own, and with the next volume to the run's events."""
+        if self._response_table is None:
+            self._response_table = self._growing.table("responses", responses.COLUMNS, RESPONSES_SIDECAR)
+        self._response_table.row(responses.row(response))
+        self._responses.append(response)
+
     def end(self, end: RunEnd | None) -> None:
-        self._feedback.close()
-        self._latency.close()
-        self._growing.end(end)
+        try:
+            self._merge()
+        finally:
+            for table in (self._feedback, self._latency, self._response_table):
+                if table is not None:
+                    table.close()
+            self._growing.end(end)
+
+    def _learn(self, volume: Volume) -> None:
+        if volume.events is not None and volume.events != self._events:
+            self._events, self._merged = volume.events, 0
+            self._events_fields = volume.belongings.files.get("events.json") if volume.belongings else None
+
+    def _merge(self) -> None:
+        """Have the responses that came since stand among the run's events."""
+        if self._merged < len(self._responses):
+            self._growing.merge_events(responses.merged(self._events, self._responses), self._described())
+            self._merged = len(self._responses)
+
+    def _described(self) -> bytes:
+        """Return the sidecar of the events with what their live rows have besides."""
+        try:
+            known = json.loads(self._events_fields or b"{}")
+        except ValueError:  # the archive has said so
+            known = {}
+        return sidecar.dumps({**responses.SIDECAR, **(known if isinstance(known, dict) else {})}).encode()
 
     def _note(self, volume: Volume) -> None:
         with self._lock:

@@ -23,6 +23,7 @@ from rtbids.pipeline import Inbox
 from rtbids.run.channel import Shared
 from rtbids.run.control import Control
 from rtbids.run.feedback import Destination
+from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane
 from rtbids.run.open_run import Archive, OpenRun
 from rtbids.run.progress import Progress
@@ -63,6 +64,7 @@ class Session:
         stop: Wakeup,
         progress: Progress,
         destinations: Sequence[Destination] = (),
+        hearing: Hearing | None = None,
         on_end: Callable[[Entities], None] = lambda entities: None,
     ) -> None:
         self.lanes = list(lanes)
@@ -73,6 +75,7 @@ class Session:
         self._clock = clock
         self.control: Control | None = None
         self._destinations = destinations
+        self._hearing = hearing
         self._on_end = on_end
         self._runs: dict[tuple[tuple[str, str], ...], OpenRun] = {}
         self._recorder = Recorder()
@@ -161,6 +164,8 @@ class Session:
         if not self.stop.is_set():
             readers.append(self.stop)
         writers: list[Any] = [lane.host for lane in lanes if lane.host.is_behind]
+        if self._hearing is not None:
+            readers.append(self._hearing)
         if self.control is not None:
             readers += self.control.readers
             writers += self.control.writers
@@ -174,6 +179,8 @@ class Session:
                 lane.host.flush()
             if lane.host in ready:
                 lane.hear()
+        if self._hearing is not None and self._hearing in ready:
+            self._hearing.hear(self.open_runs, self._staying)
         self._advance()
         self._look_after()
         if self.control is not None:
@@ -247,6 +254,7 @@ class Session:
         if run is not None and volume.index <= run.latest:
             logger.warning("%s: volume %d came after volume %d and is left out", run.name, volume.index, run.latest)
             return
+        begins = run is None
         run = run or self._begin(volume)
         if found := difference(run.first, volume):
             logger.warning("%s, volume %d is left out: %s", run.name, volume.index, found)
@@ -259,6 +267,8 @@ class Session:
         shared = Shared(volume, ask=not self.paused)
         for lane in self._staying:
             lane.take(run, shared, now)  # first: the scripts work while the volume is written
+        if begins and self._hearing is not None:
+            self._hearing.begin(run, self._staying)
         if not self._staying:
             run.passed(volume.index, {})
         run.write(volume)
@@ -319,6 +329,8 @@ class Session:
         for run in self.open_runs:
             self._finish(run)
         self._recorder.close()
+        if self._hearing is not None:
+            self._hearing.close()
         for lane in self.lanes:
             lane.host.close()
         everywhere = [*self._destinations, *(destination for lane in self.lanes for destination in lane.destinations.values())]

@@ -22,6 +22,7 @@ from rtbids.clock import SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run.channel import Channel, Message, encoded, mapped
 from rtbids.run.experiment import Experiment, Sent
+from rtbids.run.responses import Response
 from rtbids.volume import Volume, run_key, volume_of
 
 MOST_VALUE = 64 * 1024  # bytes of a value as JSON: it passes through the run's loop, where others wait
@@ -37,6 +38,7 @@ class Worker:
         self._clock = SystemClock()
         self._metadata: dict[tuple[tuple[str, str], ...], tuple[Mapping[str, Any], str | None]] = {}
         self._experiment: Experiment | None = None
+        self._early: list[Message] = []  # responses to runs that have not begun here: their volumes are kept nowhere
 
     def serve(self) -> None:
         while (message := self._channel.receive()) is not None:
@@ -55,6 +57,9 @@ class Worker:
             case "sent":
                 sent = Sent(message["volume"], message["value"], message["status"])
                 self._loaded.sent(message["entities"], sent)
+            case "response":
+                self._response(message)
+                self._channel.send({"say": "responded"})
             case "end":
                 self._metadata.pop(run_key(message["entities"]), None)
                 self._loaded.end(message["entities"])
@@ -69,11 +74,20 @@ class Worker:
         self._clock = SystemClock(message["offset"])
         _limit_memory(message["memory"])
         rois = {name: Path(path) for name, path in message["rois"].items()}
-        self._experiment = Experiment(Path(message["script"]), message["settings"], rois, self._hand_over)
+        self._experiment = Experiment(Path(message["script"]), message["settings"], rois, self._hand_over, self._complain)
         self._channel.send({"say": "ready"})
 
     def _hand_over(self, entities: Mapping[str, str], value: Any) -> None:
         self._channel.send({"say": "alternate", "entities": entities, "value": _within_bounds(value)})
+
+    def _complain(self, entities: Mapping[str, str], error: str) -> None:
+        self._channel.send({"say": "complaint", "entities": entities, "error": error})
+
+    def _response(self, message: Message) -> None:
+        if run_key(message["entities"]) in self._metadata:
+            self._loaded.respond(message["entities"], Response(**message["response"]), ask=message["ask"])
+        else:
+            self._early.append({**message, "ask": False})
 
     def _volume(self, message: Message) -> None:
         known = run_key(message["entities"]) in self._metadata
@@ -81,6 +95,9 @@ class Worker:
         if not known:
             self._loaded.begin(volume)
             self._channel.send({"say": "begun"})
+            early, self._early = self._early, []
+            for heard in early:
+                self._response(heard)
         answer = {"entities": message["entities"], "volume": volume.index}
         try:
             self._loaded.analyse(volume)
