@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 import rtbids
@@ -21,7 +22,10 @@ from rtbids.bids import events as bids_events
 from rtbids.bids import sidecar
 from rtbids.bids.events import Events
 from rtbids.errors import RtbidsError
-from rtbids.run import responses
+from rtbids.run import derived, map_pictures, responses
+from rtbids.run.derived import Derived
+from rtbids.run.derived_tables import TABLES
+from rtbids.run.map_pictures import MapFound
 from rtbids.run.measures import Floats
 from rtbids.run.pictures import Mean, Slice, mask_of, mean_volume, slices
 from rtbids.run.record import STAGES
@@ -62,6 +66,10 @@ class Findings:
         The files this was read from, relative to the study.
     made_with
         Versions and machine: label → text.
+    derived
+        What the analysis found, by table: ``motion``, ``quality``, ``design``; those that there are.
+    maps
+        The t-map of each contrast.
     """
 
     name: str
@@ -79,6 +87,8 @@ class Findings:
     truth: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     made_with: Mapping[str, str] = field(default_factory=dict)
+    derived: Mapping[str, Derived] = field(default_factory=dict)
+    maps: tuple[MapFound, ...] = ()
 
     @property
     def length(self) -> int:
@@ -121,7 +131,11 @@ def read(
         troubles.append(f"the 4-D file holds {count} volumes as they were received, the tables speak of {timed}")
     events_file = bold and next(reversed(sidecar.companions(study, bold, "events", ".tsv")), None)
     brain = _attempt(lambda m: slices(m, _masks(experiment, m, troubles)), mean, troubles) or ()
-    files = (bold, events_file, *(study / _table(entities, name) for name in ("feedback", "latency")))
+    tables = {name: derived.read(_rows(study / _table(entities, name))) for name in TABLES}
+    maps = _maps(study, entities)
+    found = [_attempt(_map_on(mean, contrast), file, troubles) for contrast, file in maps.items()] if mean else []
+    names = ("feedback", "latency", *TABLES)
+    files = (bold, events_file, *(study / _table(entities, name) for name in names), *maps.values())
     return Findings(
         name=bids_entities.stem(entities),
         count=count,
@@ -142,6 +156,8 @@ def read(
             "Python": platform.python_version(),
             "Operating system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         },
+        derived={name: table for name, table in tables.items() if table.rows},
+        maps=tuple(one for one in found if one is not None),
     )
 
 
@@ -151,7 +167,7 @@ def _attempt(read_one: Any, source: Any, troubles: list[str]) -> Any:
         return None
     try:
         result = read_one(source)
-    except (RtbidsError, OSError, ValueError) as error:
+    except (RtbidsError, OSError, ValueError, ImageFileError) as error:
         troubles.append(str(error))
         return None
     if isinstance(result, Mean) and result.count < result.promised:
@@ -171,6 +187,17 @@ def _bold(study: Path, entities: Mapping[str, str]) -> Path | None:
 
 def _table(entities: Mapping[str, str], description: str) -> Path:
     return DERIVATIVE / bids_entities.path({**entities, "description": description}, "timeseries", ".tsv")
+
+
+def _maps(study: Path, entities: Mapping[str, str]) -> dict[str, Path]:
+    """Return the t-maps of a run by contrast."""
+    head, tail = f"{bids_entities.stem(entities)}_contrast-", "_stat-t_statmap.nii.gz"
+    files = sorted((study / DERIVATIVE / bids_entities.folder(entities)).glob(f"{head}*{tail}"))
+    return {file.name[len(head) : -len(tail)]: file for file in files}
+
+
+def _map_on(mean: Mean, contrast: str) -> Any:
+    return lambda file: map_pictures.read(file, contrast, mean)
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:

@@ -120,6 +120,12 @@ def slices(mean: Mean, masks: Mapping[str, NDArray[np.bool_]]) -> list[Slice]:
     ]
 
 
+def planes(values: NDArray[Any], affine: NDArray[np.float64]) -> list[NDArray[Any]]:
+    """Return the planes of a volume (i, j, k) that `slices` has of a mean without masks, turned as there."""
+    ras = _orientations.apply_orientation(values, _orientations.io_orientation(affine))
+    return [_looked_at(ras[:, :, k]) for k in _chosen(ras.shape[2], {})]
+
+
 def _chosen(count: int, masks: Mapping[str, NDArray[np.bool_]]) -> list[int]:
     step = -(-count // MOST_SLICES)
     best = {int(mask.sum(axis=(0, 1)).argmax()) for mask in masks.values() if mask.any()}
@@ -155,13 +161,17 @@ def _stretches(line: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in zip(steps[::2], steps[1::2], strict=True)]
 
 
-def png(grey: NDArray[np.uint8]) -> bytes:
-    """Return `grey` (rows, columns) as a PNG of eight bits a pixel (ISO/IEC 15948), each row filtered by "Sub"."""
-    rows, columns = grey.shape
-    filtered = np.empty((rows, columns + 1), np.uint8)
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return grey (rows, columns) or RGBA (rows, columns, 4) as a PNG of eight bits (ISO/IEC 15948).
+
+    Each row is filtered by "Sub".
+    """
+    rows, columns = pixels.shape[:2]
+    filtered = np.empty((rows, pixels[0].size + 1), np.uint8)
     filtered[:, 0] = 1  # filter type "Sub": the difference from the pixel on the left, modulo 256
-    filtered[:, 1:] = np.diff(grey, axis=1, prepend=np.uint8(0))
-    header = struct.pack(">2I5B", columns, rows, 8, 0, 0, 0, 0)
+    filtered[:, 1:] = np.diff(pixels, axis=1, prepend=np.uint8(0)).reshape(rows, -1)
+    kind = 6 if pixels.ndim == 3 else 0
+    header = struct.pack(">2I5B", columns, rows, 8, kind, 0, 0, 0)
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 9)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in chunks)
 
@@ -170,6 +180,6 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def data_uri(grey: NDArray[np.uint8]) -> str:
-    """Return `grey` as a picture that stands in the page itself."""
-    return "data:image/png;base64," + base64.b64encode(png(grey)).decode("ascii")
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return `pixels` as a picture that stands in the page itself."""
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")

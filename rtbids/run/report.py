@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from rtbids.errors import cannot_write
-from rtbids.run import charts, findings
+from rtbids.run import analysis_sections, charts, findings
 from rtbids.run.charts import number
 from rtbids.run.curves import tally, why
 from rtbids.run.feedback_section import feedback
@@ -83,6 +83,7 @@ def render(found: Findings) -> str:
         ("Feedback", feedback(found)),
         ("Latency by stage", latency(found)),
         ("Volumes", volumes(found)),
+        *analysis_sections.sections(found),
         ("Brain", _brain(found)),
         ("Warnings and faults", _troubles(found)),
         ("How it was made", _made(found)),
