@@ -86,6 +86,7 @@ class Collector:
         self._dropped: set[int] = set()
         self._waiting: list[Slice] = []  # until the slice count is known, or the series is over
         self._from_zero = False  # whether images are numbered from 0, where DICOM has 1
+        self._end = math.nan  # depth of the slice with the highest number of a volume
         self._ranked = False  # whether only the end of the series sorts what waits
         self._timing: tuple[float, ...] | None = None
 
@@ -104,15 +105,18 @@ class Collector:
             self._hint = self._hint or ge.images_in_acquisition(dataset)
         except MALFORMED as error:
             return [Refusal(None, instance.name, _unplaced(dataset) or malformed(error, (instance,)), (instance,))]
-        if arrived.number == 0 and not self._from_zero:
-            self._from_zero, self._offset = True, -1
+        if arrived.number == 0 and self._offset is None and _is_told_by_number(dataset):
+            return self._count_from_zero(arrived, several)
+        return self._sort(arrived, several)
+
+    def _sort(self, arrived: Slice, several: bool) -> list[Stack | Refusal]:
         if self._ranked:
             self._waiting.append(arrived)
             return []
         index = self._index(arrived, several)
         if index is None:
             return self._learn(arrived)
-        if self._slices is None and is_volume_series(dataset):
+        if self._slices is None and is_volume_series(arrived.dataset):
             self._learn_from_next(index)
         return self._place(index, arrived)
 
@@ -141,8 +145,7 @@ class Collector:
 
     def _index(self, arrived: Slice, several: bool) -> int | None:
         """Return the volume that a slice belongs to; None where that is not known yet."""
-        by_number = vendor(arrived.dataset) != "philips" and not is_volume_series(arrived.dataset)
-        if not by_number:
+        if not _is_told_by_number(arrived.dataset):
             return volume_number(arrived.dataset, self._slices)
         if several and self._period is None and not self._done:  # what was placed as if it were alone waits with the others
             self._waiting += [one for volume in self._volumes.values() for one in volume.values()]
@@ -186,6 +189,8 @@ class Collector:
                 self._slices = len(volume)
 
     def _place(self, index: int, arrived: Slice) -> list[Stack | Refusal]:
+        if index < 0:
+            return [Refusal(None, arrived.name, "its number is below that of the first volume", (arrived.instance,))]
         if index in self._dropped:
             return [Refusal(None, arrived.name, f"slices of volume {index} came after it was given up", (arrived.instance,))]
         if index in self._done or arrived.depth in self._volumes.get(index, {}):
@@ -195,12 +200,43 @@ class Collector:
         whole = [begun for begun, volume in self._volumes.items() if len(volume) == self._slices]
         if whole and not self._done and self._offset is None and (jump := self._jump(self._volumes[whole[0]])):
             return self._count_from(jump)
-        return [stack for done in whole for stack in self._take(done)]
+        return [stack for done in whole for stack in self._whole(done)]
+
+    def _whole(self, index: int) -> list[Stack | Refusal]:
+        """Return a volume of which every slice has come, in the places that their numbers tell."""
+        volume = self._volumes[index]
+        numbers = sorted(one.number or 0 for one in volume.values())
+        last = max(volume.values(), key=lambda one: one.number or 0)
+        if not _is_told_by_number(last.dataset):
+            return self._take(index)
+        self._end = last.depth
+        if self._period in (None, self._slices) and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            why = "its slices are not numbered one after the other, so that nothing tells whether they are of one volume"
+            return [Refusal(index, last.name, why, tuple(self.drop(index)))]
+        return self._take(index)
+
+    def _count_from_zero(self, zero: Slice, several: bool) -> list[Stack | Refusal]:
+        """Count from 0 from here on, where DICOM has 1; volumes that have left by then are of slices of two."""
+        left = sorted(self._done - self._dropped)
+        if left and zero.depth != self._end:
+            return [Refusal(None, zero.name, "it is numbered 0 and is no slice before the first", (zero.instance,))]
+        self._from_zero, self._offset = True, -1
+        found = [one for volume in self._volumes.values() for one in volume.values()]
+        self._volumes.clear()
+        counted = [done for one in found for done in self._place(self._counted(one), one)]
+        if not left:
+            return [*counted, *self._sort(zero, several)]
+        which = f"volume{'s' if len(left) > 1 else ''} {geometry.named(left)}"
+        why = (
+            f"images are numbered from 0, and image 0 came only now: {which} left before and held slices of two volumes each; "
+            "convert the series anew from its files"
+        )
+        return [Refusal(None, zero.name, why, (zero.instance,)), *counted]
 
     def _jump(self, volume: dict[float, Slice]) -> int | None:
         """Return the number at which another volume begins in the midst of what should be one; None where it is one."""
         one = next(iter(volume.values())).dataset
-        if vendor(one) == "philips" or is_volume_series(one):  # volumes are not told by these numbers
+        if not _is_told_by_number(one):
             return None
         return slices.jump(list(volume.values()))
 
@@ -251,6 +287,11 @@ class Collector:
         if self._timing is None or index < _FIRST_TELL_TIMES:
             self._timing = slices.timing(volume)
         return slices.stack(index, volume, self._timing, name)
+
+
+def _is_told_by_number(dataset: Dataset) -> bool:
+    """Say whether instance numbers tell which volume a slice belongs to."""
+    return vendor(dataset) != "philips" and not is_volume_series(dataset)
 
 
 def _unplaced(dataset: Dataset) -> str | None:

@@ -55,6 +55,7 @@ class Whole:
 
     def __init__(self) -> None:
         self._from_zero: set[str] = set()  # elements that count from 0, where DICOM has 1
+        self._relied_on: set[str] = set()  # elements that have told the place of a volume: a later 0 changes nothing
 
     @property
     def begun(self) -> list[int]:
@@ -62,8 +63,11 @@ class Whole:
 
     def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
         dataset = instance.dataset
-        self._from_zero |= {keyword for keyword in _COUNTS if pixels.whole(dataset, keyword, 1) == 0}
-        index = volume_number(dataset, several, self._from_zero)
+        self._from_zero |= {keyword for keyword in _COUNTS if pixels.whole(dataset, keyword, 1) == 0} - self._relied_on
+        keyword, index = _counted(dataset, several, self._from_zero)
+        if index < 0:
+            return [Refusal(None, instance.name, f"its {keyword} is below that of the first image", (instance,))]
+        self._relied_on.add(keyword)
         form = _enhanced if enhanced.is_enhanced(dataset) else _mosaic if mosaic.is_mosaic(dataset) else _grid
         made = stacks_or_refusal(index, instance.name, (instance,), lambda: form(instance, index))
         for _ in made:
@@ -80,8 +84,13 @@ class Whole:
         return []  # nothing waits here
 
 
-def volume_number(dataset: Dataset, several: bool, from_zero: Collection[str] = ()) -> int:
-    """Return the place in the run, from 0, of an image that is a whole volume.
+def volume_number(dataset: Dataset, several: bool) -> int:
+    """Return the place in the run, from 0, of an image that is a whole volume."""
+    return _counted(dataset, several, ())[1]
+
+
+def _counted(dataset: Dataset, several: bool, from_zero: Collection[str]) -> tuple[str, int]:
+    """Return the place in the run, from 0, of an image that is a whole volume, and the element that tells it.
 
     The acquisition number counts volumes; the instance number counts images, which is the same where a TR brings one. Some
     copies hold the acquisition number at 1, so that it is believed from 2 on, or where the instance number cannot be meant.
@@ -90,7 +99,8 @@ def volume_number(dataset: Dataset, several: bool, from_zero: Collection[str] = 
     acquisition, instance = pixels.whole(dataset, "AcquisitionNumber"), pixels.whole(dataset, "InstanceNumber", 1)
     acquisition += "AcquisitionNumber" in from_zero and acquisition > 0  # a copy may hold it at 0
     instance += "InstanceNumber" in from_zero
-    return (acquisition if acquisition > 1 or (acquisition == 1 and several) else instance) - 1
+    by_acquisition = acquisition > 1 or (acquisition == 1 and several)
+    return (_COUNTS[0], acquisition - 1) if by_acquisition else (_COUNTS[1], instance - 1)
 
 
 def _mosaic(instance: Instance, index: int) -> list[Stack]:

@@ -64,6 +64,71 @@ def test_slices_may_be_counted_from_0(maker: str) -> None:
     assert all(np.array_equal(volume.data, expected(volume.index)) for volume in scanner.volumes)
 
 
+@pytest.mark.parametrize("keyword", ["InstanceNumber", "AcquisitionNumber"])
+def test_a_stray_mosaic_that_is_numbered_0_shifts_no_other(keyword: str, caplog: pytest.LogCaptureFixture) -> None:
+    scanner = Scanner()
+    for n in [0, 1, 9, 2, 3]:
+        numbers = {"InstanceNumber": n + 1, "AcquisitionNumber": 1 if keyword == "InstanceNumber" else n + 1}
+        stray = {"InstanceNumber": 0, "AcquisitionNumber": 1, keyword: 0}
+        scanner.send(with_elements(mosaics().dicom(voxels_of(n), n), **(stray if n == 9 else numbers)))
+    scanner.finish()
+    assert scanner.indices == list(range(COUNT))
+    assert all(np.array_equal(volume.data, voxels_of(volume.index)) for volume in scanner.volumes)
+    assert any("its InstanceNumber is below that of the first image" in text for text in caplog.messages)
+
+
+def test_acquisitions_may_be_counted_from_0_though_the_first_comes_second() -> None:
+    scanner = Scanner()
+    for n in (1, 0, 2, 3):
+        scanner.send(with_elements(mosaics().dicom(voxels_of(n), n), InstanceNumber=n + 1, AcquisitionNumber=n))
+    scanner.finish()
+    assert scanner.indices == list(range(COUNT))
+    assert all(np.array_equal(volume.data, voxels_of(volume.index)) for volume in scanner.volumes)
+
+
+INTERLEAVED = [1, 3, 5, 0, 2, 4]  # in which order no jump shows where a volume begins
+
+
+def interleaved(n: int, number: int | None = None, **elements: Any) -> dicom.Instance:
+    volume, place = divmod(n, SHAPE[2])
+    elements = {"ImagesInAcquisition": SHAPE[2], **elements}
+    return read(slice_file(volume, INTERLEAVED[place], "GE MEDICAL SYSTEMS", n if number is None else number, **elements))
+
+
+@pytest.mark.parametrize(
+    ("late", "mixed", "good"), [(1, "", range(4)), (5, "", range(4)), (7, " 0", [2, 3]), (13, "s 0 to 1", [3])]
+)
+def test_volumes_made_before_image_0_came_are_named(
+    late: int, mixed: str, good: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = list(range(1, COUNT * SHAPE[2]))
+    numbers.insert(late - 1, 0)
+    scanner = Scanner().send(*map(interleaved, numbers)).finish()
+    same = [volume.index for volume in scanner.volumes if np.array_equal(volume.data, expected(volume.index))]
+    assert same == list(good)
+    said = [text for text in caplog.messages if "held slices of two volumes each" in text]
+    assert len(said) == bool(mixed)
+    assert all(f"volume{mixed} left before" in text for text in said)
+
+
+def test_a_stray_slice_that_is_numbered_0_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    run = [interleaved(n, n + 1) for n in range(COUNT * SHAPE[2])]
+    run.insert(SHAPE[2] + 2, interleaved(99 * SHAPE[2], 0))
+    scanner = Scanner().send(*run).finish()
+    assert scanner.indices == list(range(COUNT))
+    assert all(np.array_equal(volume.data, expected(volume.index)) for volume in scanner.volumes)
+    assert any("numbered 0 and is no slice before the first" in text for text in caplog.messages)
+
+
+def test_slices_of_one_number_are_no_volume(caplog: pytest.LogCaptureFixture) -> None:
+    run = [interleaved(n, 1) for n in range(SHAPE[2])]
+    for n, one in enumerate(run):
+        one.dataset.SOPInstanceUID = f"1.2.3.{n}"
+    scanner = Scanner().send(*run).finish()
+    assert not scanner.volumes
+    assert any("not numbered one after the other" in text for text in caplog.messages)
+
+
 def test_echoes_of_slices_may_be_counted_from_0() -> None:
     scanner = Scanner()
     for n in range(COUNT * SHAPE[2] * 2):
