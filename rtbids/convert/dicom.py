@@ -78,8 +78,6 @@ def _image(content: memoryview, name: str) -> Dataset:
     expected, found = pixels.expected_bytes(dataset, name), len(dataset.PixelData)
     if found < expected:
         raise Incomplete(f"{name}: the pixel data end after {found} of {expected} bytes")
-    if found > expected + expected % 2:  # DICOM pads to an even length
-        raise BadData(f"{name}: Rows, Columns and frames make {expected} bytes of pixels, found {found}")
     return dataset
 
 

@@ -14,6 +14,7 @@ from rtbids.errors import BadData
 Pixels = NDArray[np.integer]
 MOST = 1 << 32  # bytes: what a DICOM element can hold
 _TWELVE = 12  # bits stored in 16
+_PADDING = 16  # bytes: DICOM pads to an even length, some copies to words of a computer
 
 
 def whole(dataset: Dataset, keyword: str, absent: int = 0) -> int:
@@ -35,6 +36,13 @@ def expected_bytes(dataset: Dataset, name: str) -> int:
     if not 0 < size <= MOST:
         raise BadData(f"{name}: expected an image of up to {MOST >> 30} GiB, found {frames} frames of {rows}x{columns} pixels")
     return size
+
+
+def check_tail(dataset: Dataset) -> None:
+    """Refuse an image that has more pixels than its header tells; a few bytes or zeros after the last one are none."""
+    expected, found = expected_bytes(dataset, "image"), len(dataset.PixelData)
+    if found - expected > _PADDING and bytes(dataset.PixelData[expected:]).lstrip(b"\0"):
+        raise BadData(f"Rows, Columns and frames make {expected} bytes of pixels, found {found}")
 
 
 def stored(dataset: Dataset) -> Pixels:

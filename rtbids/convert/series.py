@@ -139,6 +139,7 @@ class Assembler:
             if self._others:
                 self._others.add(f"{series.key} dropped", series.number, instance, now)
             return []
+        pixels.check_tail(dataset)
         leaving = self._end_whole(series) + series.add(instance, now)
         if series.begun and series not in self._begun:
             self._begun.append(series)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydicom.dataset import Dataset
 from slices import SHAPE, expected, ge, read, slice_file
 
 from rtbids.convert import dicom, pixels
-from rtbids.errors import BadData
+from rtbids.convert.session import Session
 
 COUNT = 4
 NAN = ["NaN", "0", "0"]
@@ -142,17 +143,41 @@ def test_echoes_of_slices_may_be_counted_from_0() -> None:
         assert all(np.array_equal(volume.data, expected(volume.index)) for volume in of_echo)
 
 
+def padded(number: int, tail: bytes, protocol: str = "func_task-nf") -> dicom.Instance:
+    content = mosaics(protocol=protocol).dicom(voxels_of(number), number)
+    return dicom.read(changed(content, lambda file: setattr(file, "PixelData", file.PixelData + tail)), "a.dcm", 0.0)
+
+
+@pytest.mark.parametrize("tail", [bytes(4), b"\1\2\3\4", bytes(4096)])
+def test_a_few_bytes_or_zeros_after_the_pixels_are_no_pixels(tail: bytes) -> None:
+    """dcm2niix converts such a mosaic without a word."""
+    scanner = Scanner().send(*(padded(n, tail) for n in range(COUNT))).finish()
+    assert scanner.indices == list(range(COUNT))
+    assert all(np.array_equal(volume.data, voxels_of(volume.index)) for volume in scanner.volumes)
+
+
 @pytest.mark.parametrize(("keyword", "value"), [("Rows", 1), ("Columns", 2)])
-def test_more_pixels_than_the_header_tells_are_refused(keyword: str, value: int) -> None:
+def test_more_pixels_than_the_header_tells_are_refused(keyword: str, value: int, caplog: pytest.LogCaptureFixture) -> None:
     content = slice_file(0, 0, "CANON_MEC", 1)
-    with pytest.raises(BadData, match=r"Rows, Columns and frames make 1[06] bytes of pixels, found 40"):
-        with_elements(content, **{keyword: value})
+    scanner = Scanner().send(with_elements(content, **{keyword: value})).finish()
+    assert not scanner.volumes
+    assert any(re.search(r"Rows, Columns and frames make 1[06] bytes of pixels, found 40", text) for text in caplog.messages)
 
 
-def test_more_frames_than_the_header_tells_are_refused(real_data: Path) -> None:
+def test_more_frames_than_the_header_tells_are_refused(real_data: Path, caplog: pytest.LogCaptureFixture) -> None:
     content = next((real_data / "philips_enhanced_4vol" / "dicom").iterdir()).read_bytes()
-    with pytest.raises(BadData, match="Rows, Columns and frames make"):
-        with_elements(content, NumberOfFrames=31)
+    scanner = Scanner(series=frozenset(range(9999))).send(with_elements(content, NumberOfFrames=31)).finish()
+    assert not scanner.volumes
+    assert any("Rows, Columns and frames make" in text for text in caplog.messages)
+
+
+def test_an_image_that_is_not_functional_is_passed_on_whatever_follows_its_pixels() -> None:
+    passed: list[bytes] = []
+    session = Session(lambda number, description: Path(), lambda gathered: None)
+    session.add = lambda key, number, instance, now, reason="": passed.append(bytes(instance.content))  # type: ignore[method-assign]
+    one = padded(0, bytes(range(1, 100)), protocol="anat_localizer")
+    assert not Scanner(others=session).send(one).finish().volumes
+    assert passed == [bytes(one.content)]
 
 
 def test_pixels_that_are_padded_to_an_even_length_are_whole() -> None:
