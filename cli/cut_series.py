@@ -28,10 +28,13 @@ class CutSeries:
 
     def joined(self, gathered: Gathered) -> Gathered:
         """Return a series with what had come of it before: a rest of slices is no image."""
+        return gathered if gathered.reason else self._joined(gathered)
+
+    def _joined(self, gathered: Gathered) -> Gathered:
         from rtbids.convert import whole_series
 
         try:
-            uids = set() if gathered.reason else whole_series.series_uids(gathered.place)
+            uids = whole_series.series_uids(gathered.place)
             for cut in [cut for cut in self._cut if uids & whole_series.series_uids(cut.place)]:
                 gathered = replace(gathered, images=whole_series.join(cut.place, gathered.place))
                 self._cut.remove(cut)
@@ -42,9 +45,11 @@ class CutSeries:
         return gathered
 
     def rest(self) -> list[Gathered]:
-        """Give up those of which nothing more has come."""
-        given_up, self._cut = self._cut, []
-        return given_up
+        """Give up those of which nothing more has come; parts that several kills have left of a series are one."""
+        given_up: list[Gathered] = []
+        while self._cut:
+            given_up.append(self._joined(self._cut.pop()))
+        return given_up[::-1]
 
 
 def taken_up(archive: Archive, room: Room, ours: Mapping[str, str]) -> Iterator[tuple[Gathered, Mapping[str, str]]]:

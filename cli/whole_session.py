@@ -274,5 +274,5 @@ def _unfinished(gathered: Gathered) -> str:
     if gathered.reason:
         return gathered.reason
     if gathered.sequel < 0:
-        return "the rtbids that took it in was stopped or killed before its last image"
+        return "the rtbids that took it in was stopped or killed while more of it may have been coming"
     return "these images came after the series was over" if gathered.sequel else ""

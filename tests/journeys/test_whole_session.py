@@ -218,7 +218,7 @@ def test_what_waits_when_rtbids_is_killed_is_kept_by_the_next(tmp_path, call, st
     empty = tmp_path / "other"
     bold(empty, 20)
     assert call("convert", empty, "--no-wait", "-o", study).code == 0
-    assert "killed before its last image" in (study / "sourcedata/series.tsv").read_text()
+    assert "killed while more of it may have been coming" in (study / "sourcedata/series.tsv").read_text()
     assert len(list((study / "sourcedata/sub-01/series-002").iterdir())) == 6
     assert not list(waiting.iterdir())
     assert errors(study) == []
@@ -242,6 +242,23 @@ def test_a_series_that_a_kill_cut_is_placed_whole_when_its_rest_has_come(tmp_pat
         assembler.finish()
     assert nibabel.load(tmp_path / "study/sub-01/anat/sub-01_T1w.nii.gz").shape[2] == 6
     assert not (tmp_path / "study/sourcedata").exists()
+    assert not list((tmp_path / "study/.rtbids/session").iterdir())
+
+
+def test_parts_that_several_kills_left_of_a_series_are_kept_as_one(tmp_path):
+    files = {number: write(tmp_path / f"export-{number}", number, "t1_mprage_sag") for number in (2, 3)}
+    with Archive(tmp_path / "study") as archive:
+        room = archive.waiting_room()
+        for number, part in ((2, slice(0, 3)), (3, slice(0, 3)), (2, slice(2, 6))):
+            waiting = room.new()
+            waiting.note({"number": number, "description": "t1_mprage_sag", "owner": {"subject": "01"}})
+            for file in files[number][part]:
+                shutil.copy(file, waiting.dicom / f"{file.name}.dcm")
+        room.close()
+    with Archive(tmp_path / "study") as archive, placed(archive, ALL, {}) as others:
+        Assembler({}, archive.number, others=others).finish()
+    folders = {place.name: len(list(place.iterdir())) for place in (tmp_path / "study/sourcedata/sub-01").iterdir()}
+    assert folders == {"series-002": 6, "series-003": 3}
     assert not list((tmp_path / "study/.rtbids/session").iterdir())
 
 
