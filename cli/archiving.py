@@ -52,7 +52,7 @@ def convert(
     """Grow a data set from a source until the source ends, and say what there is."""
     with opened(bids_dir) as archive, whole_session.placed(archive, others, request.entities, request.stop) as placing:
         number = sources.numbering(request.entities.get("run"), archive.number)
-        request = replace(request, number=number, others=placing)
+        request = replace(request, number=number, others=placing, hurry=False)
         inbox: Inbox[Item] = Inbox(first_volumes(sources.items(request), volumes))
         explicit = "run" in request.entities
         summary(add(inbox.until(request.stop), archive, explicit=explicit, overwrite=overwrite), bids_dir)

@@ -76,6 +76,8 @@ class Request:
         Collects what is said of files that could not be used.
     others
         Takes the series that are not functional; see `rtbids.convert.series.Assembler`.
+    hurry
+        Whether somebody may wait for the volumes; see there too.
     """
 
     source: str
@@ -89,6 +91,7 @@ class Request:
     faults: list[str] = field(default_factory=list)
     on_mode: Callable[[str], None] = lambda mode: None
     others: Others | None = None
+    hurry: bool = True
 
 
 def volumes(source: str | Path, *, speed: float | None = None, wait: bool = False) -> Iterator[Volume]:
@@ -266,6 +269,7 @@ def _foreseen(request: Request) -> Foreseen | None:
 def _converted(found: Iterable[Instance], request: Request, foreseen: Foreseen | None = None) -> Iterator[Item]:
     from rtbids.convert import beforehand, series
 
+    _check_runs(request, foreseen)
     assembler = series.Assembler(
         {entity: label for entity, label in request.entities.items() if entity != "run"},
         request.number or numbering(request.entities.get("run"), series.counter()),
@@ -273,12 +277,23 @@ def _converted(found: Iterable[Instance], request: Request, foreseen: Foreseen |
         series=request.live.series,
         others=request.others,
         foreseen=foreseen or beforehand.NOTHING_KNOWN,
+        hurry=request.hurry,
     )
     if is_complete(request):  # nothing comes late
         opened = CLOCK.now()
         return _not_in_vain(series.volumes(found, assembler, lambda: opened), assembler, request)
     inbox: Inbox[Instance] = Inbox(found, wake=lambda: assembler.wake)
     return _not_in_vain(series.volumes(inbox, assembler), assembler, request)
+
+
+def _check_runs(request: Request, foreseen: Foreseen | None) -> None:
+    """Refuse run labels that are fewer than the scans of the picked series, before the first is recorded."""
+    runs = request.entities.get("run")
+    if runs is None or foreseen is None or not request.live.series:
+        return
+    scans = foreseen.scans(request.live.series)
+    if len(runs.split(",")) < scans:
+        raise UsageFault(f"--run {runs} names fewer runs than the {scans} that the picked series are", "give one label a run")
 
 
 def _not_in_vain(made: Iterable[Item], assembler: Assembler, request: Request) -> Iterator[Item]:

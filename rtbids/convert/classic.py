@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, defaultdict
+from collections.abc import Collection
 
 from pydicom.dataset import Dataset
 
@@ -17,6 +18,7 @@ from rtbids.convert.dicom import Instance
 from rtbids.convert.slices import Slice
 from rtbids.convert.stack import MALFORMED, Refusal, Stack, malformed, stacks_or_refusal
 from rtbids.convert.vendor import vendor
+from rtbids.errors import BadData
 from rtbids.receipt import hold
 
 logger = logging.getLogger("rtbids")
@@ -86,6 +88,7 @@ class Collector:
         self._dropped: set[int] = set()
         self._waiting: list[Slice] = []  # until the slice count is known, or the series is over
         self._from_zero = False  # whether images are numbered from 0, where DICOM has 1
+        self._depths: list[float] = []  # of the slices of a whole volume
         self._end = math.nan  # depth of the slice with the highest number of a volume
         self._ranked = False  # whether only the end of the series sorts what waits
         self._timing: tuple[float, ...] | None = None
@@ -95,6 +98,11 @@ class Collector:
         """The volumes that are not whole yet."""
         return sorted(self._volumes)
 
+    @property
+    def waiting(self) -> int:
+        """How many images wait for others of their volume."""
+        return sum(map(len, self._volumes.values())) + len(self._waiting)
+
     def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
         """Decode a slice; return its volume where it was the last one."""
         dataset = instance.dataset
@@ -103,6 +111,8 @@ class Collector:
             arrived = slices.decoded(instance)
             self._slices = self._slices or slice_count(dataset)
             self._hint = self._hint or ge.images_in_acquisition(dataset)
+        except BadData as error:
+            return [Refusal(None, instance.name, str(error), (instance,))]
         except MALFORMED as error:
             return [Refusal(None, instance.name, _unplaced(dataset) or malformed(error, (instance,)), (instance,))]
         if arrived.number == 0 and self._offset is None and _is_told_by_number(dataset):
@@ -133,9 +143,17 @@ class Collector:
         found = self._volumes.get(index)
         if not found:
             return None
+        return f"{len(found)} of {self._slices or 'an unknown number of'} slices{self._missing(found)}"
+
+    def _missing(self, found: Collection[float]) -> str:
+        """Say which slices of a volume are missing, as far as another volume or the steps between the others tell."""
+        if self._depths and set(found) <= set(self._depths):
+            return f", none at {geometry.named([place for place, one in enumerate(self._depths, 1) if one not in found])}"
         missing = geometry.gaps(sorted(found))
-        between = f", none at {geometry.named(missing)}" if missing else ""
-        return f"{len(found)} of {self._slices or 'an unknown number of'} slices{between}"
+        if not missing or missing == [0]:
+            return ""
+        ends = " and at the ends" if self._slices and len(found) + len(missing) < self._slices else ""
+        return f", none at {geometry.named(missing)}{ends}"
 
     def drop(self, index: int) -> list[Instance]:
         """Forget a volume that is no longer waited for; return its images, whose receipts are held."""
@@ -192,7 +210,8 @@ class Collector:
         if index < 0:
             return [Refusal(None, arrived.name, "its number is below that of the first volume", (arrived.instance,))]
         if index in self._dropped:
-            return [Refusal(None, arrived.name, f"slices of volume {index} came after it was given up", (arrived.instance,))]
+            why = f"slices of volume {index} came after it was given up"
+            return [Refusal(None, arrived.name, why, (arrived.instance,), is_late=True)]
         if index in self._done or arrived.depth in self._volumes.get(index, {}):
             self._waiting.append(arrived)  # another image at a place that is taken: of a volume that the header does not tell
             return []
@@ -279,6 +298,7 @@ class Collector:
         self._done.add(index)
         name = max(volume.values(), key=lambda one: one.received).name
         instances = tuple(one.instance for one in volume.values())
+        self._depths = sorted(volume)
         if self._jump(volume):
             return [Refusal(index, name, "its slices are of two volumes, as their numbers and places tell", instances)]
         return stacks_or_refusal(index, name, instances, lambda: [self._stack(index, volume, name)])

@@ -42,6 +42,11 @@ class Decoder(Protocol):
         """The volumes that are not whole yet."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """How many images wait for others of their volume."""
+        ...
+
 
 def decoder(dataset: Dataset) -> Decoder:
     """Return the decoder for a series that begins with `dataset`."""
@@ -60,6 +65,10 @@ class Whole:
     @property
     def begun(self) -> list[int]:
         return []
+
+    @property
+    def waiting(self) -> int:
+        return 0
 
     def add(self, instance: Instance, several: bool) -> list[Stack | Refusal]:
         dataset = instance.dataset

@@ -10,6 +10,7 @@ from rtbids.clock import Clock
 from rtbids.convert import geometry
 from rtbids.convert.decode import Decoder
 from rtbids.convert.dicom import Instance
+from rtbids.convert.order import LATE
 from rtbids.convert.protocol import SILENT, Protocol
 from rtbids.convert.run import Run
 from rtbids.convert.stack import MALFORMED, Refusal, Stack, malformed
@@ -17,6 +18,8 @@ from rtbids.receipt import settle
 from rtbids.volume import Entities, Item
 
 logger = logging.getLogger("rtbids")
+
+_WEIGHT = 20_000  # bytes of memory that an image takes besides its file and its voxels: its elements, as measured
 
 Aside: TypeAlias = Callable[[Instance, str], None]  # what is done with an image that cannot be used, and why it cannot
 
@@ -46,9 +49,12 @@ class Feed:
         self._protocol = protocol
         self._refused: list[int] = []  # before the run has begun
         self._said: set[str] = set()
+        self._said_late = False
+        self._size = 0  # bytes of an image's file
 
     def add(self, instance: Instance, several: bool, now: float) -> list[Item]:
         """Take an image; return what may leave."""
+        self._size = len(instance.content)
         leaving: list[Item] = []
         for result in self._decoder.add(instance, several):
             leaving += self._take(result, now)
@@ -61,6 +67,24 @@ class Feed:
         lost, leaving = self.run.tick(now)
         self._report(lost, self.run)
         return leaving + self._end_if_complete()
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of memory the images take that wait for others, about."""
+        images = self._decoder.waiting + (self.run.waiting if self.run else 0)
+        return images * (2 * self._size + _WEIGHT)
+
+    def give_up(self) -> list[Item]:
+        """Make room: give up the first volumes that others wait for, else the first one begun; return what may leave."""
+        if self.run is not None and self.run.order.held:
+            lost, leaving = self.run.give_up()
+            self._report(lost, self.run)
+            return leaving + self._end_if_complete()
+        for index in self._decoder.begun[:1]:
+            partial = self._decoder.partial(index)
+            images = self._decoder.drop(index)
+            return self._refuse(Refusal(index, images[0].name, f"incomplete, only {partial}", tuple(images)))
+        return []
 
     def finish(self) -> list[Item]:
         """End the run; return what was held for volumes that did not come."""
@@ -84,7 +108,11 @@ class Feed:
     def _take(self, result: Stack | Refusal, now: float) -> list[Item]:
         if isinstance(result, Refusal):
             return self._refuse(result)
-        return self._begin(result, now) if self.run is None else self.run.add(result, now)
+        if self.run is None:
+            return self._begin(result, now)
+        if self.run.order.place_taken(result.index) == LATE:
+            self._say_late()
+        return self.run.add(result, now)
 
     def _begin(self, first: Stack, now: float) -> list[Item]:
         """Begin the run with a volume, if all of its header can be read; the next one's may be sound."""
@@ -103,6 +131,8 @@ class Feed:
 
     def _refuse(self, refusal: Refusal) -> list[Item]:
         self._keep_aside(refusal.instances, refusal.reason)
+        if refusal.is_late:
+            self._say_late()
         if self.run is not None and refusal.index is not None:
             logger.warning("%s: volume %d of %s refused: %s", refusal.name, refusal.index, self.run.stem, refusal.reason)
             return self.run.refuse(refusal.index)
@@ -112,6 +142,16 @@ class Feed:
             logger.warning("%s: %s: %s", refusal.name, self._title, refusal.reason)
         self._said.add(refusal.reason)
         return []
+
+    def _say_late(self) -> None:
+        """Say once what may be done where images come in no order, as when a folder is sent as its file system lists it."""
+        if not self._said_late:
+            logger.warning(
+                "%s: images of volumes that were given up still come; where a folder is sent, send its files in the order of "
+                "acquisition",
+                self._title,
+            )
+        self._said_late = True
 
     def _end_if_complete(self) -> list[Item]:
         if self.run is None or self.run.over or not self.run.complete:

@@ -20,6 +20,7 @@ logger = logging.getLogger("rtbids")
 Keep: TypeAlias = Literal["original", "corrected", "both"]
 EntitiesOfRun: TypeAlias = Callable[[str, str, Mapping[str, str]], dict[str, str]]
 _QUIET = 5.0  # seconds without an image after which a series is over when another has begun; two TRs where that is longer
+MOST_WAITING = 1 << 31  # bytes of memory that images of one series may take while they wait for others
 
 
 class Series:
@@ -33,6 +34,8 @@ class Series:
         self.wanted = True
         self.other = False  # not functional: for the session's other series
         self.ended = False
+        self.most_waiting = MOST_WAITING
+        self.hurry = True  # somebody waits for its volumes: one that does not come is given up, and the next ones leave
         self.aside: Aside = lambda instance, reason: None  # for images of volumes that are left out
         self.also: Callable[[Mapping[str, str], str, Mapping[str, str]], None] = lambda entities, protocol, own: None
         self.images, self.keys = 0, 1
@@ -49,6 +52,7 @@ class Series:
         self._heard = 0.0
         self._places: set[tuple[int, ...]] = set()  # of the images, as long as each has a series UID of its own
         self._said_dropped = False
+        self._said_full = False
         self._expected: int | None = None  # images, where that is known beforehand
         self._magnitudes: dict[bool, str | None] = {}  # their part, once it is given: of raw and of corrected ones
         self._has_parts = False  # other series have the phases of these magnitudes
@@ -109,7 +113,8 @@ class Series:
             self._announced = protocol.read(instance)
         parts = enhanced.uniform(instance)
         kinds = [self._kind_of(part.dataset) for part in parts]
-        return [item for part, kind in zip(parts, kinds, strict=True) for item in self._add(part, kind, now)]
+        leaving = [item for part, kind in zip(parts, kinds, strict=True) for item in self._add(part, kind, now)]
+        return leaving if self.hurry else leaving + self._relieved()
 
     def _kind_of(self, dataset: Any) -> Kind:
         """Return what kind of image this is, and count the kind among those of the series; asked again, it is remembered."""
@@ -128,13 +133,17 @@ class Series:
     def wake(self, *, overtaken: bool) -> float | None:
         """When `tick` has something to do: give up a volume, or end a series that another has overtaken."""
         moments = [run.order.wake for run in self.runs if not run.over]
+        if not self.hurry:
+            moments = [max(moment, self._quiet_at) for moment in moments if moment is not None]
         if overtaken and not self.over:
             moments.append(self._quiet_at)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def tick(self, now: float, *, overtaken: bool) -> list[Item]:
         """Return what leaves because time has passed."""
-        leaving = [item for feed in self._feeds.values() for item in feed.tick(now)]
+        leaving: list[Item] = []
+        if self.hurry or now >= self._quiet_at:
+            leaving += [item for feed in self._feeds.values() for item in feed.tick(now)]
         if overtaken and not self.over and now >= self._quiet_at:
             leaving += self.finish()
         return leaving
@@ -146,7 +155,28 @@ class Series:
 
     @property
     def _quiet_at(self) -> float:
-        return self._heard + max(_QUIET, 2 * max(run.repetition_time for run in self.runs))
+        return self._heard + max(_QUIET, 2 * max((run.repetition_time for run in self.runs), default=0.0))
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of memory its images take that wait for others, about."""
+        return sum(feed.waiting for feed in self._feeds.values())
+
+    def _relieved(self) -> list[Item]:
+        """Give up as many volumes as it takes to keep memory; return what may leave."""
+        leaving: list[Item] = []
+        while (before := self.waiting) > self.most_waiting:
+            leaving += max(self._feeds.values(), key=lambda feed: feed.waiting).give_up()
+            if self.waiting >= before:
+                break
+            self._say_full()
+        return leaving
+
+    def _say_full(self) -> None:
+        if not self._said_full:
+            text = "%s: images for more than %d MiB wait for others of their volumes: the first are given up"
+            logger.warning(text, self.title, self.most_waiting >> 20)
+        self._said_full = True
 
     def _named(self, kind: Kind) -> dict[str, str]:
         """Return the entities of the run of one kind of image; an only echo and an only magnitude go without saying."""

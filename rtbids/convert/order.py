@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+LATE = "came too late and is kept out"
 MOST_HELD = 256  # volumes held for one that is missing, however fast they come: a bound on memory
 
 
@@ -31,12 +32,17 @@ class Order(Generic[T]):
         """When `tick` has something to give up; None while nothing is held."""
         return min(arrived for arrived, _ in self._held.values()) + self.patience if self._held else None
 
+    @property
+    def held(self) -> list[T]:
+        """What waits for those before it."""
+        return [item for _, item in self._held.values()]
+
     def place_taken(self, index: int) -> str | None:
         """Say why a volume at `index` comes in vain; None where its place is free."""
         if index < 0:
             return "has no place in the run"
         if index in self._refused or index in self.missing:
-            return "came too late and is kept out"
+            return LATE
         if index < self.due or index in self._held:
             return "came a second time and is kept out"
         return None
@@ -57,7 +63,7 @@ class Order(Generic[T]):
         lost: list[int] = []
         leaving: list[T] = []
         while self._held and ((self.wake is not None and now >= self.wake) or len(self._held) > MOST_HELD):
-            given, left = self._give_up()
+            given, left = self.give_up()
             lost += given
             leaving += left
         return lost, leaving
@@ -67,13 +73,13 @@ class Order(Generic[T]):
         lost: list[int] = []
         leaving: list[T] = []
         while self._held or self._refused:
-            given, left = self._give_up()
+            given, left = self.give_up()
             lost += given
             leaving += left
         return lost, leaving
 
-    def _give_up(self) -> tuple[list[int], list[T]]:
-        """Give up the places before the first one that is held or refused."""
+    def give_up(self) -> tuple[list[int], list[T]]:
+        """Give up the places before the first one that is held or refused; return those places, and what may leave."""
         first = min((*self._held, *self._refused))
         lost = list(range(self.due, first))
         self.missing += lost

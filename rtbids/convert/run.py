@@ -95,6 +95,16 @@ class Run:
         lost, leaving = self.order.tick(now)
         return lost, self._leave(leaving)
 
+    @property
+    def waiting(self) -> int:
+        """How many images are in volumes that wait for others."""
+        return sum(len(stack.instances) for stack in self.order.held)
+
+    def give_up(self) -> tuple[list[int], list[Item]]:
+        """Return the volumes that the first one held has waited for, and what may leave now."""
+        lost, leaving = self.order.give_up()
+        return lost, self._leave(leaving)
+
     def finish(self) -> tuple[list[int], list[Item]]:
         """Return the volumes given up at the end, and what was held for them."""
         lost, leaving = self.order.finish()

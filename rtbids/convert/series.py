@@ -15,7 +15,7 @@ from rtbids.convert import dicom, functional, pixels
 from rtbids.convert.beforehand import NOTHING_KNOWN, Foreseen
 from rtbids.convert.dicom import Instance
 from rtbids.convert.labels import Labels, Number, counter
-from rtbids.convert.one_series import Keep, Series, key_of, number_of
+from rtbids.convert.one_series import MOST_WAITING, Keep, Series, key_of, number_of
 from rtbids.convert.session import Others
 from rtbids.convert.stack import MALFORMED, malformed
 from rtbids.errors import BadData
@@ -62,6 +62,10 @@ class Assembler:
         Takes the series that are not functional; without it they are left alone.
     foreseen
         What the source is known to hold, where all of it is there, series by series.
+    hurry
+        Whether somebody waits for the volumes: one that lacks images is then given up soon. Else it is waited for until the
+        series is over, no image of it has come for 5 s (two TRs where that is longer), or what waits takes `most_waiting`
+        bytes of memory.
     """
 
     def __init__(
@@ -74,6 +78,8 @@ class Assembler:
         others: Others | None = None,
         clock: Clock = CLOCK,
         foreseen: Foreseen = NOTHING_KNOWN,
+        hurry: bool = True,
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self._entities = {"subject": "01", **entities}
         self._keep = keep
@@ -81,6 +87,7 @@ class Assembler:
         self._others = others
         self._clock = clock
         self._foreseen = foreseen
+        self._hurry, self._most_waiting = hurry, most_waiting
         self._labels = Labels(number)
         self._seen: set[str] = set()
         self._series: dict[str, Series] = {}
@@ -171,6 +178,7 @@ class Assembler:
         series = Series(dataset, lambda *asked: self._entities_of_run(number, *asked), self._keep, self._clock)
         series.key = key_of(dataset)
         series.also = self._also
+        series.hurry, series.most_waiting = self._hurry, self._most_waiting
         self._foresee(series)
         series.aside = lambda instance, reason: self._keep_aside(series, instance, reason)
         if self._picked is not None:
@@ -215,6 +223,8 @@ class Assembler:
     def _entities_of_run(self, number: int, protocol: str, title: str, own: Mapping[str, str]) -> dict[str, str]:
         """Return the entities of a new run without its `own` ones; one of phases has the run label of its magnitudes."""
         task = self._entities.get("task") or bids_entities.task_label(protocol)
+        if not (self._entities.get("task") or any(map(str.isalnum, protocol))):
+            logger.warning("%s has no protocol name that tells its task: it is called %s; --task names it", title, task)
         said = {entity: label for entity in _SAID if (label := bids_entities.said(protocol, entity))}
         base = {**said, **self._entities, "task": task, **own}
         given = base.pop("run", None)

@@ -69,12 +69,16 @@ class Stack:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A volume that came and cannot be used; `index` is None where even its place is unknown; `instances` as of a stack."""
+    """A volume that came and cannot be used; `index` is None where even its place is unknown; `instances` as of a stack.
+
+    `is_late` says that it would have been of use, had it come before its volume was given up.
+    """
 
     index: int | None
     name: str
     reason: str
     instances: tuple[Instance, ...] = ()
+    is_late: bool = False
 
 
 def stacks_or_refusal(

@@ -70,7 +70,8 @@ def _rows(dataset: Any) -> pixels.Pixels:
     """Return the rows of several slices as they are stored, without those below the last tile of a mosaic."""
     images = pixels.stored(dataset)
     if mosaic.is_mosaic(dataset) and (count := mosaic.slice_count(dataset)):
-        return images[0][: mosaic.used_rows(len(images[0]), count)]
+        used: pixels.Pixels = images[0][: mosaic.used_rows(len(images[0]), count)]
+        return used
     return images.reshape(-1, images.shape[-1])
 
 
