@@ -89,18 +89,18 @@ class Decoder:
         """Return what decodes one run, given the run's events and its TR in seconds."""
         return Decoding(self, events, repetition_time)
 
-    def check(self, volume: Volume) -> None:
-        """Raise BadData where `volume` is on another grid than those that taught this decoder."""
-        found = Grid(volume.shape, np.asarray(volume.affine, np.float64))
+    def check_grid(self, found: Grid, called: str) -> None:
+        """Raise BadData where what is `called` so is on another grid than the volumes that taught this decoder."""
         if not self.grid.same_as(found):
             own, other = (masks.grid(grid.shape, grid.affine) for grid in (self.grid, found))
-            raise BadData(f"the decoder was trained on {own}, volume {volume.index} has {other}", "train it on this grid")
+            raise BadData(f"the decoder was trained on {own}, {called} has {other}", "train it on this grid")
 
-    def check_mask(self, mask: NDArray[np.bool_]) -> None:
+    def check_mask(self, mask: NDArray[np.bool_], called: str = "the mask") -> None:
         """Raise BadData where `mask` (i, j, k) has other voxels than those that taught this decoder."""
-        if mask_sha256(np.flatnonzero(mask.ravel(order="F")), Grid(mask.shape, self.grid.affine)) != self.mask_sha256:
+        i, j, k = mask.shape
+        if mask_sha256(np.flatnonzero(mask.ravel(order="F")), Grid((i, j, k), self.grid.affine)) != self.mask_sha256:
             count, found = self.voxels.size, int(np.count_nonzero(mask))
-            raise BadData(f"the decoder was trained on other voxels: {count}, the mask has {found}", "train it with this mask")
+            raise BadData(f"the decoder was trained on other voxels: {count}, {called} has {found}", "train it with this mask")
 
     @property
     def mask_sha256(self) -> str:
@@ -127,7 +127,7 @@ class Decoding:
 
     def add(self, volume: Volume) -> None:
         """Take the next volume."""
-        self.decoder.check(volume)
+        self.decoder.check_grid(Grid(volume.shape, np.asarray(volume.affine, np.float64)), f"volume {volume.index}")
         stored = volume.data.ravel(order="F")[self.decoder.voxels]
         self.add_values(volume.index, stored * np.float64(volume.slope) + volume.inter)
 
@@ -142,6 +142,10 @@ class Decoding:
         if bad and not self._warned:
             self._warned = True
             logger.warning("volume %d: %d of %d voxels of the decoder are no numbers and left out", index, bad, len(values))
+
+    def lacks(self) -> None:
+        """Note that a volume came whose voxels are not known: there is no answer for it."""
+        self._decision = None
 
     def _shows_baseline(self, index: int) -> bool:
         decoder = self.decoder

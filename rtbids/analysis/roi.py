@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.analysis import signals
 from rtbids.analysis.scaling import DynamicScaling
+from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
 from rtbids.errors import BadData
 from rtbids.volume import Volume
+
+if TYPE_CHECKING:
+    from rtbids.analysis.decode import Decoder, Decoding
 
 Array = NDArray[np.float64]
 Summary: TypeAlias = Literal["mean", "median", "weighted mean"]
@@ -39,6 +43,8 @@ class Roi:
         Which number of its voxels the region's signal is.
     weights
         Of the voxels, in the order of `places`, for the weighted mean.
+    affine
+        Of the volumes' grid (4×4), for decoders, which are trained on one grid.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class Roi:
         name: str = "",
         summary: Summary = "mean",
         weights: Array | None = None,
+        affine: Array | None = None,
     ) -> None:
         self._voxels = np.flatnonzero(mask.ravel(order="F"))
         self._shape = mask.shape
@@ -66,6 +73,8 @@ class Roi:
         self._slope, self._inter = 1.0, 0.0
         self._scaling = DynamicScaling()
         self._warned = False
+        self._affine = affine
+        self._decodings: list[Decoding] = []
 
     def _checked(self, weights: Array | None, summary: Summary) -> Array | None:
         if weights is None:
@@ -109,6 +118,8 @@ class Roi:
         self._indices.append(index)
         self._values, self._slope, self._inter = np.full(self._voxels.shape, np.nan), 1.0, 0.0
         self._signal.append(np.nan)
+        for decoding in self._decodings:
+            decoding.lacks()
 
     def _add(self, index: int, values: NDArray[Any], slope: float, inter: float) -> None:
         self._indices.append(index)
@@ -119,6 +130,19 @@ class Roi:
             called, count = self._called, values.size
             logger.warning("volume %d: %d of %d voxels of %s are no numbers and left out", index, bad, count, called)
         self._signal.append(self._of(self._summary))
+        for decoding in self._decodings:
+            decoding.add_values(index, values * np.float64(slope) + inter)
+
+    def decoding(self, decoder: Decoder) -> Decoding:
+        """Decode this region from now on, every volume of it: ask in ``start(run)``, and the answers in ``feedback``.
+
+        Raises BadData where `decoder` was trained on other voxels or another grid.
+        """
+        if self._affine is not None:
+            decoder.check_grid(Grid(self.mask.shape, self._affine), self._called)
+        decoder.check_mask(self.mask, self._called)
+        self._decodings.append(decoder.begin(self._events, self._repetition_time))
+        return self._decodings[-1]
 
     def _of(self, summary: Summary) -> float:
         """Return a number of the current voxels; NaN where none of them is a number."""

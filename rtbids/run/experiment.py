@@ -169,7 +169,7 @@ class Experiment:
         regions = {}
         for roi, path in self._rois.items():
             masks.check_grid(path, first.shape, first.affine)
-            regions[roi] = Roi(masks.read(path)[0], events, first.repetition_time, name=roi)
+            regions[roi] = Roi(masks.read(path)[0], events, first.repetition_time, name=roi, affine=first.affine)
         run = Run(
             self._settings,
             entities,

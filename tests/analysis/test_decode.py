@@ -14,6 +14,7 @@ import pytest
 
 import rtbids
 from rtbids.analysis import decode, decoder_file, localizer
+from rtbids.analysis.roi import Roi
 from rtbids.analysis.training import train
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData, CannotWrite, InputMissing, UsageFault
@@ -208,6 +209,20 @@ def test_values_at_places_are_those_of_the_volume(mask):
     whole.add(volume)
     values.add_values(0, volume.data[tuple(values.places.T)].astype(np.float64))
     assert values.decision("a") == whole.decision("a")
+
+
+def test_a_region_that_is_decoded_hands_on_every_volume_but_those_it_lacks(mask):
+    decoder, events = train(localizer_run(), mask, ("a", "b")), bids_events.read(EVENTS, "events")
+    region = Roi(nibabel.load(mask).get_fdata() > 0, events, TR, affine=AFFINE)
+    decoding, alone = region.decoding(decoder), decoder.begin(events, TR)
+    for volume in itertools.islice(localizer_run(2), 30):
+        region.add(volume)
+        alone.add(volume)
+        assert decoding.decision("a") == alone.decision("a")
+    region.lacks(30)
+    assert decoding.label is None
+    with pytest.raises(BadData, match=r"region 'other' has 6×5×4 voxels"):
+        Roi(region.mask, events, TR, name="other", affine=AFFINE + np.eye(4, k=3) * 3).decoding(decoder)
 
 
 def test_voxels_that_are_constant_or_no_numbers_have_no_part(mask, caplog):
