@@ -170,7 +170,11 @@ def _of_experiment(tally: Tally, *, bars: bool, named: bool) -> str:
         parts.append(f"{tally.value:.4g}")
     if tally.latency is not None:
         parts.append(f"{1000 * tally.latency:.0f} ms")
-    for count, word in ((tally.alternates, "alternates"), (tally.late, "late")):
+    if tally.displacement is not None:
+        parts.append(f"moved {tally.displacement:.2f} mm")
+    if tally.tsnr is not None:
+        parts.append(f"tSNR {tally.tsnr:.0f}")
+    for count, word in ((tally.spikes, "spikes"), (tally.alternates, "alternates"), (tally.late, "late")):
         if count:
             parts.append(f"{count} {word}")
     if tally.expects_miss:

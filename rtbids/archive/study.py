@@ -31,7 +31,7 @@ logger = logging.getLogger("rtbids")
 WORK = ".rtbids"
 DERIVATIVE = Path("derivatives", "rtbids")
 _CURTAIN = "# being written by rtbids\n"
-_NOT_IN_SCHEMA = "*_timeseries.tsv\n*_timeseries.json\n*.html\n"
+_NOT_IN_SCHEMA = "*_timeseries.tsv\n*_timeseries.json\n*_statmap.nii.gz\n*_statmap.json\n*.html\n"
 _README = """\
 # {name}
 

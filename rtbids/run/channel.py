@@ -70,6 +70,15 @@ class Channel:
         """Send one line; raise OSError where the other end is gone."""
         self._end.sendall(encoded(message))
 
+    def send_array(self, message: Message, values: NDArray[Any]) -> None:
+        """Send one line, and an array (i, j, k) with it, as `mapped` reads it."""
+        line, descriptor = encoded(message), _kept(memoryview(values.tobytes(order="F")))
+        try:
+            sent = socket.send_fds(self._end, [line], [descriptor])
+            self._end.sendall(line[sent:])
+        finally:
+            os.close(descriptor)
+
     def post(self, line: bytes, shared: Shared | None = None) -> None:
         """Send a line, and the descriptor of `shared` with it, as soon as the other end takes it."""
         self._outgoing.append((memoryview(line), shared))
@@ -88,7 +97,7 @@ class Channel:
                 return
             if sent < len(line):
                 self._outgoing[0] = (line[sent:], None)
-            else:
+            elif self._outgoing:  # else it was closed meanwhile
                 self._outgoing.popleft()
 
     def _pass(self, line: memoryview, shared: Shared | None) -> int:
@@ -135,8 +144,11 @@ def encoded(message: Message) -> bytes:
 
 def share(volume: Volume) -> int:
     """Copy a volume's voxels into an unnamed memory file and return its descriptor, which the caller closes."""
+    return _kept(voxels(volume))
+
+
+def _kept(view: memoryview) -> int:
     descriptor = _memory_file()
-    view = voxels(volume)
     written = 0
     while written < len(view):
         written += os.write(descriptor, view[written:])

@@ -10,7 +10,7 @@ from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run.channel import Shared
 from rtbids.run.deadlines import Value
 from rtbids.run.experiment import Experiment, Sent
-from rtbids.run.host import Alternate, Answer, Complaint, Ended, Reply, Stage
+from rtbids.run.host import Alternate, Answer, Complaint, Ended, Mapped, Measured, Reply, Stage
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
 from rtbids.volume import Entities, run_key
@@ -33,7 +33,9 @@ class ExperimentHere:
         self._ready = Wakeup()
         self._begun: set[tuple[tuple[str, str], ...]] = set()
         config = recipe.config
-        self._experiment = Experiment(recipe.script, config.settings, config.rois, self._hand_over, self._complain)
+        self._experiment = Experiment(
+            recipe.script, config.settings, config.rois, self._hand_over, self._complain, config.analysis
+        )
 
     @property
     def process(self) -> int:
@@ -63,7 +65,8 @@ class ExperimentHere:
             self._experiment.begin(volume)
         answer = Answer(volume.entities, volume.index, given=self._clock.now())
         try:
-            self._experiment.analyse(volume)
+            if measures := self._experiment.analyse(volume):
+                self._say(Measured(volume.entities, volume.index, measures))
             if not shared.ask:
                 return
             answer = replace(answer, analysed=self._clock.now())
@@ -72,6 +75,13 @@ class ExperimentHere:
         except RtbidsError as error:
             answer = replace(answer, error=str(error))
         self._say(answer)
+        self._settle(volume.entities)
+
+    def _settle(self, entities: Entities) -> None:
+        try:
+            self._experiment.settle(entities)
+        except RtbidsError as error:
+            self._complain(entities, str(error))
 
     def respond(self, entities: Entities, response: Response) -> None:
         self._experiment.respond(entities, response)
@@ -79,6 +89,8 @@ class ExperimentHere:
     def end(self, entities: Entities) -> None:
         self._begun.discard(run_key(entities))
         try:
+            for found in self._experiment.maps(entities):
+                self._say(Mapped(entities, found))
             self._experiment.end(entities)
             self._say(Ended(entities))
         except RtbidsError as error:

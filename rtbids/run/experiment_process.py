@@ -13,9 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
-from rtbids.run.channel import Channel, Message, Shared, encoded
+from rtbids.run import analysis_config
+from rtbids.run.channel import Channel, Message, Shared, encoded, mapped
 from rtbids.run.experiment import Sent
 from rtbids.run.host import (
     Alternate,
@@ -27,6 +30,8 @@ from rtbids.run.host import (
     Heard,
     IsOverdue,
     Loaded,
+    Mapped,
+    Measured,
     Past,
     Recall,
     Reply,
@@ -35,6 +40,7 @@ from rtbids.run.host import (
 )
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
+from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities, Volume, run_key
 
 LOADING = 120.0  # seconds that a script may take to be imported, or to start: some load models
@@ -232,7 +238,8 @@ class ExperimentProcess:
         self._busy = _Busy(self._clock.now(), "loading")
         config = self._recipe.config
         rois = {name: str(path) for name, path in config.rois.items()}
-        load = {"do": "load", "script": str(self._recipe.script), "settings": config.settings, "rois": rois}
+        load: dict[str, Any] = {"do": "load", "script": str(self._recipe.script), "settings": config.settings, "rois": rois}
+        load["analysis"] = analysis_config.to_json(config.analysis)
         self._channel.post(encoded({**load, "offset": self._clock.offset, "memory": self._recipe.memory}))
 
     def _hand_on(self) -> None:
@@ -304,15 +311,21 @@ class ExperimentProcess:
             case "begun" if busy is not None:
                 self._busy = replace(busy, since=self._clock.now(), stage="feedback")
                 return []
-            case "analysed" | "responded":
+            case "responded":
                 self._busy = None
                 return []
+            case "analysed":
+                self._busy = None
+                return _measured(message)
+            case "map":
+                return [Mapped(entities, _map(message, self._channel.descriptor()))]
             case "complaint":
                 return [Complaint(entities, message["error"])]
             case "answer" | "failed":
                 self._busy = None
                 fields = {key: message.get(key) for key in ("value", "analysed", "answered", "error")}
-                return [Answer(entities, message["volume"], given=busy.since if busy else None, **fields)]
+                answer = Answer(entities, message["volume"], given=busy.since if busy else None, **fields)
+                return [*_measured(message), answer]
             case "alternate":
                 return [Alternate(entities, message["value"])]
             case "ended":
@@ -341,3 +354,13 @@ class ExperimentProcess:
         if code < 0:
             return f"the experiment's process was ended by {signal.Signals(-code).name}"
         return f"the experiment's process ended by itself (exit code {code})"
+
+
+def _measured(message: Message) -> list[Reply]:
+    measures = message.get("measures")
+    return [Measured(message["entities"], message["volume"], measures)] if measures else []
+
+
+def _map(message: Message, descriptor: int) -> StatMap:
+    values, affine = mapped(descriptor, "<f4", tuple(message["shape"])), np.array(message["affine"]).reshape(4, 4)
+    return StatMap(message["contrast"], message["statistic"], values, affine, message["fields"])

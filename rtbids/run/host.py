@@ -12,8 +12,10 @@ from typing import Literal, Protocol, TypeAlias
 from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
 from rtbids.run.channel import Message, Shared
 from rtbids.run.deadlines import Value
+from rtbids.run.derived_tables import Measures
 from rtbids.run.experiment import Sent
 from rtbids.run.responses import Response
+from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities, Volume
 
 _FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}
@@ -57,6 +59,23 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What the analysis found in a volume, whether or not the script was asked for its feedback."""
+
+    entities: Entities
+    volume: int
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A map of a run that is about to end."""
+
+    entities: Entities
+    found: StatMap
+
+
+@dataclass(frozen=True)
 class Alternate:
     """The script set its alternate."""
 
@@ -96,7 +115,7 @@ class Gone:
 
 IsOverdue: TypeAlias = Callable[[Entities, int], bool]
 Recall: TypeAlias = Callable[[Entities, int], Volume | None]
-Reply: TypeAlias = Loaded | Answer | Alternate | Complaint | Ended | Faulted | Gone
+Reply: TypeAlias = Loaded | Answer | Measured | Mapped | Alternate | Complaint | Ended | Faulted | Gone
 
 
 class Host(Protocol):

@@ -15,7 +15,22 @@ from rtbids.run.deadlines import Line
 from rtbids.run.experiment import Sent
 from rtbids.run.experiment_process import LOADING
 from rtbids.run.feedback import Destination
-from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Host, IsOverdue, Loaded, Past, Recall, Reply
+from rtbids.run.host import (
+    Alternate,
+    Answer,
+    Complaint,
+    Ended,
+    Faulted,
+    Gone,
+    Host,
+    IsOverdue,
+    Loaded,
+    Mapped,
+    Measured,
+    Past,
+    Recall,
+    Reply,
+)
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
 from rtbids.run.prediction import Pace
@@ -246,6 +261,9 @@ class Lane:
             case Gone():
                 self._wrong = reply.why
                 self._begun(RtbidsError(reply.why))
+            case Measured() | Mapped():
+                if (part := self._parts.get(run_key(reply.entities))) is not None:
+                    self._take_found(part, reply)
             case Alternate() | Complaint() | Ended() | Answer():
                 if (part := self._parts.get(run_key(reply.entities))) is not None:
                     self._take_of_run(part, reply)
@@ -262,6 +280,15 @@ class Lane:
                 part.over = True
             case Answer():
                 self._answer(part, reply)
+
+    def _take_found(self, part: Part, reply: Measured | Mapped) -> None:
+        match reply:
+            case Measured() if reply.volume > part.measured:  # a script that was started again is given them anew
+                part.measured = reply.volume
+                part.run.measured(self.name, reply.volume, reply.measures)
+                self.tally.measured(reply.measures)
+            case Mapped():
+                part.run.mapped(self.name, reply.found)
 
     def _answer(self, part: Part, answer: Answer) -> None:
         part.note(answer)

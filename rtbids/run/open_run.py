@@ -8,9 +8,11 @@ from typing import Any, Protocol
 from rtbids.bids import entities as bids_entities
 from rtbids.receipt import settle
 from rtbids.run.deadlines import Line
+from rtbids.run.derived_tables import Measures
 from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
 from rtbids.run.responses import Response
+from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities, RunEnd, Volume, run_key
 
 
@@ -98,6 +100,16 @@ class OpenRun:
         """Record a response that came in."""
         if (record := self._record) is not None:
             self._recorder.do(lambda: record.responded(response))
+
+    def measured(self, experiment: str, index: int, measures: Measures) -> None:
+        """Record what the analysis of an experiment found in a volume."""
+        if (record := self._record) is not None:
+            self._recorder.do(lambda: record.measured(experiment, index, measures))
+
+    def mapped(self, experiment: str, found: StatMap) -> None:
+        """Record a map of an experiment's analysis."""
+        if (record := self._record) is not None:
+            self._recorder.do(lambda: record.mapped(experiment, found))
 
     def passed(self, index: int, times: Mapping[str, float]) -> None:
         """Record when a volume passed each stage, unless that is done."""

@@ -23,6 +23,8 @@ class Part:
         Whether the experiment is given the run's volumes, or they are recorded only.
     deadline
         In seconds after a volume's last byte, None for none.
+    measured
+        The latest volume of which it is known what the analysis found, -1 before the first.
     ended
         Whether ``end(run)`` is due or has been called; `over` when it has returned.
     """
@@ -32,6 +34,7 @@ class Part:
         self.analysed = analysed
         self.deadlines = Deadlines(policy)
         self.deadline: float | None = None
+        self.measured = -1
         self.ended = False
         self.over = False
         self._held: list[tuple[Answer, float]] = []

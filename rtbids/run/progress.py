@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from rtbids.run.deadlines import Line, Value
+from rtbids.run.derived_tables import Measure, Measures
 
 SHOWN = 40
 State: TypeAlias = Literal["loading", "running", "failed", "stopping"]
@@ -22,6 +23,9 @@ class Tally:
         How often an answer was expected to miss its due time; `expects_miss` says whether the next is.
     latency
         Seconds from the latest volume's last byte to its line.
+    displacement, tsnr
+        How far the head moved at the latest volume (mm, Power), and the signal-to-noise ratio so far, where they are worked
+        out; `spikes` counts the volumes that are any.
     """
 
     experiment: str
@@ -35,12 +39,22 @@ class Tally:
     value: Value = None
     latency: float | None = None
     values: deque[float | None] = field(default_factory=lambda: deque(maxlen=SHOWN))
+    displacement: float | None = None
+    tsnr: float | None = None
+    spikes: int = 0
 
     @property
     def in_time(self) -> float | None:
         """The share of volumes that were answered in time, None before the first."""
         given = self.answers + self.alternates
         return self.answers / given if given else None
+
+    def measured(self, measures: Measures) -> None:
+        """Take what the analysis found in the latest volume."""
+        motion, quality = measures.get("motion", {}), measures.get("quality", {})
+        self.displacement = _number(motion.get("framewise_displacement"))
+        self.tsnr = _number(quality.get("tsnr"))
+        self.spikes += quality.get("spike", "none") != "none"
 
     def sent(self, line: Line) -> None:
         """Count a line that has left."""
@@ -72,3 +86,7 @@ class Progress:
         self.runs.append(run)
         for tally in self.tallies:
             tally.values.clear()
+
+
+def _number(value: Measure) -> float | None:
+    return value if isinstance(value, float) else None

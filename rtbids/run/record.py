@@ -7,15 +7,18 @@ import itertools
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from rtbids import nifti
 from rtbids.bids import dataset, sidecar
 from rtbids.bids import entities as bids_entities
-from rtbids.run import feedback, responses
+from rtbids.run import derived_tables, feedback, responses, statistical_maps
 from rtbids.run.deadlines import Line
+from rtbids.run.derived_tables import TABLES, DerivedTables, Measures
 from rtbids.run.responses import Response
+from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities, RunEnd, Volume
 
 STAGES = ("acquired", "received", "converted", "analysed", "answered", "sent")
@@ -80,6 +83,7 @@ class GrowingRun(Protocol):
     def append(self, volume: Volume) -> None: ...
     def end(self, end: RunEnd | None) -> None: ...
     def merge_events(self, text: str, fields: bytes) -> None: ...
+    def derivative(self, description: str, suffix: str, extension: str) -> Path: ...
     def table(self, description: str, columns: Any, sidecar: Mapping[str, Any]) -> Table: ...
 
 
@@ -91,6 +95,8 @@ class Record:
         self._growing = growing
         self._feedback = growing.table("feedback", feedback.COLUMNS, FEEDBACK_SIDECAR)
         self._latency = growing.table("latency", ("volume", *STAGES), LATENCY_SIDECAR)
+        self._derived = DerivedTables(growing)
+        self._contrasts: dict[str, str] = {}  # contrast → the experiment that has its name
         self._responses: list[Response] = []
         self._response_table: Table | None = None  # made with the first
         self._merged = 0  # how many of them are in the run's events
@@ -125,6 +131,16 @@ class Record:
         """Add the row of a volume that is through: when it passed each stage."""
         self._latency.row([index, *(times.get(stage) for stage in STAGES)])
 
+    def measured(self, experiment: str, index: int, measures: Measures) -> None:
+        """Add the rows of what the analysis found in a volume."""
+        self._derived.add(experiment, index, measures)
+
+    def mapped(self, experiment: str, found: StatMap) -> None:
+        """Write a map; where two experiments have a contrast of one name, the second's is named after the experiment too."""
+        if self._contrasts.setdefault(found.contrast, experiment) != experiment:
+            found = replace(found, contrast=found.contrast + bids_entities.clean_label(experiment))
+        statistical_maps.write(self._growing, found)
+
     def responded(self, response: Response) -> None:
         """Add a response: at once to a table of their own, and with the next volume to the run's events."""
         if self._response_table is None:
@@ -139,6 +155,7 @@ class Record:
             for table in (self._feedback, self._latency, self._response_table):
                 if table is not None:
                     table.close()
+            self._derived.close(self._written + 1)
             self._growing.end(end)
 
     def _learn(self, volume: Volume) -> None:
@@ -187,6 +204,8 @@ def complete(study: Path, entities: Entities) -> bool:
         for index in _indices(study, entities):
             if str(index) not in noted:
                 table.write("\t".join([str(index), *("n/a" for _ in STAGES)]) + "\n")
+    derived = {name: study / "derivatives" / "rtbids" / _table_path(entities, name) for name in TABLES}
+    derived_tables.complete(derived, max(_indices(study, entities), default=-1) + 1)
     return True
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from rtbids.clock import SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
+from rtbids.run import analysis_config
 from rtbids.run.channel import Channel, Message, encoded, mapped
 from rtbids.run.experiment import Experiment, Sent
 from rtbids.run.responses import Response
@@ -62,6 +63,7 @@ class Worker:
                 self._channel.send({"say": "responded"})
             case "end":
                 self._metadata.pop(run_key(message["entities"]), None)
+                self._send_maps(message["entities"])
                 self._loaded.end(message["entities"])
                 self._channel.send({"say": "ended", "entities": message["entities"]})
 
@@ -74,7 +76,8 @@ class Worker:
         self._clock = SystemClock(message["offset"])
         _limit_memory(message["memory"])
         rois = {name: Path(path) for name, path in message["rois"].items()}
-        self._experiment = Experiment(Path(message["script"]), message["settings"], rois, self._hand_over, self._complain)
+        script, analysis = Path(message["script"]), analysis_config.from_json(message["analysis"])
+        self._experiment = Experiment(script, message["settings"], rois, self._hand_over, self._complain, analysis)
         self._channel.send({"say": "ready"})
 
     def _hand_over(self, entities: Mapping[str, str], value: Any) -> None:
@@ -100,7 +103,7 @@ class Worker:
                 self._response(heard)
         answer = {"entities": message["entities"], "volume": volume.index}
         try:
-            self._loaded.analyse(volume)
+            answer["measures"] = self._loaded.analyse(volume)
             answer["analysed"] = self._clock.now()
             answer["say"] = "analysed"
             if message["ask"]:
@@ -109,6 +112,22 @@ class Worker:
         except RtbidsError as error:
             answer |= {"say": "failed", "error": str(error)}
         self._channel.send(answer)
+        self._settle(message["entities"])
+
+    def _settle(self, entities: Mapping[str, str]) -> None:
+        try:
+            self._loaded.settle(entities)
+        except RtbidsError as error:
+            self._complain(entities, str(error))
+
+    def _send_maps(self, entities: Mapping[str, str]) -> None:
+        try:
+            for found in self._loaded.maps(entities):
+                fields = {"contrast": found.contrast, "statistic": found.statistic, "fields": found.fields}
+                place = {"shape": found.values.shape, "affine": found.affine.ravel().tolist()}
+                self._channel.send_array({"say": "map", "entities": entities, **fields, **place}, found.values)
+        except RtbidsError as error:
+            self._complain(entities, str(error))
 
     def _received(self, message: Message) -> Volume:
         key = run_key(message["entities"])
