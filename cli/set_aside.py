@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rtbids import nifti
@@ -37,7 +37,13 @@ def _volumes(output: Output) -> int:
     return shape[3] if len(shape) > 3 else 1
 
 
-def nothing_good(malformed: int) -> BadData:
-    """Return the fault of a source whose series are all malformed, but for those that a rule sends to ``sourcedata``."""
-    which = "the one series that was to be converted is" if malformed == 1 else f"all {malformed} series to be converted are"
-    return BadData(f"{which} malformed, and kept as DICOM in sourcedata", "sourcedata/series.tsv has the reasons")
+def nothing_good(reasons: Sequence[str]) -> BadData:
+    """Return the fault of a source of whose series none is converted, for `reasons`, or because a rule sends it away."""
+    if len(reasons) == 1:
+        return BadData(
+            f"the one series that was to be converted could not be, and is kept as DICOM in sourcedata: {reasons[0]}"
+        )
+    return BadData(
+        f"all {len(reasons)} series to be converted are malformed or incomplete, and kept as DICOM in sourcedata",
+        "sourcedata/series.tsv has the reasons",
+    )

@@ -87,7 +87,7 @@ class Placer:
         self._cut = cut_series.CutSeries()
         self._held: list[Gathered] = []  # for the next start
         self._counts: Counter[str] = Counter()
-        self.malformed = 0  # series that cannot be converted
+        self.malformed: list[str] = []  # why series cannot be converted
         self._left = False
         self._stop = stop
         self.session = Session(self._folder, self._over.put, self._begun, self._is_stopped)
@@ -121,7 +121,7 @@ class Placer:
     def in_vain(self) -> bool:
         """Whether everything that was to be converted is malformed; known when all is closed."""
         good = self._archive.has_grown or self._counts["placed"] or self._counts["waiting"]
-        return self.malformed > 0 and not good and not (self._stop is not None and self._stop.is_set())
+        return bool(self.malformed) and not good and not (self._stop is not None and self._stop.is_set())
 
     def _is_stopped(self) -> bool:
         return self._left or (self._stop is not None and self._stop.is_set())
@@ -142,7 +142,7 @@ class Placer:
 
         yield_to_others()
         self._take_up()
-        self.malformed = 0  # of an earlier source
+        self.malformed.clear()  # of an earlier source
         while (heard := self._over.get()) is not None:
             if isinstance(heard, Gathered):
                 self._hear(self._cut.joined(heard))
@@ -221,8 +221,9 @@ class Placer:
         except BadData as error:
             reason, outputs = str(error), []
         if not outputs:
-            self.malformed += gathered.sequel == 0
-            return [places.Decision(None, {}, reason or "dcm2niix made no image of it")], []
+            reason = reason or "dcm2niix made no image of it"
+            self.malformed += [reason] if gathered.sequel == 0 else []
+            return [places.Decision(None, {}, reason)], []
         images = [(one.fields, bool(one.gradients)) for one in outputs]
         return places.decide_all(images, self._rules, known, last=last), outputs
 

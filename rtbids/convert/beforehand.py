@@ -7,7 +7,7 @@ their phases come as a series of their own, and each series is over with its las
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO, TypeAlias
@@ -150,6 +150,11 @@ class Foreseen:
         later = [one for one in self.series.values() if one.protocol == own.protocol and one.number > own.number]
         after = min((one.number for one in later if one.is_magnitude), default=None)
         return any(one.has_parts and picked(one.number) and (after is None or one.number < after) for one in later)
+
+    def scans(self, numbers: Collection[int]) -> int:
+        """Return how many scans the series of these numbers are at least; phases are of their magnitudes' scan."""
+        picked = [one for one in self.series.values() if one.number in numbers]
+        return len({one.number for one in picked if one.is_magnitude}) or bool(picked)
 
 
 NOTHING_KNOWN = Foreseen()

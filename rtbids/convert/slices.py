@@ -47,7 +47,10 @@ def decoded(instance: Instance) -> Slice:
     position = np.array(dataset.ImagePositionPatient, dtype=np.float64)
     if not np.isfinite(position).all():
         raise ValueError(position)
-    depth = round(float(np.dot(position, geometry.normal(dataset.ImageOrientationPatient))), 2)
+    normal = geometry.normal(dataset.ImageOrientationPatient)
+    if not normal.any():
+        raise BadData("ImageOrientationPatient tells no orientation: its rows and columns have no direction of their own")
+    depth = round(float(np.dot(position, normal)), 2)
     image = pixels.as_nifti(dataset, pixels.stored(dataset))[0, ::-1]
     number = pixels.whole(dataset, "InstanceNumber", -1)
     return Slice(

@@ -62,6 +62,28 @@ def test_a_volume_without_one_slice_is_left_out_and_said(caplog: pytest.LogCaptu
     assert "volume 1 of sub-01_task-rest_run-01 is incomplete and left out: 5 of 6 slices, none at 3" in caplog.messages
 
 
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ([(1, 2), (1, 5)], "4 of 6 slices, none at 3, 6"),  # the first volume tells where the last slice is
+        ([(0, 2), (0, 5)], "4 of 6 slices, none at 3 and at the ends"),
+    ],
+)
+def test_all_slices_that_a_volume_lacks_are_named(
+    lost: list[tuple[int, int]], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [(volume, place) for volume in range(1 + lost[0][0]) for place in PLACES]
+    Scanner().send(*(ge(*one) for one in files if one not in lost)).finish()
+    assert any(text.endswith(said) for text in caplog.messages)
+
+
+def test_slices_without_an_orientation_are_refused_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    files = run(lambda volume, place: ge(volume, place, ImageOrientationPatient=[0] * 6), 3)
+    assert not Scanner().send(*files).finish().volumes
+    (said,) = caplog.messages
+    assert "ImageOrientationPatient tells no orientation" in said
+
+
 def test_the_last_volume_of_an_interrupted_run_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     scanner = Scanner().send(*run(ge, 3)[:-2]).finish()
     assert scanner.indices == [0, 1]

@@ -305,3 +305,12 @@ def test_the_stage_ends_every_run_when_the_images_end() -> None:
 def test_runs_are_counted_for_each_task() -> None:
     number = series.counter()
     assert [number({"task": "a"}), number({"task": "b"}), number({"task": "a"})] == ["01", "01", "02"]
+
+
+@pytest.mark.parametrize(("entities", "warned"), [({}, True), ({"task": "nf"}, False)])
+def test_a_task_that_nothing_tells_is_said_to_be_a_default(
+    entities: dict[str, str], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    scanner = Scanner(entities).send(image(mosaics(protocol=""), 0)).finish()
+    assert scanner.volumes[0].entities["task"] == entities.get("task", "rest")
+    assert ("--task names it" in caplog.text) is warned

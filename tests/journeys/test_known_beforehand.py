@@ -170,6 +170,15 @@ def test_phases_that_are_not_picked_give_no_name_to_their_magnitudes(tmp_path, c
     assert images(study) == ["sub-01_task-nf_run-01_bold.nii.gz"]
 
 
+@pytest.mark.parametrize(("picked", "labels", "code"), [("5,7", "1", 64), ("5,6,7", "1", 64), ("5,6", "1", 0)])
+def test_too_few_run_labels_are_refused_before_a_run_is_recorded(picked, labels, code, place, tmp_path, call):
+    source, study = place(tmp_path / "scanned", parts("mosaic")), tmp_path / "study"
+    done = call("convert", source, *orders(place), "--series", picked, "--run", labels, "-o", study)
+    assert done.code == code, done.err
+    assert ("names fewer runs than the 2 that the picked series are" in done.err) is (code != 0)
+    assert bool(images(study)) is (code == 0)
+
+
 def test_a_run_that_is_there_is_not_doubled_under_the_name_of_its_magnitudes(tmp_path, call):
     source, study = folder(tmp_path / "scanned", parts("mosaic")), tmp_path / "study"
     assert call("convert", source, "--no-wait", "--series", "7", "--run", "1", "-o", study).code == 0

@@ -57,8 +57,16 @@ def malformed(mosaics: list[bytes]) -> list[bytes]:
 def test_malformed_series_alone_are_65_though_they_are_kept(malformed, call, tmp_path: Path):
     outcome = call("convert", written(malformed, tmp_path / "export"), "--no-wait", "-o", tmp_path / "study")
     assert outcome.code == 65, outcome.err
-    assert "rtbids: the one series that was to be converted is malformed, and kept as DICOM in sourcedata" in outcome.err
+    assert "rtbids: the one series that was to be converted could not be, and is kept as DICOM in sourcedata" in outcome.err
+    assert "sourcedata: the header has no repetition time" in outcome.err.splitlines()[-1]
     assert len(list((tmp_path / "study" / "sourcedata").rglob("*.dcm"))) == PHANTOM.volumes
+
+
+def test_the_rest_of_a_cut_volume_alone_is_said_to_be_incomplete(call, tmp_path: Path):
+    rest = list(scanner.dicoms(PHANTOM, "slices"))[2:9]
+    outcome = call("convert", written(rest, tmp_path / "export"), "--no-wait", "-o", tmp_path / "study")
+    assert outcome.code == 65, outcome.err
+    assert "no whole volume came, only 7 of 9 slices" in outcome.err.splitlines()[-1]
 
 
 def test_what_a_rule_puts_aside_does_not_make_a_malformed_series_good(malformed, call, tmp_path: Path):
