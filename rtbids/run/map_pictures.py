@@ -82,8 +82,9 @@ def _sidecar(file: Path) -> dict[str, Any]:
 
 
 def _painted(values: NDArray[np.float64], mean: Mean) -> list[Painted]:
-    under = slices(mean, {})
-    over = planes(np.nan_to_num(values), mean.affine)
+    known = np.nan_to_num(values)
+    peak = {"peak": values == np.nanmax(values)}  # its slice is among those that are shown
+    under, over = slices(mean, peak), planes(known, mean.affine, peak)
     greatest = max(float(np.nanmax(np.abs(values))), THRESHOLD + 1.0)
     painted = [Painted(a, colours(b, greatest)) for a, b in zip(under, over, strict=True)]
     seen = [piece for piece in painted if piece.colours[..., 3].any()]

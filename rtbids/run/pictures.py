@@ -120,10 +120,12 @@ def slices(mean: Mean, masks: Mapping[str, NDArray[np.bool_]]) -> list[Slice]:
     ]
 
 
-def planes(values: NDArray[Any], affine: NDArray[np.float64]) -> list[NDArray[Any]]:
-    """Return the planes of a volume (i, j, k) that `slices` has of a mean without masks, turned as there."""
-    ras = _orientations.apply_orientation(values, _orientations.io_orientation(affine))
-    return [_looked_at(ras[:, :, k]) for k in _chosen(ras.shape[2], {})]
+def planes(values: NDArray[Any], affine: NDArray[np.float64], masks: Mapping[str, NDArray[np.bool_]]) -> list[NDArray[Any]]:
+    """Return the planes of a volume (i, j, k) that `slices` has of a mean with the same masks, turned as there."""
+    turn = _orientations.io_orientation(affine)
+    turned = {name: _orientations.apply_orientation(mask, turn) for name, mask in masks.items()}
+    ras = _orientations.apply_orientation(values, turn)
+    return [_looked_at(ras[:, :, k]) for k in _chosen(ras.shape[2], turned)]
 
 
 def _chosen(count: int, masks: Mapping[str, NDArray[np.bool_]]) -> list[int]:
