@@ -71,6 +71,7 @@ def command(
         request = sources.Request(
             source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
         )
+        request = replace(request, hurry=not (destination or "").endswith(".tar"))  # a reader of a pipe may wait for volumes
         if bids_dir is None:
             items = first_volumes(sources.items(request), volumes)
             streams.send_items(items, destination or "-", stop, open_timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -74,6 +75,31 @@ def test_dcmtk_delivers(start, exported, tmp_path):
     assert watch.returncode == 0
     assert sorted(uids(tar)) == sorted(SENT)
     assert said.decode() == "warning: an association was turned away: it called an AE title that is not ours\n"
+
+
+@pytest.mark.parametrize("form", ["slices", "mosaic", "enhanced"])
+def test_a_folder_that_dcmtk_sends_in_no_order_arrives_whole(start, tmp_path, form):
+    """``storescu +sd`` takes files as the file system lists them; here their names have nothing to do with their order."""
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    contents = list(dicoms(PHANTOM, form))
+    names = random.Random(1).sample(range(len(contents)), len(contents))
+    for name, content in zip(names, contents, strict=True):
+        (folder / f"{name:03d}.dcm").write_bytes(content)
+    into = ("-o", tmp_path / "study", "--spool", tmp_path / "spool")
+    converting = start("convert", SOURCE, *into, "--idle-timeout", "3")
+    address = listening(converting)
+    order = [address.host, str(address.port), folder]
+    subprocess.run([program("storescu"), "-aec", "RTBIDS", "+sd", *order], check=True, timeout=LONG)
+    said = converting.communicate(timeout=LONG)[1]
+    assert converting.returncode == 0, said
+    (sidecar,) = (tmp_path / "study").glob("sub-01/func/*_bold.json")
+    assert "MissingVolumes" not in json.loads(sidecar.read_bytes())
+    got = np.asarray(nibabel.load(str(sidecar).replace(".json", ".nii.gz")).dataobj)
+    assert got.shape[3] == PHANTOM.volumes
+    for index in range(PHANTOM.volumes):
+        assert np.array_equal(got[..., index], PHANTOM.volume(index))
+    assert not (tmp_path / "study" / "sourcedata").exists()
 
 
 def test_orthanc_delivers(start, tmp_path):
