@@ -55,7 +55,7 @@ def command(
 
     \b
     Examples:
-      rtbids replay study --subject 01 --run 1 --speed 10 | rtbids run roi_feedback -
+      rtbids replay study --run 1 --speed 10 | rtbids run roi_feedback -
       rtbids replay study --run 1 --as dicom --to export --jitter 0.1 --drop 12
     """
     from rtbids.cli import sources, streams

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from rtbids.convert.session import Gathered
     from rtbids.convert.whole_series import Output
 
-MANY = 5  # volumes: more than an anatomical series, a field map or a reference has
 _HEADER = 352  # bytes
 
 
 def said(aside: Aside, gathered: Gathered, decisions: Iterable[Decision], outputs: Iterable[Output]) -> str:
     """Return what to say of a series, or of images of one, that is kept; which option may help, where one does."""
+    from rtbids.convert import functional
+
     title = f"series {aside.number} ({aside.description or 'no description'})"
     what = f"{aside.images} images of {title} are" if gathered.reason else f"{title} is"
     unruled = any(decision.place is None and not decision.rule for decision in decisions)
     most = max(map(_volumes, outputs), default=0) if unruled else 0
-    hint = f"; it has {most} volumes: if it is functional, --series {aside.number} takes it as such" if most >= MANY else ""
+    hint = f"; it has {most} volumes: {functional.hint(aside.number)}" if most >= functional.MANY else ""
     return f"{what} kept as DICOM in sourcedata: {aside.reason}{hint}"
 
 

@@ -37,7 +37,7 @@ def command(
     \b
     Examples:
       rtbids watch /data/export --no-wait | tar tv
-      rtbids watch dicom-scp://RTBIDS@0.0.0.0:11112 --allow-host 10.1.0.0/16 > session.tar
+      rtbids watch dicom-scp://RTBIDS@0.0.0.0:11112 > session.tar
     """
     from rtbids.cli import console, sources, streams
     from rtbids.cli.stopping import stopping

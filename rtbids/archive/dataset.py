@@ -101,7 +101,7 @@ class Archive:
 
         It is free for every echo, unless `entities` names one.
         """
-        entities = _beside_magnitude(entities)
+        entities = bids_entities.beside_magnitude(entities)
         taken = [run for run in [*self._all_runs(entities), *self._given] if same_but_run(_as_of(run, entities), entities)]
         numbers = [int(run.get("run", "1")) for run in taken if run.get("run", "1").isdigit()]
         label = f"{max(numbers, default=0) + 1:02d}"
@@ -224,8 +224,8 @@ class Archive:
 
     def _runs_there(self, entities: Entities) -> Iterator[Mapping[str, str]]:
         """Give the runs, finished or growing, that differ from `entities` in nothing but the run label."""
-        wanted = _beside_magnitude(entities)
-        return (run for run in self._all_runs(entities) if same_but_run(_beside_magnitude(run), wanted))
+        wanted = bids_entities.beside_magnitude(entities)
+        return (run for run in self._all_runs(entities) if same_but_run(bids_entities.beside_magnitude(run), wanted))
 
     def _all_runs(self, entities: Entities) -> list[Mapping[str, str]]:
         """Return the runs of a subject or session, finished or growing ones of others too."""
@@ -249,13 +249,8 @@ class Archive:
 
 def _as_of(run: Mapping[str, str], entities: Entities) -> Mapping[str, str]:
     """Return the entities of a run, without its echo where `entities` names none."""
-    run = _beside_magnitude(run)
+    run = bids_entities.beside_magnitude(run)
     return run if "echo" in entities else {entity: label for entity, label in run.items() if entity != "echo"}
-
-
-def _beside_magnitude(entities: Entities) -> Entities:
-    """Return entities without the part of magnitudes: a run is the same whether its name has it or not."""
-    return {entity: label for entity, label in entities.items() if (entity, label) != ("part", "mag")}
 
 
 def _event_fields(volume: Volume) -> bytes | None:

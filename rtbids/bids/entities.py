@@ -62,6 +62,11 @@ def task_label(protocol: str) -> str:
     return named[1] if named else clean_label(protocol) or "rest"
 
 
+def beside_magnitude(entities: Mapping[str, str]) -> dict[str, str]:
+    """Return entities without the part of magnitudes: a run is the same whether its name has it or not."""
+    return {entity: label for entity, label in entities.items() if (entity, label) != ("part", "mag")}
+
+
 def stem(entities: Mapping[str, str]) -> str:
     """Return the entities as BIDS writes them: ``sub-01_task-nf_run-01``."""
     return "_".join(f"{short}-{entities[long]}" for long, short in KEYS.items() if entities.get(long))

@@ -95,15 +95,6 @@ def shown(path: str) -> str:
     return f"…{digits[0] if digits else ''}{extension}"
 
 
-def zero_tail(instance: Instance) -> bool:
-    """Say whether the last of several slices is all zero: the mark of a file that has its full length and is not yet filled.
-
-    A file of one slice tells nothing by itself: a slice outside the head may be zero.
-    """
-    image, alone = last_slice(instance.dataset)
-    return not alone and zero_rows(image) == len(image)
-
-
 def last_slice(dataset: Any) -> tuple[pixels.Pixels, bool]:
     """Return the slice that is written last, and whether it is the only one.
 

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from rtbids.convert import enhanced, mosaic, private
 
 MAGNITUDE = "mag"
+MANY = 5  # volumes: more than an anatomical series, a field map or a reference has
 _PARTS = {"P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imag", "IMAGINARY": "imag"}
 _OTHER_SEQUENCE = re.compile(r"ep_b\d|diff|dti|dwi|epse", re.IGNORECASE)
 _OTHER_NAME = re.compile(  # but a task may be called so: ``task-localizer`` is BOLD
@@ -91,6 +92,11 @@ def is_functional(dataset: Dataset) -> bool:
         and not any(_OTHER_SEQUENCE.search(name) for name in sequences)
         and not any(_OTHER_NAME.search(name) for name in names)
     )
+
+
+def hint(number: int) -> str:
+    """Say what to do about a series of so many volumes that is not functional as its header tells."""
+    return f"if it is functional, --series {number} takes it as such"
 
 
 def _scanning_sequence(dataset: Dataset) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from rtbids.convert.functional import MAGNITUDE
+from rtbids.bids.entities import beside_magnitude
 from rtbids.volume import run_key
 
 Number: TypeAlias = Callable[[Mapping[str, str]], str]
@@ -45,7 +45,7 @@ class Labels:
 
     def of(self, series: int, protocol: str, entities: Mapping[str, str], own: Mapping[str, str]) -> str:
         """Return the label of a series: that of the scan which it belongs to, else a new one."""
-        kind = run_key(_beside_magnitudes(own))
+        kind = run_key(beside_magnitude(own))
         scan = self._scan_of(series, protocol, kind)
         if scan is None:
             scan = _Scan(protocol, series, self.new(entities))
@@ -57,11 +57,11 @@ class Labels:
         """Hear that a series with this label has images of one more kind."""
         for scan in self._scans:
             if (scan.label, scan.protocol) == (label, protocol):
-                scan.own.add(run_key(_beside_magnitudes(own)))
+                scan.own.add(run_key(beside_magnitude(own)))
 
     def new(self, entities: Mapping[str, str]) -> str:
         """Return a new label; magnitudes are numbered alike whether their name says so or not."""
-        return self._number(_beside_magnitudes(entities))
+        return self._number(beside_magnitude(entities))
 
     def _scan_of(self, series: int, protocol: str, kind: _Own) -> _Scan | None:
         """Return the scan that lacks this kind of image: of plain ones the next, of others the last that has plain ones."""
@@ -70,7 +70,3 @@ class Labels:
             return min((scan for scan in scans if scan.number > series), key=lambda scan: scan.number, default=None)
         before = [scan for scan in scans if _PLAIN in scan.own and scan.number < series]
         return max(before, key=lambda scan: scan.number, default=None)
-
-
-def _beside_magnitudes(entities: Mapping[str, str]) -> dict[str, str]:
-    return {entity: label for entity, label in entities.items() if (entity, label) != ("part", MAGNITUDE)}

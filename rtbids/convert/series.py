@@ -26,7 +26,6 @@ logger = logging.getLogger("rtbids")
 
 __all__ = ["Assembler", "Keep", "Number", "counter", "volumes"]
 
-_MANY = 5
 _SAID = ("acquisition", "ceagent", "direction")  # what a protocol's name may say of a run besides its task
 
 
@@ -186,7 +185,7 @@ class Assembler:
         elif not functional.is_functional(dataset):
             series.wanted, series.other = False, True
             if self._others is None:
-                hint = f"; if it is functional, --series {series.number} takes it as such" if _has_many_volumes(dataset) else ""
+                hint = f"; {functional.hint(series.number)}" if _has_many_volumes(dataset) else ""
                 logger.warning("%s is not functional: left alone%s", series.title, hint)
         if self._others:
             self._others.begun(series.key)
@@ -245,4 +244,4 @@ class Assembler:
 
 def _has_many_volumes(dataset: Any) -> bool:
     """Say whether the header announces more volumes than an anatomical series, a field map or a reference has."""
-    return pixels.whole(dataset, "NumberOfTemporalPositions") >= _MANY
+    return pixels.whole(dataset, "NumberOfTemporalPositions") >= functional.MANY

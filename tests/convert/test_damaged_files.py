@@ -56,7 +56,7 @@ def taken(content: bytes) -> None:
         instance = dicom.read(content, "damaged.dcm", 0.0)
     except BadData:
         return
-    dicom.zero_tail(instance)
+    dicom.zero_rows(dicom.last_slice(instance.dataset)[0])
     dicom.sort_key(instance.dataset)
     Scanner().send(instance).finish()
 
