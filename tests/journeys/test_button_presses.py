@@ -185,6 +185,25 @@ def feedback(volume, run):
     assert run.said.count("is started again") == 1
 
 
+def test_a_press_outlives_the_process_that_took_it(live, tmp_path):
+    study = tmp_path / "study"
+    run = live("--responses", "udp://127.0.0.1:0", "--bids-dir", study)
+    endpoint = run.until_said("responses at ")
+    run.feed(0)
+    run.until_answered(5)
+    press(endpoint, value="1")
+    press(endpoint, value="fail")
+    run.until_said("no such button")
+    run.feed(1)
+    run.until_answered(30)
+    run.process.kill()
+    run.process.wait(PATIENCE)
+    assert [row["value"] for row in table(study, "responses")] == ["1", "fail"]
+    (events,) = (study / "sub-07").rglob("*_events.tsv")
+    assert [response.value for response in responses.split(events.read_text())[1]] == ["1", "fail"]
+    assert validity.errors(study) == []
+
+
 def test_a_malformed_press_costs_nothing(live):
     run = live("--responses", "udp://127.0.0.1:0")
     endpoint = run.until_said("responses at ")
