@@ -11,6 +11,7 @@ import sys
 import append
 import chain
 import conversion
+import deadlines
 import glm
 import latency
 import memory
@@ -29,6 +30,7 @@ MEASUREMENTS = {
     "motion": (motion.measure, "realignment of a head that moved by a known amount, with and without numba"),
     "glm": (glm.measure, "linear model of 40.5k voxels × 13 columns, volume by volume, beside least squares anew"),
     "chain": (chain.measure, "the whole analysis of a volume: motion, smoothing, regions, nuisance, model, quality"),
+    "deadlines": (deadlines.measure, "how late alternates leave, 5000 volumes, scripts that hang, raise, exit and eat memory"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import select
 import signal
 import socket
@@ -11,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,19 @@ from rtbids.volume import Entities, Volume, run_key
 LOADING = 120.0  # seconds that a script may take to be imported, or to start: some load models
 MOST_WAITING = 32  # volumes whose voxels are held for a script that is behind; older ones are read back from the archive
 _Key = tuple[tuple[str, str], ...]
+
+
+@cache
+def _dying() -> queue.SimpleQueue[subprocess.Popen[bytes]]:
+    """Return the queue of a thread that waits until processes which were ended are gone."""
+    dying: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+
+    def reap() -> None:
+        while True:
+            dying.get().wait()
+
+    threading.Thread(target=reap, name="reaper", daemon=True).start()
+    return dying
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,7 @@ class ExperimentProcess:
         self._unsaid: list[bytes] = []
         self._busy: _Busy | None = None
         self.is_over = False
+        _dying()  # started here, where nobody waits
         self._start()
 
     @property
@@ -225,7 +241,7 @@ class ExperimentProcess:
         """End the process by force. To be rid of one that holds much memory may take long, and nobody waits for it."""
         self._process.kill()
         self._channel.close()
-        threading.Thread(target=self._process.wait, name="reaper", daemon=True).start()
+        _dying().put(self._process)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

@@ -82,6 +82,7 @@ class Lane:
         self._fitted = False  # whether the regions were on a run's grid
         self._wrong: str | None = None  # why it is to be started again
         self._restarts = 0  # in a row
+        self._said_too_long = False
 
     @property
     def name(self) -> str:
@@ -179,7 +180,7 @@ class Lane:
         """Start the script again where it has gone or was silent for too long; for good where everything is to end."""
         silent, patience = self.host.silent_since, self._patience(hurry=hurry, over=over)
         if self._wrong is None and silent is not None and now >= silent + patience:
-            self._wrong = f"it was silent for {patience:.0f} s"
+            self._wrong = f"it was silent for {round(patience, 1):g} s"
         if self._wrong is None:
             return
         why, self._wrong = self._wrong, None
@@ -240,8 +241,12 @@ class Lane:
         begins = now if since is None or usual is None else max(now, since + usual)
         self.tally.expects_miss = self._pace.misses(due, begins)
         self.tally.predicted += self.tally.expects_miss
-        if self.tally.expects_miss and self.tally.predicted == 1:
-            logger.warning("%s takes %.2f s for a volume: the next answer is expected late", self.name, usual)
+        too_long = usual is not None and self.deadline is not None and usual > self.deadline
+        if too_long and not self._said_too_long:
+            self._said_too_long = True
+            logger.warning(
+                "%s takes %.3g s for a volume, of the %.3g s it has: answers will be late", self.name, usual, self.deadline
+            )
 
     def _is_overdue(self, entities: Entities, index: int) -> bool:
         part = self._parts.get(run_key(entities))

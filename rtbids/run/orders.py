@@ -52,7 +52,7 @@ class Orders:
                 self._start(request, reply)
                 return
             case "stop":
-                self._lane(request).stop()
+                session.stop_lane(self._lane(request))
             case "restart":
                 self._restart(self._lane(request))
             case "pause" | "resume" as what:

@@ -100,6 +100,11 @@ class Session:
         self.lanes.append(lane)
         self._order()
 
+    def stop_lane(self, lane: Lane) -> None:
+        """Let an experiment leave: it has no more lines, and another leads."""
+        lane.stop()
+        self._order()
+
     def abort(self, error: RtbidsError) -> None:
         """End at once, with `error`: alternates for what is outstanding, and nobody is waited for."""
         self._aborted, self._broken = True, error
@@ -206,7 +211,7 @@ class Session:
         for lane in list(self.lanes):
             lane.look_after(now, hurry=hurry, over=self._over)
             if lane.is_added and lane.fault is not None and not lane.is_leaving:
-                lane.stop()
+                self.stop_lane(lane)
             if lane.has_left:
                 self._part_with(lane)
 

@@ -28,6 +28,7 @@ from rtbids.volume import Volume, run_key, volume_of
 
 MOST_VALUE = 64 * 1024  # bytes of a value as JSON: it passes through the run's loop, where others wait
 _PR_SET_PDEATHSIG = 1
+_BEHIND = 5  # niceness: where both want the processor, the run, which keeps the deadlines, has it first
 _FIRST_TO_GO = "1000"  # where memory is short, the kernel ends the script and not the run
 
 
@@ -159,6 +160,7 @@ def _live_and_die_with_the_run() -> None:
     """Leave Ctrl-C and a closed terminal to the run, end when it is killed, and let a script keep every volume it was given."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.nice(_BEHIND)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with suppress(OSError):

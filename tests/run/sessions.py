@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import numpy as np
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
 from rtbids.pipeline import Inbox
-from rtbids.run import recipe
+from rtbids.run import control, recipe
+from rtbids.run.control import Control
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.host import Host, IsOverdue, Past, Recall
 from rtbids.run.lanes import Lane
@@ -119,6 +120,19 @@ def lane(folder: Path, script: str, kept: Lines, deadline: float | None = FAR) -
 
 def session(lanes: list[Lane], archive: SmallDisk | None = None, stop: Wakeup | None = None) -> Session:
     return Session(lanes, archive, clock=CLOCK, stop=stop or Wakeup(), progress=Progress())
+
+
+class Loop:
+    """Has things done in the loop of a session, as a client of its control socket does, and waits for them."""
+
+    def __init__(self, session: Session) -> None:
+        self._control = session.control = Control(*control.listening(), lambda request, reply: None)
+
+    def do(self, action: Callable[[], None]) -> None:
+        done = threading.Event()
+        self._control.later(action)
+        self._control.later(done.set)
+        assert done.wait(30)
 
 
 def lines(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import nibabel
 import numpy as np
 import pytest
-from run.sessions import Lines, SmallDisk, lane, session, unpaced, volume
+from run.sessions import Lines, Loop, SmallDisk, lane, session, unpaced, volume
 
 from rtbids.errors import BadData, ExperimentFault
 from rtbids.pipeline import Inbox
@@ -120,11 +120,12 @@ def test_one_that_is_added_in_the_middle_is_given_what_came_before(tmp_path):
     (tmp_path / "late" / "config.yaml").write_text("rois:\n  all: ../mask.nii\n")
     kept, disk = Lines(), SmallDisk(100)
     both = session([lane(tmp_path / "first", ANSWERS, kept)], disk)
+    loop = Loop(both)
 
     def items() -> Iterator[Item]:
         for index in range(6):
             if index == 3:
-                both.add(lane(tmp_path / "late", seen, kept))  # the loop waits for this source and does nothing else
+                loop.do(lambda: both.add(lane(tmp_path / "late", seen, kept)))
             yield unpaced(index)
             kept.wait_for("first", index)
 
@@ -142,11 +143,13 @@ def test_one_that_is_stopped_has_no_more_lines_and_the_others_go_on(tmp_path):
     ends = f"{ANSWERS}\ndef end(run):\n    open({str(ended)!r}, 'w').close()\n"
     first, second = lane(tmp_path / "first", ends, kept), lane(tmp_path / "second", ANSWERS, kept)
     both = session([first, second], disk)
+    loop = Loop(both)
 
     def items() -> Iterator[Item]:
         for index in range(6):
             if index == 3:
-                first.stop()
+                kept.wait_for("first", 2)
+                loop.do(lambda: both.stop_lane(first))
             yield unpaced(index)
             kept.wait_for("second", index)
         yield RunEnd(unpaced(0).entities, 6)
@@ -163,11 +166,12 @@ def test_a_run_that_no_experiment_is_left_in_is_recorded_all_the_same(tmp_path):
     kept, disk = Lines(), SmallDisk(100)
     alone = lane(tmp_path / "alone", ANSWERS, kept)
     run = session([alone], disk)
+    loop = Loop(run)
 
     def items() -> Iterator[Item]:
         yield unpaced(0)
         kept.wait_for("alone", 0)
-        alone.stop()
+        loop.do(lambda: run.stop_lane(alone))
         for index in range(1, 4):
             yield unpaced(index)
 
