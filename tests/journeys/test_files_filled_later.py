@@ -44,7 +44,7 @@ def masked() -> np.ndarray:
 def test_slices_that_are_filled_later_are_archived_as_they_are_in_the_end(zero, voxels, poll, call, start, tmp_path):
     source, export = study(tmp_path / "source", voxels()), tmp_path / "export"
     export.mkdir()
-    options = ("--subject", "01", "--task", "nf", "--idle-timeout", "3", poll)
+    options = ("--subject", "01", "--task", "nf", "--volumes", str(COUNT), "--idle-timeout", "30", poll)
     converting = start("convert", export, "-o", tmp_path / "study", *options)
     assert b"watching" in converting.stderr.readline()
     assert call("replay", source, "--as", "dicom", "--form", "slices", "--zero", zero, "--to", export).code == 0
