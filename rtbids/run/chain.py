@@ -27,7 +27,7 @@ from rtbids.analysis.roi import Roi
 from rtbids.analysis.smooth import Smoother
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
-from rtbids.errors import BadData, UsageFault
+from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.run.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.cleaning import Cleaning
 from rtbids.run.derived_tables import Measure
@@ -187,7 +187,15 @@ class Chain:
 
 
 def prepare(analysis: Analysis) -> None:
-    """Import, compile and run once what `analysis` needs, so that no volume waits for it."""
+    """Import, compile and run once what `analysis` needs, so that no volume waits for it.
+
+    Raises
+    ------
+    InputMissing
+        Where the reference is not there.
+    """
+    if isinstance(analysis.motion, Reference) and not analysis.motion.reference.is_file():
+        raise InputMissing(f"{analysis.motion.reference}: no such file (analysis.motion.reference)")
     splines.prepare()
     grid = Grid.of_zooms((24, 24, 24), (4.0, 4.0, 4.0))
     distance = ((np.indices(grid.shape) - 11.0) ** 2).sum(axis=0)

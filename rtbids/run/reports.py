@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import RtbidsError
-from rtbids.run import report
+from rtbids.run import analysis_config, report
 from rtbids.run.recipe import Recipe
 from rtbids.volume import Entities
 
@@ -79,8 +79,18 @@ def _provenance(recipe: Recipe) -> Mapping[str, object]:
         "script": recipe.script.name,
         "sha256": recipe.sha256(),
         "settings": dict(config.settings),
+        "analysis": _analysis(recipe),
         "rois": {name: str(path) for name, path in config.rois.items()},
         "alternate": config.alternate,
         "backlog": config.backlog,
         "deadline": config.deadline,
     }
+
+
+def _analysis(recipe: Recipe) -> Mapping[str, object] | str:
+    """Return the keys that ask for something."""
+    keys = analysis_config.to_json(recipe.config.analysis)
+    if not keys:
+        return "none"
+    asked = {key: value for key, value in keys.items() if value not in (None, False, 0, "none", (), {})}
+    return {key: ", ".join(value) if isinstance(value, tuple) else value for key, value in asked.items()}

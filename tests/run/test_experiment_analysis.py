@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from moving_head import AFFINE, LEFT
 
-from rtbids.errors import ExperimentFault
-from rtbids.run.analysis_config import Analysis
+from rtbids.errors import ExperimentFault, InputMissing
+from rtbids.run.analysis_config import Analysis, Reference
 from rtbids.run.experiment import Experiment
 from rtbids.run.responses import Response
 
@@ -89,6 +89,11 @@ def test_a_script_that_was_started_again_is_where_it_was(tmp_path, volumes):
                 kept.append(made.feedback(volume))
             made.settle(volume.entities)
     assert whole[20:] == again
+
+
+def test_a_reference_that_is_not_there_is_said_when_the_script_is_loaded(tmp_path):
+    with pytest.raises(InputMissing, match=r"no such file \(analysis\.motion\.reference\)"):
+        experiment(tmp_path, ALL, Analysis(motion=Reference(tmp_path / "none.nii")))
 
 
 def test_a_response_that_is_a_condition_goes_into_the_design(tmp_path, volumes):
