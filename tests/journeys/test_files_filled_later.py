@@ -30,24 +30,24 @@ def plain() -> np.ndarray:
 
 
 def masked() -> np.ndarray:
-    """Zero outside a head, to which the first slice does not belong."""
+    """Zero outside a head, to which the first slice and the last do not belong."""
     voxels = plain()
     voxels[:, :12] = voxels[:, -12:] = 0
-    voxels[:, :, 0] = 0
+    voxels[:, :, 0] = voxels[:, :, -1] = 0
     return voxels
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("poll", ["--poll", "--no-poll"])
 @pytest.mark.parametrize("voxels", [plain, masked])
-@pytest.mark.parametrize("zero", ["0,2,3,5"])
-def test_slices_that_are_filled_later_are_archived_as_they_are_in_the_end(zero, voxels, poll, call, start, tmp_path):
+@pytest.mark.parametrize("form", ["slices", "mosaic", "enhanced"])
+def test_what_is_filled_later_is_archived_as_it_is_in_the_end(form, voxels, poll, call, start, tmp_path):
     source, export = study(tmp_path / "source", voxels()), tmp_path / "export"
     export.mkdir()
     options = ("--subject", "01", "--task", "nf", "--volumes", str(COUNT), "--idle-timeout", "30", poll)
     converting = start("convert", export, "-o", tmp_path / "study", *options)
     assert b"watching" in converting.stderr.readline()
-    assert call("replay", source, "--as", "dicom", "--form", "slices", "--zero", zero, "--to", export).code == 0
+    assert call("replay", source, "--as", "dicom", "--form", form, "--zero", "0,2,3,5", "--to", export).code == 0
     said = converting.communicate(timeout=60)[1]
     assert converting.returncode == 0, said
     assert b"left out" not in said
