@@ -10,8 +10,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from rtbids import config
-from rtbids.errors import UsageFault
+from rtbids.analysis import masks
+from rtbids.analysis.space import Grid
+from rtbids.errors import BadData, UsageFault
+from rtbids.volume import Volume
 
 GLOBAL = "global"  # the mean over the brain, as a nuisance signal
 _LABEL = re.compile(r"[A-Za-z0-9]+")
@@ -138,6 +143,25 @@ def absolute(analysis: Analysis, folder: Path) -> Analysis:
     if isinstance(analysis.motion, Reference):
         return replace(analysis, motion=replace(analysis.motion, reference=(folder / analysis.motion.reference).resolve()))
     return analysis
+
+
+def check_grid(analysis: Analysis | None, volume: Volume) -> None:
+    """Raise BadData where volumes are to be realigned to an image on another grid; only its header is read."""
+    motion = analysis.motion if analysis else False
+    if not isinstance(motion, Reference) or motion.resample:
+        return
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(motion.reference)
+    except (OSError, nibabel.filebasedimages.ImageFileError) as error:
+        raise BadData(f"{motion.reference}: the reference cannot be read ({error})") from None
+    i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
+    own, grid = Grid((i, j, k), np.asarray(image.affine, np.float64)), Grid(volume.shape, volume.affine)
+    if not own.same_as(grid):
+        said = masks.grid(own.shape, own.affine), masks.grid(grid.shape, grid.affine)
+        hint = "give a reference with the volumes' grid, or say resample: true beside it"
+        raise BadData(f"{motion.reference}: the reference's grid is {said[0]}, the volumes' is {said[1]}", hint)
 
 
 def to_json(analysis: Analysis | None) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from rtbids.analysis import masks
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.run import feedback
+from rtbids.run import analysis_config, feedback
 from rtbids.run.channel import Shared
 from rtbids.run.deadlines import Line
 from rtbids.run.experiment import Sent
@@ -115,10 +115,11 @@ class Lane:
         self.host = self._make_host(self.recipe, self._is_overdue, self._recall, given)
 
     def misfit(self, volume: Volume) -> BadData | None:
-        """Say in what the regions are not on the volumes' grid."""
+        """Say which region, or which reference of the analysis, is not on the volumes' grid."""
         try:
             for path in self.recipe.config.rois.values():
                 masks.check_grid(path, volume.shape, volume.affine)
+            analysis_config.check_grid(self.recipe.config.analysis, volume)
         except BadData as error:
             return error
         self._fitted = True

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
-from rtbids.errors import UsageFault
+from rtbids.errors import BadData, UsageFault
 from rtbids.run import analysis_config, recipe
 from rtbids.run.analysis_config import Analysis, Reference
+from rtbids.volume import volume_of
 
 ROIS = "rois: {target: target.nii, wm: wm.nii}\n"
 
@@ -77,3 +80,13 @@ def test_what_makes_no_sense_is_said_with_its_key(tmp_path, text, said):
 def test_what_is_for_regions_needs_one(tmp_path, text, said):
     with pytest.raises(UsageFault, match=said):
         analysis(tmp_path, text, rois="")
+
+
+def test_a_reference_on_another_grid_is_known_from_its_header(tmp_path):
+    volume = volume_of(np.zeros((4, 5, 6), np.int16), np.eye(4), {"subject": "01"}, {"RepetitionTime": 1.0}, 0)
+    for name, shape in {"same": (4, 5, 6, 3), "other": (4, 5, 7)}.items():
+        nibabel.save(nibabel.Nifti1Image(np.zeros(shape, np.float32), np.eye(4)), tmp_path / f"{name}.nii")
+    analysis_config.check_grid(Analysis(motion=Reference(tmp_path / "same.nii")), volume)
+    analysis_config.check_grid(Analysis(motion=Reference(tmp_path / "other.nii", resample=True)), volume)
+    with pytest.raises(BadData, match="the reference's grid is 4×5×7 voxels"):
+        analysis_config.check_grid(Analysis(motion=Reference(tmp_path / "other.nii")), volume)
