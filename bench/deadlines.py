@@ -19,6 +19,7 @@ from rtbids.run import recipe
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.host import Host, IsOverdue, Past, Recall
 from rtbids.run.lanes import Lane
+from rtbids.run.priority import first_in_line
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
 from rtbids.run.session import Session
@@ -67,10 +68,15 @@ def _run(folder: Path, names: tuple[str, ...]) -> Iterator[str]:
     with Archive(folder / "study") as archive:
         session = Session(lanes, archive, clock=CLOCK, stop=Wakeup(), progress=Progress())
         be_quick()
-        session.run(Inbox(_volumes()))
+        inbox = Inbox(_volumes())
+        with first_in_line() as first:
+            session.run(inbox)
     count = nibabel.load(folder / "study" / "sub-01" / "func" / "sub-01_task-nf_run-01_bold.nii.gz").shape[3]
     size = "×".join(map(str, PHANTOM.shape))
     yield f"{', '.join(names)}: {VOLUMES} volumes of {size}, one in {1000 * INTERVAL:.0f} ms; {count} are in the archive"
+    yield (
+        "  the loop runs before others, as this user may have it" if first else "  the loop runs among others: no rtprio limit"
+    )
     for name in names:
         yield _figures(name, [row for row in kept.rows if row["experiment"] == name])
 

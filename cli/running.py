@@ -26,6 +26,7 @@ from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane
 from rtbids.run.listeners import listening
 from rtbids.run.orders import Orders
+from rtbids.run.priority import first_in_line
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
 from rtbids.run.recipes import Wishes
@@ -89,7 +90,9 @@ def run(order: Order, request: sources.Request) -> Progress:
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
-            session.run(Inbox(_items(order, request, archive, events)))
+            inbox = Inbox(_items(order, request, archive, events))
+            with nullcontext() if order.in_process else first_in_line():  # a script in this process may do anything
+                session.run(inbox)
         if reports:
             reports.close()
         stack.close()  # every run is compressed

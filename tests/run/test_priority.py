@@ -1,0 +1,38 @@
+"""The loop runs before others where the system lets it, and nobody else does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from rtbids.run.priority import first_in_line
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
+
+
+def test_a_thread_is_first_while_the_body_lasts_and_what_it_starts_is_not():
+    before = os.sched_getscheduler(0)
+    found: list[int] = []
+    with first_in_line() as allowed:
+        inside = os.sched_getscheduler(0)
+        thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+        thread.start()
+        thread.join()
+        policy = "import os; print(os.sched_getscheduler(0))"
+        child = int(subprocess.run([sys.executable, "-c", policy], capture_output=True, check=True).stdout)
+    assert inside == (os.SCHED_RR | os.SCHED_RESET_ON_FORK if allowed else before)
+    assert (found, child) == ([os.SCHED_OTHER], os.SCHED_OTHER)
+    assert os.sched_getscheduler(0) == before
+
+
+def test_who_may_not_goes_on_as_before(monkeypatch):
+    def refuse(*arguments: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with first_in_line() as allowed:
+        assert not allowed
