@@ -205,7 +205,7 @@ def _samples(runs: list[_Run], classes: Classes, delay: float) -> _Taught:
                 taken.append(run.indices[place])
         volumes.append(tuple(taken))
     if lacking := [name for name in classes if y.count(name) < 2]:
-        raise BadData(f"the class {lacking[0]!r} has fewer than two volumes to learn from, in {len(runs)} runs given")
+        raise BadData(f"the class {lacking[0]!r} has fewer than two volumes to learn from", "are the events right?")
     return _Taught(np.array(x), np.array(y), np.array(own_run), np.array(blocks), tuple(volumes))
 
 

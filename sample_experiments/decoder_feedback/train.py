@@ -1,9 +1,10 @@
-"""Train decoder.npz on a localizer run: python train.py RUN [CLASS CLASS ...] [--volumes N] [--mask MASK].
+"""Train decoder.npz on a localizer run: python train.py RUN [CLASS CLASS ...] [--volumes N] [--mask MASK] [--to FILE].
 
-RUN is a BIDS run (sub-01_task-localizer_bold.nii.gz) with its events, or a data set that has one run.
+RUN is a BIDS run (sub-01_task-localizer_bold.nii.gz) with its events, or a data set all of whose runs have both classes.
 """
 
 import argparse
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -20,9 +21,11 @@ def main() -> None:
     options.add_argument("--mask", type=Path, default=HERE / "voxels.nii.gz")
     options.add_argument("--to", type=Path, default=HERE / "decoder.npz")
     given = options.parse_args()
-    volumes = islice(rtbids.volumes(given.run), given.volumes)
-    decoder = rtbids.train_decoder(volumes, given.mask, given.classes)
-    rtbids.write_decoder(decoder, given.to)
+    try:
+        decoder = rtbids.train_decoder(islice(rtbids.volumes(given.run), given.volumes), given.mask, given.classes)
+        rtbids.write_decoder(decoder, given.to)
+    except Exception as error:  # what went wrong, and what to do
+        sys.exit("\n".join(filter(None, [f"train.py: {error}", getattr(error, "hint", None)])))
     about = decoder.about
     accuracy = "not known" if about["accuracy"] is None else f"{about['accuracy']:.2f}"
     print(f"{given.to.name}: {about['volumes_per_class']}, accuracy {accuracy} (chance {about['chance']:.2f})")

@@ -81,15 +81,40 @@ def test_a_sample_has_what_its_user_needs(sample, repository):
     assert {"experiment.py", "config.yaml", "README.rst", "expected.tsv"} <= {file.name for file in folder.iterdir()}
 
 
+def train(repository: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Call the sample's train.py as its user does."""
+    script = repository / "sample_experiments" / "decoder_feedback" / "train.py"
+    command = list(map(str, [sys.executable, script, *arguments]))
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nowhere",), "train.py: nowhere: no such file or folder"),
+        (("ROOT",), "train.py: {mask}: the mask's grid is 80×80×35"),
+        (("ROOT", "regulate", "watch", "--mask", "MASK"), "train.py: no event has the trial_type 'watch'; there are: regulate"),
+        (("ROOT", "regulate", "rest", "--mask", "MASK"), "train.py: the class 'regulate' has fewer than two volumes"),
+    ],
+)
+def test_training_that_cannot_be_done_is_said_in_a_line(arguments, said, small, repository, tmp_path):
+    words = {"ROOT": small.root, "MASK": small.mask_file}
+    done = train(repository, *(words.get(word, word) for word in arguments), "--to", tmp_path / "decoder.npz")
+    assert done.returncode == 1
+    own = repository / "sample_experiments" / "decoder_feedback" / "voxels.nii.gz"
+    assert any(line.startswith(said.format(mask=own)) for line in done.stderr.splitlines())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "decoder.npz").exists()
+
+
 def test_the_decoder_sample_is_trained_as_its_readme_says(real_data, repository, tmp_path):
     """The file that is there was made by this script from this run; another machine's solver may stop a step away."""
     run = real_data / "bids_oneback" / "sub-01" / "func" / "sub-01_task-oneback_run-1_bold.nii.gz"
-    script = repository / "sample_experiments" / "decoder_feedback" / "train.py"
-    command = [sys.executable, script, run, "--volumes", "78", "--to", tmp_path / "again.npz"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    done = train(repository, run, "--volumes", 78, "--to", tmp_path / "again.npz")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("again.npz: {'face': 9, 'scene': 9}, accuracy not known (chance 0.50)")
-    again, there = (rtbids.read_decoder(path) for path in (tmp_path / "again.npz", script.with_name("decoder.npz")))
+    own = repository / "sample_experiments" / "decoder_feedback" / "decoder.npz"
+    again, there = (rtbids.read_decoder(path) for path in (tmp_path / "again.npz", own))
     assert again.about["sources"] == there.about["sources"]
     assert again.mean == pytest.approx(there.mean, abs=1e-9)
     assert np.corrcoef(again.coefficients[0], there.coefficients[0])[0, 1] > 0.999
