@@ -48,6 +48,7 @@ def test_both_regions_of_the_neurofeedback_run_rise_when_they_are_regulated(real
     regions = {name: Roi(masks.read(path)[0], events, 1.97, name=name) for name, path in files.items()}
     made = Chain(full({"regulation": "regulate > rest"}, len(volumes)), volumes[0], events, regions)
     changes = {name: [] for name in regions}
+    caplog.clear()  # of what the series has no name for
     with caplog.at_level(logging.WARNING, "rtbids"):
         for volume in volumes:
             made.add(volume)
