@@ -144,6 +144,10 @@ class Intake:
 
     def _judged(self, path: str, look: Look, image: Held, told: Told) -> Iterator[Instance]:
         """Give an image unless it may not be filled yet, and before it those for which it shows that they are."""
+        before = self._waiting.get(path)
+        if before and before.held and before.look and before.held.end.image != image.end.image:  # its name was used again
+            del self._waiting[path]
+            yield from self._admitted(path, before.look, before.held)
         mates = self._mates(image.end)
         if any(self._zeros.vouch(image.end, mate.end) for other, mate in mates.items() if self._is_unchanged(other)):
             self._zeros.believe(image.end)

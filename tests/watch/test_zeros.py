@@ -230,6 +230,14 @@ def test_a_held_file_that_goes_away_is_not_lost(watched: Watched, away: Callable
     assert watched.faults == []
 
 
+def test_a_held_image_whose_name_is_used_again_is_not_lost(watched: Watched) -> None:
+    watched.put(1, RUN[0], Told.CLOSED)
+    assert watched.put(2, emptied(RUN[3], ALL), Told.CLOSED) == []
+    watched.heard(watched.write(2, RUN[4]), Told.CLOSED)
+    watched.end()
+    assert watched.numbers == [1, 4, 5]
+
+
 def test_a_held_file_is_followed_to_a_name_that_is_not_ours(watched: Watched) -> None:
     assert watched.put(1, emptied(RUN[0], ALL), Told.FOUND) == []
     old, new = watched.folder / "1.dcm", watched.folder / "1.dcm.part"
