@@ -20,15 +20,11 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def runtime_folder() -> Iterator[Path]:
-    """Where the control sockets of runs are: a short path, which a socket needs, and not the user's own folder."""
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    with tempfile.TemporaryDirectory(prefix="rt") as folder:
-        os.environ["XDG_RUNTIME_DIR"] = folder
+    """Where the control sockets of runs are: a short path, which a socket needs, and away from the runs of who tests."""
+    with tempfile.TemporaryDirectory(prefix="rt") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        patch.setenv("XDG_STATE_HOME", folder)
         yield Path(folder, "rtbids")
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
 
 
 @pytest.fixture(scope="session")
