@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage, stats
 
 from rtbids.analysis.space import Grid, inverse, rigid
+from rtbids.run.analysis_config import Analysis
 from rtbids.volume import Volume, volume_of
 
 SHAPE = (24, 24, 16)
@@ -19,6 +20,16 @@ LEFT = np.zeros(SHAPE, bool)
 LEFT[8:11, 10:13, 7:10] = True
 RIGHT = np.zeros(SHAPE, bool)
 RIGHT[14:17, 10:13, 7:10] = True
+FULL = Analysis(  # all that can be asked for at a time
+    motion=True,
+    smooth=5.0,
+    drift="cosine",
+    motion_terms=6,
+    nuisance=("global",),
+    despike=True,
+    contrasts={"going": "go > rest"},
+    quality=True,
+)
 
 
 def head(pose: Sequence[float] = (0, 0, 0, 0, 0, 0)) -> np.ndarray:

@@ -9,7 +9,7 @@ import moving_head as heads
 import nibabel
 import numpy as np
 import pytest
-from moving_head import AFFINE, EVENTS, LEFT, RIGHT, SHAPE
+from moving_head import AFFINE, EVENTS, FULL, LEFT, RIGHT, SHAPE
 
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import parameters_of
@@ -17,18 +17,6 @@ from rtbids.bids import events as bids_events
 from rtbids.errors import BadData, UsageFault
 from rtbids.run.analysis_config import Analysis, Reference
 from rtbids.run.chain import Chain
-
-FULL = Analysis(
-    motion=True,
-    smooth=5.0,
-    drift="cosine",
-    motion_terms=6,
-    nuisance=("global",),
-    despike=True,
-    contrasts={"going": "go > rest"},
-    quality=True,
-)
-
 
 NEAR = np.array([0.1] * 3 + [0.003] * 3)  # mm, rad: a fortieth of a voxel
 

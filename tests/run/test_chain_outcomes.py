@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import logging
 import tarfile
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+from moving_head import FULL
 
 import rtbids
 from rtbids.analysis import masks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import events as bids_events
-from rtbids.run.analysis_config import Analysis
 from rtbids.run.chain import Chain
 from rtbids.volume import volume_of
 
 LAG = 4.0  # seconds by which the response is behind, about
-
-
-def full(contrasts: dict[str, str], volumes: int) -> Analysis:
-    return Analysis(
-        motion=True,
-        smooth=5.0,
-        drift="cosine",
-        motion_terms=6,
-        nuisance=("global",),
-        despike=True,
-        contrasts=contrasts,
-        volumes=volumes,
-        quality=True,
-    )
 
 
 @pytest.mark.slow
@@ -46,7 +33,7 @@ def test_both_regions_of_the_neurofeedback_run_rise_when_they_are_regulated(real
     events = bids_events.read((folder / "nf_run_events.tsv").read_text(), "events")
     files = {"left": folder / "lROI_1.nii", "right": folder / "rROI_2.nii"}
     regions = {name: Roi(masks.read(path)[0], events, 1.97, name=name) for name, path in files.items()}
-    made = Chain(full({"regulation": "regulate > rest"}, len(volumes)), volumes[0], events, regions)
+    made = Chain(replace(FULL, contrasts={"regulation": "regulate > rest"}, volumes=len(volumes)), volumes[0], events, regions)
     changes = {name: [] for name in regions}
     caplog.clear()  # of what the series has no name for
     with caplog.at_level(logging.WARNING, "rtbids"):
@@ -79,7 +66,7 @@ def test_faces_stand_out_from_scenes_and_houses_in_the_one_back_run(real_data):
     made = None
     for n in range(series.shape[3]):
         volume = volume_of(series[..., n], image.affine, entities, fields, n, slope=scale[0], inter=scale[1])
-        made = made or Chain(full(contrasts, series.shape[3]), volume, events, {})
+        made = made or Chain(replace(FULL, contrasts=contrasts, volumes=series.shape[3]), volume, events, {})
         made.add(volume)
     assert made is not None
     faces, everything = made.glm.t("faces"), made.glm.t("all")
