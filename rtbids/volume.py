@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -30,10 +31,13 @@ class Belongings:
         sidecars that apply to this run's tables by inheritance (``participants.json``, ``sessions.json``, ``events.json``).
     rows
         What stands in the subject's row of ``participants`` and in the session's of ``sessions``, by column.
+    file
+        The 4-D file that the run is read from, where that is on this machine.
     """
 
     files: Mapping[str, bytes] = field(default_factory=lambda: NOTHING)
     rows: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
+    file: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

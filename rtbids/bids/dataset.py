@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,19 +63,26 @@ def runs(root: Path, filters: Mapping[str, str] | None = None) -> list[Run]:
     if not root.is_dir():
         raise InputMissing(f"{root}: no such folder")
     found: dict[str, Run] = {}
-    for file in _bold_files(root):
+    for file in _bold_files(root, (filters or {}).get("subject")):
         entities = bids_entities.parse(file.name)[0]
-        if all(_matches(entities, entity, wanted) for entity, wanted in (filters or {}).items()):
+        if matches(entities, filters or {}):
             key = str(file).removesuffix(".gz")
             if key not in found or file.suffix == ".gz":
                 found[key] = Run(root, file, entities)
     return [found[key] for key in sorted(found)]
 
 
-def _bold_files(root: Path) -> Iterator[Path]:
-    for pattern in ("sub-*/func/*_bold.nii", "sub-*/ses-*/func/*_bold.nii"):
+def _bold_files(root: Path, subject: str | None) -> Iterator[Path]:
+    """Yield the files of all subjects, or of one without a look at the others."""
+    folder = f"sub-{glob.escape(subject)}" if subject else "sub-*"
+    for pattern in (f"{folder}/func/*_bold.nii", f"{folder}/ses-*/func/*_bold.nii"):
         yield from root.glob(pattern)
         yield from root.glob(pattern + ".gz")
+
+
+def matches(entities: Mapping[str, str], filters: Mapping[str, str]) -> bool:
+    """Say whether a run has the labels that `filters` (entity → label) asks for; run labels compare as numbers."""
+    return all(_matches(entities, entity, wanted) for entity, wanted in filters.items())
 
 
 def _matches(entities: Mapping[str, str], entity: str, wanted: str) -> bool:

@@ -26,7 +26,7 @@ def of_run(run: Run, *, events: bool) -> Belongings:
             logger.warning("%s is too long to go along with the volumes (more than 4 MiB in all)", run.root / name)
         else:
             files[name] = content
-    return Belongings(files, dict(_rows(run)))
+    return Belongings(files, dict(_rows(run)), run.file)
 
 
 def _contents(run: Run, events: bool) -> Iterator[tuple[str, bytes]]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
-from rtbids import nifti
 from rtbids.bids import dataset, sidecar
 from rtbids.bids import entities as bids_entities
 from rtbids.bids.dataset import Run
 from rtbids.clock import CLOCK, Clock
-from rtbids.convert import belongings
+from rtbids.convert import belongings, stored
 from rtbids.errors import BadData, InputMissing, NotBids, NothingMatched
 from rtbids.volume import Item, RunEnd, volume_of
 
 logger = logging.getLogger("rtbids")
 _SAME_SECONDS = 1e-3  # the validator's own tolerance between header and sidecar
-_NOT_READABLE = (EOFError, OSError, zlib.error)
 
 
 def runs_of(source: Path, filters: Mapping[str, str] | None = None) -> list[Run]:
@@ -62,20 +58,18 @@ def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
     BadData
         Where the sidecar has no RepetitionTime, or the file cannot be read; names the file and, where it is one, the volume.
     """
-    metadata = sidecar.inherited(run.root, run.file, "bold")
     _warn_of_ambiguous(run)
-    missing = _missing(metadata.pop("MissingVolumes", []), run.file)
-    metadata.setdefault("TaskName", run.entities.get("task", ""))
-    repetition_time = _repetition_time(metadata, run.file)
-    events = _events(run)
+    metadata, missing = described(run)
+    repetition_time = repetition_time_of(metadata, run.file)
+    events = events_of(run)
     along = belongings.of_run(run, events=events is not None)
-    with _opened(run.file) as file:
-        header = _header(file, run.file)
+    with stored.opened(run.file) as file:
+        header = stored.header(file, run.file)
         count = header.shape[3] if len(header.shape) > 3 else 1
         if len(header.shape) > 3:  # a single volume's header has no time between two
             _compare(header.repetition_time, repetition_time, run.file)
-        for place, index in zip(range(count), _indices(missing), strict=False):
-            content = _exactly(file, header.volume_bytes, f"{run.file}, volume {place} of {count}")
+        for place, index in zip(range(count), indices(missing), strict=False):
+            content = stored.exactly(file, header.volume_bytes, f"{run.file}, volume {place} of {count}")
             yield volume_of(
                 np.frombuffer(content, header.dtype).reshape(header.shape[:3], order="F"),
                 header.affine,
@@ -88,15 +82,23 @@ def items(run: Run, *, clock: Clock = CLOCK) -> Iterator[Item]:
                 events=events,
                 belongings=along,
             )
-        _exactly(file, 0, f"{run.file}, after volume {count - 1}")
+        stored.exactly(file, 0, f"{run.file}, after volume {count - 1}")
     yield RunEnd(run.entities, count, tuple(sorted(missing)))
+
+
+def described(run: Run) -> tuple[dict[str, Any], frozenset[int]]:
+    """Return what the sidecars say of a run, and the indices of the volumes that it lacks."""
+    metadata = sidecar.inherited(run.root, run.file, "bold")
+    missing = _missing(metadata.pop("MissingVolumes", []), run.file)
+    metadata.setdefault("TaskName", run.entities.get("task", ""))
+    return metadata, missing
 
 
 def volume_count(run: Run) -> int:
     """Return how many volumes were planned for `run`: those in its file, and those that its sidecar lists as missing."""
-    missing = _missing(sidecar.inherited(run.root, run.file, "bold").get("MissingVolumes", []), run.file)
-    with _opened(run.file) as file:
-        shape = _header(file, run.file).shape
+    _, missing = described(run)
+    with stored.opened(run.file) as file:
+        shape = stored.header(file, run.file).shape
     return (shape[3] if len(shape) > 3 else 1) + len(missing)
 
 
@@ -106,7 +108,8 @@ def _missing(found: Any, file: Path) -> frozenset[int]:
     return frozenset(found)
 
 
-def _repetition_time(metadata: Mapping[str, Any], file: Path) -> float:
+def repetition_time_of(metadata: Mapping[str, Any], file: Path) -> float:
+    """Return the RepetitionTime (s) of a run's sidecar; raise BadData where it has none."""
     found = metadata.get("RepetitionTime")
     if not isinstance(found, (int, float)) or found <= 0:
         name = file.name.removesuffix(".gz").removesuffix(".nii") + ".json"
@@ -129,7 +132,8 @@ def _warn_of_ambiguous(run: Run) -> None:
             logger.warning("%s: %s and %s both apply to it; the latter counts", run.file.name, one.name, other.name)
 
 
-def _events(run: Run) -> str | None:
+def events_of(run: Run) -> str | None:
+    """Return the text of the ``events.tsv`` that applies to a run, if one does."""
     tables = sidecar.companions(run.root, run.file, "events", ".tsv")
     if not tables:
         return None
@@ -139,35 +143,10 @@ def _events(run: Run) -> str | None:
         raise BadData(f"{tables[-1]}: expected UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
-def _indices(missing: frozenset[int]) -> Iterator[int]:
+def indices(missing: frozenset[int]) -> Iterator[int]:
+    """Yield the indices of the volumes in a file, from 0 without those that are missing."""
     index = 0
     while True:
         if index not in missing:
             yield index
         index += 1
-
-
-def _opened(file: Path) -> BinaryIO:
-    try:
-        return cast(BinaryIO, gzip.open(file, "rb")) if file.suffix == ".gz" else file.open("rb")
-    except OSError as error:
-        raise InputMissing(f"cannot read {file}: {error.strerror or error}") from error
-
-
-def _header(file: BinaryIO, path: Path) -> nifti.Header:
-    first = _exactly(file, 348, f"{path}, header")
-    header = nifti.unpack(first, str(path))
-    if header.offset > len(first):  # extensions, and the four bytes that announce them
-        _exactly(file, header.offset - len(first), f"{path}, header")
-    return header
-
-
-def _exactly(file: BinaryIO, size: int, where: str) -> bytes:
-    """Read `size` bytes; with a `size` of 0 look for more, so that a gzip file's checksum is compared at its end."""
-    try:
-        content = file.read(size) if size else file.read(1)[:0]
-    except _NOT_READABLE as error:
-        raise BadData(f"{where}: cannot be read ({error})") from error
-    if len(content) < size:
-        raise BadData(f"{where}: ended after {len(content)} of {size} bytes")
-    return content
