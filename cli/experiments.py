@@ -13,7 +13,8 @@ from rtbids.run.experiment_here import ExperimentHere
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import Destination
 from rtbids.run.host import Host, IsOverdue, Past, Recall
-from rtbids.run.lanes import Lane
+from rtbids.run.lanes import Lane, MakeHost
+from rtbids.run.launcher import Launcher
 from rtbids.run.line_server import LineServer
 from rtbids.run.recipe import Recipe
 from rtbids.run.recipes import Wishes
@@ -24,9 +25,13 @@ def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[P
     return ExperimentHere(recipe)
 
 
-def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
-    """Have the script in a process of its own."""
-    return ExperimentProcess(recipe, is_overdue, recall, past=past)
+def apart(launcher: Launcher) -> MakeHost:
+    """Have each script in a process of its own."""
+
+    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, past=past)
+
+    return make
 
 
 def check(recipe: Recipe) -> None:
@@ -58,7 +63,11 @@ class Destinations:
 
 
 def prepared(
-    request: Mapping[str, Any], taken: Sequence[str], shared: Mapping[str, Destination], say: Callable[[str], None]
+    request: Mapping[str, Any],
+    taken: Sequence[str],
+    shared: Mapping[str, Destination],
+    make_host: MakeHost,
+    say: Callable[[str], None],
 ) -> Lane:
     """Make the lane that a request ``start`` describes; see docs/reference/control.rst."""
     experiment, deadline = request.get("experiment"), request.get("deadline")
@@ -72,7 +81,7 @@ def prepared(
     check(recipe)
     own = Destinations(texts["feedback"], [recipe.name])
     own.open(10.0, say)
-    return Lane(recipe, apart, own.of(recipe.name) or shared, CLOCK)
+    return Lane(recipe, make_host, own.of(recipe.name) or shared, CLOCK)
 
 
 def _is_texts(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,8 @@ from rtbids.replay.pacing import paced
 from rtbids.run import control, recipes
 from rtbids.run.control import Control
 from rtbids.run.hearing import Hearing
-from rtbids.run.lanes import Lane
+from rtbids.run.lanes import Lane, MakeHost
+from rtbids.run.launcher import Launcher
 from rtbids.run.listeners import listening
 from rtbids.run.orders import Orders
 from rtbids.run.priority import first_in_line
@@ -72,7 +73,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         reports = Reports(order.bids_dir, found, kept.messages, request.faults) if order.bids_dir else None
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
         places.open(request.open_timeout, console.say, listens.servers)
-        make_host = experiments.here if order.in_process else experiments.apart
+        make_host = experiments.here if order.in_process else experiments.apart(stack.enter_context(closing(Launcher())))
         session = Session(
             [Lane(recipe, make_host, places.of(recipe.name), CLOCK) for recipe in found],
             archive,
@@ -86,7 +87,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None
         source = str(Path(request.source).resolve()) if Path(request.source).exists() else request.source
         about = {"source": source, "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None}
-        session.control = _control(session, places, found, about)
+        session.control = _control(session, make_host, places, found, about)
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
@@ -100,11 +101,13 @@ def run(order: Order, request: sources.Request) -> Progress:
     return progress
 
 
-def _control(session: Session, places: Destinations, found: list[Recipe], about: Mapping[str, object]) -> Control | None:
+def _control(
+    session: Session, make_host: MakeHost, places: Destinations, found: list[Recipe], about: Mapping[str, object]
+) -> Control | None:
     """Open the run's control socket, where there is a place for one: `found` grows by what is started through it."""
 
     def prepare(request: Mapping[str, Any], taken: Sequence[str]) -> Lane:
-        lane = experiments.prepared(request, taken, places.shared, console.say)
+        lane = experiments.prepared(request, taken, places.shared, make_host, console.say)
         found.append(lane.recipe)
         return lane
 

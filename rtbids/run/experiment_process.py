@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
-import queue
 import select
-import signal
-import socket
-import subprocess
-import sys
-import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import numpy as np
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
-from rtbids.run import analysis_config
-from rtbids.run.channel import Channel, Message, Shared, encoded, mapped
+from rtbids.run import host, told
+from rtbids.run.channel import Channel, Message
 from rtbids.run.experiment import Sent
-from rtbids.run.host import (
-    Alternate,
-    Answer,
-    Complaint,
-    Ended,
-    Faulted,
-    Gone,
-    Heard,
-    IsOverdue,
-    Loaded,
-    Mapped,
-    Measured,
-    Past,
-    Recall,
-    Reply,
-    Stage,
-    fault,
-)
+from rtbids.run.given import Given
+from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
+from rtbids.run.launcher import Launcher
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
-from rtbids.run.statistical_maps import StatMap
+from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
 LOADING = 120.0  # seconds that a script may take to be imported, or to start: some load models
 MOST_WAITING = 32  # volumes whose voxels are held for a script that is behind; older ones are read back from the archive
-_Key = tuple[tuple[str, str], ...]
-
-
-@cache
-def _dying() -> queue.SimpleQueue[subprocess.Popen[bytes]]:
-    """Return the queue of a thread that waits until processes which were ended are gone."""
-    dying: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-
-    def reap() -> None:
-        while True:
-            dying.get().wait()
-
-    threading.Thread(target=reap, name="reaper", daemon=True).start()
-    return dying
+LAST_WORDS = 1.0  # seconds that it may take to end once nobody speaks to it any more
 
 
 @dataclass(frozen=True)
@@ -68,7 +31,7 @@ class _Busy:
     """What the script is at."""
 
     since: float
-    stage: Stage
+    stage: host.Stage
     entities: Entities = field(default_factory=dict)
     volume: int | None = None
 
@@ -81,6 +44,8 @@ class ExperimentProcess:
 
     Parameters
     ----------
+    launcher
+        Starts its process; without one it has one of its own.
     is_overdue
         Says whether the line of a volume (entities, index) has left already.
     recall
@@ -94,9 +59,10 @@ class ExperimentProcess:
     def __init__(
         self,
         recipe: Recipe,
-        is_overdue: IsOverdue,
-        recall: Recall,
+        is_overdue: host.IsOverdue,
+        recall: host.Recall,
         *,
+        launcher: Launcher | None = None,
         past: Iterable[Past] = (),
         clock: SystemClock = CLOCK,
     ) -> None:
@@ -105,13 +71,16 @@ class ExperimentProcess:
         self._recall = recall
         self._clock = clock
         self._waiting: deque[Shared | Past | Heard | Entities] = deque(past)
-        self._said: dict[_Key, Mapping[str, Any]] = {}
-        self._given: dict[_Key, list[Past | Heard]] = {}
-        self._history: dict[_Key, list[bytes]] = {}
+        self._said: dict[object, Mapping[str, Any]] = {}  # the sidecar that it knows, by run
+        self._given = Given()
         self._unsaid: list[bytes] = []
         self._busy: _Busy | None = None
+        self._process: int | None = None
+        self._has_closed = False
         self.is_over = False
-        _dying()  # started here, where nobody waits
+        self._launcher = launcher or Launcher()
+        self._close_launcher = self._launcher.close if launcher is None else lambda: None
+        self._seat = self._launcher.seat()
         self._start()
 
     @property
@@ -119,7 +88,7 @@ class ExperimentProcess:
         return len(self._waiting)
 
     @property
-    def stage(self) -> Stage | None:
+    def stage(self) -> host.Stage | None:
         return self._busy.stage if self._busy else None
 
     @property
@@ -131,18 +100,18 @@ class ExperimentProcess:
         return not self.is_over and self._channel.is_behind
 
     @property
-    def process(self) -> int:
-        return self._process.pid
+    def process(self) -> int | None:
+        return self._process
 
     def fileno(self) -> int:
-        return self._channel.fileno()
+        return self._seat.fileno() if self._has_closed else self._channel.fileno()
 
     def flush(self) -> None:
         self._channel.flush()
 
     def offer(self, shared: Shared) -> None:
         if self.is_over:
-            self._remember(Past(shared.volume.entities, shared.volume.index))
+            self._given.add(Past(shared.volume.entities, shared.volume.index))
             return
         self._waiting.append(shared)
         self._hand_on()
@@ -153,7 +122,7 @@ class ExperimentProcess:
         """Give the script a response, in its turn: after the volumes that came before it."""
         heard = Heard(entities, response)
         if self.is_over:
-            self._remember(replace(heard, ask=False))
+            self._given.add(replace(heard, ask=False))
             return
         self._waiting.append(heard)
         self._hand_on()
@@ -163,19 +132,21 @@ class ExperimentProcess:
         self._hand_on()
 
     def tell(self, entities: Entities, sent: Sent) -> None:
-        fields = {"do": "sent", "entities": dict(entities), "volume": sent.volume, "value": sent.value, "status": sent.status}
-        line = encoded(fields)
+        line = told.sent(entities, sent)
         self._unsaid.append(line)
-        self._history.setdefault(run_key(entities), []).append(line)
+        self._given.told(entities, line)
 
     def replies(self) -> list[Reply]:
+        if self._has_closed:
+            return self._farewell()
         is_there = self._channel.poll()
         replies: list[Reply] = []
         while (message := self._channel.receive(wait=False)) is not None:
             replies += self._reply(message)
         if not is_there:
-            return [*replies, *self._given_up(why := self._farewell()), Gone(why)]
-        if not any(isinstance(reply, Faulted) for reply in replies):
+            self._has_closed = True
+            self._seat.let_go()
+        elif not any(isinstance(reply, Faulted) for reply in replies):
             self._hand_on()
         return replies
 
@@ -183,11 +154,10 @@ class ExperimentProcess:
         """End the process where it still runs and start it again; its analysis is given what it had seen, then what waits."""
         given_up = self._given_up(why)
         if not self.is_over:
-            self._end_process()
+            self._channel.close()
         self._said.clear()
-        self._waiting.extendleft(reversed([item for given in self._given.values() for item in given]))
-        self._given.clear()
-        self._unsaid = [line for lines in self._history.values() for line in lines]
+        self._waiting.extendleft(reversed(self._given.taken()))
+        self._unsaid = self._given.lines
         self.is_over = False
         self._start()
         return given_up
@@ -196,13 +166,14 @@ class ExperimentProcess:
         given_up = self._given_up(why)
         if not self.is_over:
             self.is_over = True
-            self._end_process()
+            self._seat.end()
+            self._channel.close()
         waiting, self._waiting = self._waiting, deque()
         for item in waiting:
             if isinstance(item, Shared):
-                self._remember(Past(item.volume.entities, item.volume.index))
+                self._given.add(Past(item.volume.entities, item.volume.index))
             elif isinstance(item, Past | Heard):
-                self._remember(replace(item, ask=False))
+                self._given.add(replace(item, ask=False))
             else:
                 self._forget(item)
                 given_up.append(Ended(item))
@@ -210,14 +181,13 @@ class ExperimentProcess:
 
     def close(self) -> None:
         """End the process: by the end of its channel, and by force where it does not listen."""
-        if self.is_over:
-            return
-        self.is_over = True
-        self._channel.close()
-        try:
-            self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            self._end_process()
+        if not self.is_over:
+            self.is_over = True
+            self._seat.let_go(LAST_WORDS)
+            self._channel.close()
+            self._seat.wait(2 * LAST_WORDS)
+        self._seat.close()
+        self._close_launcher()
 
     def wait_until_loaded(self) -> None:
         """Return when the script is loaded; raise what keeps it from that."""
@@ -237,26 +207,17 @@ class ExperimentProcess:
                     self.close()
                     raise reply.error
 
-    def _end_process(self) -> None:
-        """End the process by force. To be rid of one that holds much memory may take long, and nobody waits for it."""
-        self._process.kill()
-        self._channel.close()
-        _dying().put(self._process)
-
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        # -P: what lies in the working directory is not imported in place of a module of the same name.
-        command = [sys.executable, "-P", "-m", "rtbids.run.worker", str(theirs.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        theirs.close()
-        ours.setblocking(False)
+        """Start the process, in place of the one before."""
+        try:
+            ours = self._seat.start()
+        except OSError:  # somebody has ended the launcher
+            self._seat = self._launcher.seat()
+            ours = self._seat.start()
         self._channel = Channel(ours)
+        self._has_closed, self._process = False, None
         self._busy = _Busy(self._clock.now(), "loading")
-        config = self._recipe.config
-        rois = {name: str(path) for name, path in config.rois.items()}
-        load: dict[str, Any] = {"do": "load", "script": str(self._recipe.script), "settings": config.settings, "rois": rois}
-        load["analysis"] = analysis_config.to_json(config.analysis)
-        self._channel.post(encoded({**load, "offset": self._clock.offset, "memory": self._recipe.memory}))
+        self._channel.post(told.load(self._recipe, self._clock.offset))
 
     def _hand_on(self) -> None:
         while self._waiting and self._busy is None:
@@ -265,8 +226,8 @@ class ExperimentProcess:
                 self._channel.post(b"".join(self._unsaid))
                 self._unsaid.clear()
             if isinstance(item, Past):
-                if (volume := self._recall(item.entities, item.index)) is not None:
-                    self._give(Shared(volume), ask=item.ask and self._is_worth_asking(volume))
+                if (shared := self._recall(item.entities, item.index)) is not None:
+                    self._give(shared, ask=item.ask and self._is_worth_asking(shared.volume))
             elif isinstance(item, Shared):
                 self._give(item, ask=item.ask and self._is_worth_asking(item.volume))
             elif isinstance(item, Heard):
@@ -274,44 +235,25 @@ class ExperimentProcess:
             else:
                 self._busy = _Busy(self._clock.now(), "end", item)
                 self._forget(item)
-                self._channel.post(encoded({"do": "end", "entities": dict(item)}))
+                self._channel.post(told.end(item))
 
     def _give(self, shared: Shared, *, ask: bool) -> None:
-        volume = shared.volume
-        message = {
-            "do": "volume",
-            "ask": ask,
-            "entities": dict(volume.entities),
-            "index": volume.index,
-            "shape": volume.shape,
-            "dtype": volume.data.dtype.str,
-            "affine": volume.affine.ravel().tolist(),
-            "slope": volume.slope,
-            "inter": volume.inter,
-            "times": dict(volume.times),
-        }
-        key = run_key(volume.entities)
-        self._remember(Past(volume.entities, volume.index))
-        begins = key not in self._said
-        if self._said.get(key) is not volume.metadata:
-            self._said[key] = volume.metadata
-            message |= {"metadata": dict(volume.metadata), "events": volume.events}
+        volume, key = shared.volume, run_key(shared.volume.entities)
+        self._given.add(Past(volume.entities, volume.index))
+        begins, is_new = key not in self._said, self._said.get(key) is not volume.metadata
+        self._said[key] = volume.metadata
         # Asked or not: volumes that were sent ahead of the analysis would fill the channel.
         self._busy = _Busy(self._clock.now(), "loading" if begins else "feedback", volume.entities, volume.index)
-        self._channel.post(encoded(message), shared)
+        self._channel.post(told.volume(shared, ask=ask, is_new=is_new), shared)
 
     def _pass_on(self, heard: Heard) -> None:
-        self._remember(replace(heard, ask=False))
+        self._given.add(replace(heard, ask=False))
         self._busy = _Busy(self._clock.now(), "response", heard.entities)
-        message = {"do": "response", "ask": heard.ask, "entities": dict(heard.entities), "response": asdict(heard.response)}
-        self._channel.post(encoded(message))
-
-    def _remember(self, past: Past | Heard) -> None:
-        self._given.setdefault(run_key(past.entities), []).append(past)
+        self._channel.post(told.response(heard))
 
     def _forget(self, entities: Entities) -> None:
-        for kept in (self._said, self._given, self._history):
-            kept.pop(run_key(entities), None)
+        self._said.pop(run_key(entities), None)
+        self._given.forget(entities)
 
     def _is_worth_asking(self, volume: Volume) -> bool:
         """Pass over a volume whose line has left, unless it is the newest or all are wanted."""
@@ -322,7 +264,7 @@ class ExperimentProcess:
         busy, entities = self._busy, message.get("entities", {})
         match message["say"]:
             case "ready":
-                self._busy = None
+                self._busy, self._process = None, message["process"]
                 return [Loaded()]
             case "begun" if busy is not None:
                 self._busy = replace(busy, since=self._clock.now(), stage="feedback")
@@ -332,16 +274,14 @@ class ExperimentProcess:
                 return []
             case "analysed":
                 self._busy = None
-                return _measured(message)
+                return told.measured(message)
             case "map":
-                return [Mapped(entities, _map(message, self._channel.descriptor()))]
+                return [told.found(message, self._channel.descriptor())]
             case "complaint":
                 return [Complaint(entities, message["error"])]
             case "answer" | "failed":
                 self._busy = None
-                fields = {key: message.get(key) for key in ("value", "analysed", "answered", "error")}
-                answer = Answer(entities, message["volume"], given=busy.since if busy else None, **fields)
-                return [*_measured(message), answer]
+                return told.answer(message, busy.since if busy else None)
             case "alternate":
                 return [Alternate(entities, message["value"])]
             case "ended":
@@ -350,7 +290,7 @@ class ExperimentProcess:
             case "fault" if message["during"] == "end" and busy is not None:
                 self._busy = None
                 return [Ended(busy.entities, message["error"])]
-        return [Faulted(fault(message))]
+        return [Faulted(told.fault(message))]
 
     def _given_up(self, why: str) -> list[Reply]:
         """Return what stands in for the answer that will never come."""
@@ -361,22 +301,10 @@ class ExperimentProcess:
             return [Ended(busy.entities, why)]
         return [Answer(busy.entities, busy.volume, error=why)]
 
-    def _farewell(self) -> str:
-        """Say how the process ended, of which the channel is closed."""
-        try:
-            code = self._process.wait(timeout=0.05)
-        except subprocess.TimeoutExpired:
-            return "the experiment's process closed its channel"
-        if code < 0:
-            return f"the experiment's process was ended by {signal.Signals(-code).name}"
-        return f"the experiment's process ended by itself (exit code {code})"
-
-
-def _measured(message: Message) -> list[Reply]:
-    measures = message.get("measures")
-    return [Measured(message["entities"], message["volume"], measures)] if measures else []
-
-
-def _map(message: Message, descriptor: int) -> StatMap:
-    values, affine = mapped(descriptor, "<f4", tuple(message["shape"])), np.array(message["affine"]).reshape(4, 4)
-    return StatMap(message["contrast"], message["statistic"], values, affine, message["fields"])
+    def _farewell(self) -> list[Reply]:
+        """Return what there is to say of a process that has closed its channel, once it has ended."""
+        ended = self._seat.farewell()
+        if ended is None:
+            return []
+        why = told.farewell(ended)
+        return [*self._given_up(why), Gone(why)]

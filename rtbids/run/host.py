@@ -9,16 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
-from rtbids.run.channel import Message, Shared
+from rtbids.errors import RtbidsError
 from rtbids.run.deadlines import Value
 from rtbids.run.derived_tables import Measures
 from rtbids.run.experiment import Sent
 from rtbids.run.responses import Response
+from rtbids.run.shared import Shared
 from rtbids.run.statistical_maps import StatMap
-from rtbids.volume import Entities, Volume
+from rtbids.volume import Entities
 
-_FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}
 Stage: TypeAlias = Literal["loading", "feedback", "response", "end"]
 
 
@@ -114,7 +113,7 @@ class Gone:
 
 
 IsOverdue: TypeAlias = Callable[[Entities, int], bool]
-Recall: TypeAlias = Callable[[Entities, int], Volume | None]
+Recall: TypeAlias = Callable[[Entities, int], Shared | None]
 Reply: TypeAlias = Loaded | Answer | Measured | Mapped | Alternate | Complaint | Ended | Faulted | Gone
 
 
@@ -176,11 +175,6 @@ class Host(Protocol):
         ...
 
     @property
-    def process(self) -> int:
-        """The number of the process that the script runs in."""
+    def process(self) -> int | None:
+        """The number of the process that the script runs in, None until it is there."""
         ...
-
-
-def fault(message: Message) -> RtbidsError:
-    """Return the error that the experiment's process reports."""
-    return _FAULTS.get(message["code"], ExperimentFault)(message["error"], message.get("hint"))

@@ -48,12 +48,13 @@ def described(session: Session, about: Mapping[str, Any]) -> Fields:
 
 def _experiment(lane: Lane) -> Fields:
     tally, host = lane.tally, lane.host
+    process = None if host.is_over else host.process
     return {
         "experiment": lane.name,
         "script": str(lane.recipe.script),
         "state": tally.state,
-        "process": None if host.is_over else host.process,
-        "memory": None if host.is_over else _resident(host.process),
+        "process": process,
+        "memory": None if process is None else _resident(process),
         "answers": tally.answers,
         "alternates": tally.alternates,
         "late": tally.late,

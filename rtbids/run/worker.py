@@ -1,14 +1,12 @@
-"""The experiment's own process: ``python -m rtbids.run.worker DESCRIPTOR``, started by `rtbids.run.host`.
+"""The experiment's own process: ``python -m rtbids.run.worker DESCRIPTOR``, started by `rtbids.run.launching`.
 
 A hang or a crash in here stops nothing but the answers. What the script prints goes to standard error: standard output is data.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -21,13 +19,16 @@ import numpy as np
 from rtbids.clock import SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run import analysis_config
-from rtbids.run.channel import Channel, Message, encoded, mapped
+from rtbids.run.channel import Channel, Message, encoded
 from rtbids.run.experiment import Experiment, Sent
+from rtbids.run.launching import live_and_die_with_the_run
 from rtbids.run.responses import Response
+from rtbids.run.shared import kept, mapped
+from rtbids.run.statistical_maps import StatMap
+from rtbids.run.where import Where
 from rtbids.volume import Volume, run_key, volume_of
 
 MOST_VALUE = 64 * 1024  # bytes of a value as JSON: it passes through the run's loop, where others wait
-_PR_SET_PDEATHSIG = 1
 _BEHIND = 5  # niceness: where both want the processor, the run, which keeps the deadlines, has it first
 _FIRST_TO_GO = "1000"  # where memory is short, the kernel ends the script and not the run
 
@@ -79,7 +80,7 @@ class Worker:
         rois = {name: Path(path) for name, path in message["rois"].items()}
         script, analysis = Path(message["script"]), analysis_config.from_json(message["analysis"])
         self._experiment = Experiment(script, message["settings"], rois, self._hand_over, self._complain, analysis)
-        self._channel.send({"say": "ready"})
+        self._channel.send({"say": "ready", "process": os.getpid()})
 
     def _hand_over(self, entities: Mapping[str, str], value: Any) -> None:
         self._channel.send({"say": "alternate", "entities": entities, "value": _within_bounds(value)})
@@ -95,16 +96,16 @@ class Worker:
 
     def _volume(self, message: Message) -> None:
         known = run_key(message["entities"]) in self._metadata
-        volume = self._received(message)
+        volume, where = self._received(message), Where(**message["where"])
         if not known:
-            self._loaded.begin(volume)
+            self._loaded.begin(volume, where)
             self._channel.send({"say": "begun"})
             early, self._early = self._early, []
             for heard in early:
                 self._response(heard)
         answer = {"entities": message["entities"], "volume": volume.index}
         try:
-            answer["measures"] = self._loaded.analyse(volume)
+            answer["measures"] = self._loaded.analyse(volume, where)
             answer["analysed"] = self._clock.now()
             answer["say"] = "analysed"
             if message["ask"]:
@@ -124,11 +125,18 @@ class Worker:
     def _send_maps(self, entities: Mapping[str, str]) -> None:
         try:
             for found in self._loaded.maps(entities):
-                fields = {"contrast": found.contrast, "statistic": found.statistic, "fields": found.fields}
-                place = {"shape": found.values.shape, "affine": found.affine.ravel().tolist()}
-                self._channel.send_array({"say": "map", "entities": entities, **fields, **place}, found.values)
+                self._send_map(entities, found)
         except RtbidsError as error:
             self._complain(entities, str(error))
+
+    def _send_map(self, entities: Mapping[str, str], found: StatMap) -> None:
+        fields = {"contrast": found.contrast, "statistic": found.statistic, "fields": found.fields}
+        place = {"shape": found.values.shape, "affine": found.affine.ravel().tolist()}
+        descriptor = kept(memoryview(found.values.tobytes(order="F")))
+        try:
+            self._channel.send({"say": "map", "entities": entities, **fields, **place}, descriptor)
+        finally:
+            os.close(descriptor)
 
     def _received(self, message: Message) -> Volume:
         key = run_key(message["entities"])
@@ -150,19 +158,17 @@ class Worker:
 
 def main(descriptor: int) -> None:
     """Serve the channel at `descriptor`."""
-    _live_and_die_with_the_run()
+    live_and_die_with_the_run()
+    _stand_behind_the_run()
     os.dup2(2, 1)
     with suppress(BrokenPipeError, ConnectionResetError):  # the run has ended, and nobody waits for the answer
         Worker(Channel(socket.socket(fileno=descriptor))).serve()
 
 
-def _live_and_die_with_the_run() -> None:
-    """Leave Ctrl-C and a closed terminal to the run, end when it is killed, and let a script keep every volume it was given."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def _stand_behind_the_run() -> None:
+    """Let the run go first in everything, and a script keep every volume that it was given."""
     os.nice(_BEHIND)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
     # A mapped volume holds a descriptor for as long as the script keeps it.

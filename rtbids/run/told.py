@@ -1,0 +1,101 @@
+"""What a run tells its experiment's process, and what it makes of the answers: the messages of their channel."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
+from rtbids.run import analysis_config
+from rtbids.run.channel import Message, encoded
+from rtbids.run.experiment import Sent
+from rtbids.run.host import Answer, Heard, Mapped, Measured, Reply
+from rtbids.run.recipe import Recipe
+from rtbids.run.shared import Shared, mapped
+from rtbids.run.statistical_maps import StatMap
+from rtbids.volume import Entities
+
+_FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}
+
+
+def load(recipe: Recipe, offset: float) -> bytes:
+    """Return the first message: the script, all that its config says, and what the run's clock is ahead of the system's."""
+    config = recipe.config
+    rois = {name: str(path) for name, path in config.rois.items()}
+    fields: dict[str, Any] = {"do": "load", "script": str(recipe.script), "settings": config.settings, "rois": rois}
+    return encoded({**fields, "analysis": analysis_config.to_json(config.analysis), "offset": offset, "memory": recipe.memory})
+
+
+def volume(shared: Shared, *, ask: bool, is_new: bool) -> bytes:
+    """Return the message that goes with a volume's voxels; sidecar and events go with it where they are new."""
+    volume = shared.volume
+    message = {
+        "do": "volume",
+        "ask": ask,
+        "entities": dict(volume.entities),
+        "index": volume.index,
+        "shape": volume.shape,
+        "dtype": volume.data.dtype.str,
+        "affine": volume.affine.ravel().tolist(),
+        "slope": volume.slope,
+        "inter": volume.inter,
+        "times": dict(volume.times),
+        "where": asdict(shared.where),
+    }
+    if is_new:
+        message |= {"metadata": dict(volume.metadata), "events": volume.events}
+    return encoded(message)
+
+
+def response(heard: Heard) -> bytes:
+    """Return the message of a response."""
+    fields = {"entities": dict(heard.entities), "response": asdict(heard.response)}
+    return encoded({"do": "response", "ask": heard.ask, **fields})
+
+
+def sent(entities: Entities, sent: Sent) -> bytes:
+    """Return the message of feedback that has left."""
+    fields = {"volume": sent.volume, "value": sent.value, "status": sent.status}
+    return encoded({"do": "sent", "entities": dict(entities), **fields})
+
+
+def end(entities: Entities) -> bytes:
+    """Return the message that ends a run."""
+    return encoded({"do": "end", "entities": dict(entities)})
+
+
+def answer(message: Message, given: float | None) -> list[Reply]:
+    """Return what a message says of a volume: the analysis' numbers, and the script's answer or what it raised."""
+    fields = {key: message.get(key) for key in ("value", "analysed", "answered", "error")}
+    return [*measured(message), Answer(message["entities"], message["volume"], given=given, **fields)]
+
+
+def measured(message: Message) -> list[Reply]:
+    """Return what a message says of the analysis of a volume."""
+    measures = message.get("measures")
+    return [Measured(message["entities"], message["volume"], measures)] if measures else []
+
+
+def found(message: Message, descriptor: int) -> Mapped:
+    """Return the map that comes with a message."""
+    values, affine = mapped(descriptor, "<f4", tuple(message["shape"])), np.array(message["affine"]).reshape(4, 4)
+    return Mapped(message["entities"], StatMap(message["contrast"], message["statistic"], values, affine, message["fields"]))
+
+
+def fault(message: Message) -> RtbidsError:
+    """Return the error that the experiment's process reports."""
+    return _FAULTS.get(message["code"], ExperimentFault)(message["error"], message.get("hint"))
+
+
+def farewell(ended: Mapping[str, Any]) -> str:
+    """Say how a process ended that has closed its channel."""
+    code = ended["code"]
+    if code is None:
+        return "the experiment's process closed its channel"
+    if code < 0:
+        return f"the experiment's process was ended by {signal.Signals(-code).name}"
+    return f"the experiment's process ended by itself (exit code {code})"

@@ -1,0 +1,30 @@
+"""Where a volume that a script is given is to be found again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Where:
+    """What the script's process is told with each volume, so that it can read what it no longer holds.
+
+    Attributes
+    ----------
+    source
+        The 4-D file of the data set that the run is replayed from, None where it is not.
+    file
+        The 4-D file that the run is archived in (``--bids-dir``), None where it is kept nowhere.
+    place
+        Which volume of `file` it is, from 0.
+    written
+        Index of the latest volume that is in `file`; what came after it is on its way.
+    """
+
+    source: str | None = None
+    file: str | None = None
+    place: int = 0
+    written: int = -1
+
+
+NOWHERE = Where()
