@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import numpy as np
 from rtbids.archive.dataset import Archive
 from rtbids.clock import CLOCK
 from rtbids.pipeline import Inbox, be_quick
+from rtbids.priority import first_in_line
 from rtbids.replay.phantom import Phantom
 from rtbids.run import recipe
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.host import Host, IsOverdue, Past, Recall
 from rtbids.run.lanes import Lane
-from rtbids.run.priority import first_in_line
+from rtbids.run.launcher import Launcher
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
 from rtbids.run.session import Session
@@ -56,20 +58,20 @@ class Kept:
 
 
 def measure() -> Iterator[str]:
-    """Measure a script that hangs alone, then all kinds of trouble at once, beside a script that works."""
-    for names in (("hanging",), ("hanging", "steady"), tuple(SCRIPTS)):
-        with tempfile.TemporaryDirectory() as folder:
-            yield from _run(Path(folder), names)
+    """Measure each kind of trouble beside a script that works, then all at once."""
+    for names in (*((name, "steady") for name in SCRIPTS if name != "steady"), tuple(SCRIPTS)):
+        with tempfile.TemporaryDirectory() as folder, closing(Launcher()) as launcher:
+            yield from _run(Path(folder), names, launcher)
 
 
-def _run(folder: Path, names: tuple[str, ...]) -> Iterator[str]:
+def _run(folder: Path, names: tuple[str, ...], launcher: Launcher) -> Iterator[str]:
     kept = Kept()
-    lanes = [_lane(folder / name, kept) for name in names]
+    lanes = [_lane(folder / name, kept, launcher) for name in names]
     with Archive(folder / "study") as archive:
         session = Session(lanes, archive, clock=CLOCK, stop=Wakeup(), progress=Progress())
         be_quick()
-        inbox = Inbox(_volumes())
-        with first_in_line() as first:
+        inbox = Inbox(_volumes(), around=first_in_line)
+        with first_in_line(2) as first:
             session.run(inbox)
     count = nibabel.load(folder / "study" / "sub-01" / "func" / "sub-01_task-nf_run-01_bold.nii.gz").shape[3]
     size = "×".join(map(str, PHANTOM.shape))
@@ -81,15 +83,15 @@ def _run(folder: Path, names: tuple[str, ...]) -> Iterator[str]:
         yield _figures(name, [row for row in kept.rows if row["experiment"] == name])
 
 
-def _lane(folder: Path, kept: Kept) -> Lane:
+def _lane(folder: Path, kept: Kept, launcher: Launcher) -> Lane:
     folder.mkdir()
     (folder / "experiment.py").write_text(f"{HEAD}{SCRIPTS[folder.name]}\n")
     read = recipe.read(str(folder))
-    return Lane(replace(read, config=replace(read.config, memory="2 GB")), _apart, {"kept": kept}, CLOCK)
 
+    def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, past=past)
 
-def _apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
-    return ExperimentProcess(recipe, is_overdue, recall, past=past)
+    return Lane(replace(read, config=replace(read.config, memory="2 GB")), apart, {"kept": kept}, CLOCK)
 
 
 def _volumes() -> Iterator[Item]:

@@ -19,6 +19,7 @@ from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
+from rtbids.priority import first_in_line
 from rtbids.replay.pacing import paced
 from rtbids.run import control, recipes
 from rtbids.run.control import Control
@@ -27,7 +28,6 @@ from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.launcher import Launcher
 from rtbids.run.listeners import listening
 from rtbids.run.orders import Orders
-from rtbids.run.priority import first_in_line
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
 from rtbids.run.recipes import Wishes
@@ -91,8 +91,8 @@ def run(order: Order, request: sources.Request) -> Progress:
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
-            inbox = Inbox(_items(order, request, archive, events))
-            with nullcontext() if order.in_process else first_in_line():  # a script in this process may do anything
+            inbox = Inbox(_items(order, request, archive, events), around=first_in_line)
+            with nullcontext() if order.in_process else first_in_line(2):  # a script in this process may do anything
                 session.run(inbox)
         if reports:
             reports.close()

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -103,11 +104,18 @@ class Inbox(Generic[T]):
 
     At most `size` items wait; then the source is held. Iterating gives the items in order, raises what the source raised, and,
     where `wake` is given, gives ``None`` when the moment that ``wake()`` names (POSIX seconds) has come without an item.
-    A ``select`` may wait for `fileno` and then call `take`.
+    A ``select`` may wait for `fileno` and then call `take`. The thread lives within `around`.
     """
 
-    def __init__(self, source: Iterable[T], size: int = 8, wake: Callable[[], float | None] | None = None) -> None:
+    def __init__(
+        self,
+        source: Iterable[T],
+        size: int = 8,
+        wake: Callable[[], float | None] | None = None,
+        around: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._source = source
+        self._around = around
         self._wake = wake
         self._items: deque[T] = deque()
         self._room = threading.Semaphore(size)
@@ -120,11 +128,12 @@ class Inbox(Generic[T]):
 
     def _run(self) -> None:
         try:
-            for item in self._source:
-                self._room.acquire()
-                with self._lock:
-                    self._items.append(item)
-                    self._arrived.set()
+            with self._around():
+                for item in self._source:
+                    self._room.acquire()
+                    with self._lock:
+                        self._items.append(item)
+                        self._arrived.set()
         except BaseException as error:
             self._error = error
         finally:

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from rtbids.priority import first_in_line
 from rtbids.wakeup import Wakeup
 
 
@@ -36,9 +37,10 @@ class Recorder:
         self._thread.join()
 
     def _work(self) -> None:
-        while (action := self._actions.get()) is not None:
-            try:
-                action()
-            except Exception as error:
-                self.error = self.error or error
-            self.done.set()
+        with first_in_line():
+            while (action := self._actions.get()) is not None:
+                try:
+                    action()
+                except Exception as error:
+                    self.error = self.error or error
+                self.done.set()

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from rtbids.run.priority import first_in_line
+from rtbids.priority import first_in_line
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
 
