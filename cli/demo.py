@@ -49,8 +49,8 @@ def main(folder: Path) -> None:
         scan.kill()
         scan.wait()
     page = folder / "report.html"
-    provenance = reports.provenance(recipes.read(order.experiments, order.wishes))
-    report.write(study, RUN, page, experiment=provenance, truth=PHANTOM.truth.tolist())
+    masks = reports.masks(recipes.read(order.experiments, order.wishes))
+    report.write(study, RUN, page, experiment=masks, truth=PHANTOM.truth.tolist())
     followed = _correlation(folder / "feedback.tsv", PHANTOM.truth)
     console.say(
         f"\nThe feedback followed the truth with r = {followed:.3f}.\n\n"

@@ -46,6 +46,10 @@ class GrowingRun:
         How many volumes the file holds.
     missing
         The indices up to now that never came.
+    earlier
+        The subject's runs that had ended when this one began, by name.
+    is_ending
+        Whether its last volume has come; some may be on their way to the file.
     """
 
     def __init__(
@@ -57,12 +61,15 @@ class GrowingRun:
         fill_gaps: FillGaps,
         clock: Clock,
         finish: Callable[[GrowingRun], None],
+        earlier: Sequence[str] = (),
     ) -> None:
         self.claim = claim
         self.name = claim.name
         self.entities = dict(first.entities)
         self.file = study.path(self.entities, "bold", ".nii")
         self.missing: list[int] = []
+        self.earlier = tuple(earlier)
+        self.is_ending = False
         self.tables: list[Table] = []
         self._study = study
         self._fill_gaps = fill_gaps
@@ -83,6 +90,11 @@ class GrowingRun:
     @property
     def count(self) -> int:
         return self._growing.count
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether the file has a volume for each index, also where none came."""
+        return self._fill_gaps is not None
 
     def _create(self, first: Volume) -> None:
         """Put the files of the run in place; behind a curtain, as a sidecar and its image cannot appear in one step."""
@@ -248,10 +260,14 @@ class GrowingRun:
     def table(self, description: str, columns: Sequence[str], sidecar_fields: Mapping[str, Any]) -> Table:
         """Begin ``*_desc-DESCRIPTION_timeseries.tsv`` of this run, with its sidecar, in ``derivatives/rtbids``."""
         path = self.derivative(description, "timeseries", ".tsv")
-        self._study.write(path.with_suffix(".json"), sidecar.dumps(sidecar_fields))
+        self.describe(description, sidecar_fields)
         table = Table(path, columns)
         self.tables.append(table)
         return table
+
+    def describe(self, description: str, sidecar_fields: Mapping[str, Any]) -> None:
+        """Write the sidecar of ``*_desc-DESCRIPTION_timeseries.tsv``, in place of an earlier one."""
+        self._study.write(self.derivative(description, "timeseries", ".json"), sidecar.dumps(sidecar_fields))
 
     def derivative(self, description: str, suffix: str, extension: str) -> Path:
         """Return where a derivative of this run stands; its folder is made."""

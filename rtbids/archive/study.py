@@ -56,6 +56,7 @@ class Study:
         self.root = root
         self.version = version
         self._work = root / WORK
+        self._has_derivative = False
         try:
             self._open()
         except OSError as error:
@@ -212,17 +213,35 @@ class Study:
         return path
 
     def _make_derivative(self) -> None:
-        """Prepare the whole folder and put it in place by one rename."""
+        """Make the derivative data set, or bring that of an older rtbids up to date; once for this process."""
         place = self.root / DERIVATIVE
-        if dataset.is_dataset(place):
+        if self._has_derivative and dataset.is_dataset(place):
             return
         with self.locked():
-            if dataset.is_dataset(place):
-                return
-            fields = dataset.derivative_description("rtbids: real-time analysis and feedback", self.version)
             place.mkdir(parents=True, exist_ok=True)
-            self.write(place / ".bidsignore", _NOT_IN_SCHEMA)
-            self.write(place / dataset.DESCRIPTION, sidecar.dumps(fields))
+            self._ignore(place / ".bidsignore")
+            self._describe_derivative(place / dataset.DESCRIPTION)
+        self._has_derivative = True
+
+    def _ignore(self, path: Path) -> None:
+        """Have `path` hold every pattern that is needed: one that an older rtbids made lacks the newer ones."""
+        before = read_text(path)
+        lacking = [pattern for pattern in _NOT_IN_SCHEMA.splitlines() if pattern not in before.splitlines()]
+        if lacking:
+            end = "" if before.endswith("\n") or not before else "\n"
+            self.write(path, before + end + "".join(f"{pattern}\n" for pattern in lacking))
+
+    def _describe_derivative(self, path: Path) -> None:
+        """Write the description, or have the one that is there say where the raw data set is that sources lie in."""
+        fields = dataset.derivative_description("rtbids: real-time analysis and feedback", self.version)
+        try:
+            known = sidecar.read(path) if path.exists() else fields
+        except BadData as error:
+            logger.warning("%s; it is left as it is", error)
+            return
+        links = known.get("DatasetLinks", {})
+        if not path.exists() or (isinstance(links, dict) and "raw" not in links):
+            self.write(path, sidecar.dumps({**known, "DatasetLinks": {**fields["DatasetLinks"], **links}}))
 
 
 def read_text(path: Path) -> str:

@@ -31,7 +31,7 @@ def description(name: str, version: str) -> dict[str, Any]:
 
 def derivative_description(name: str, version: str) -> dict[str, Any]:
     """Return the ``dataset_description.json`` of ``derivatives/rtbids``."""
-    return {**description(name, version), "DatasetType": "derivative"}
+    return {**description(name, version), "DatasetType": "derivative", "DatasetLinks": {"raw": "../.."}}
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Plot:
         ]
         return self._stretched(f'<path class="{style}" d="{"".join(path)}"/>') if path else ""
 
-    def symbols(self, points: Iterable[tuple[int, float]], symbol: str, style: str = "") -> str:
+    def symbols(self, points: Iterable[tuple[float, float]], symbol: str, style: str = "") -> str:
         """Put a symbol (an id of `SYMBOLS`) at each (volume, value); NaN goes to the rail under the plot."""
         marks = (
             f'<use href="#{symbol}" x="{self.x(volume)}" y="{self.y(value) if math.isfinite(value) else self.rail}"/>'
@@ -156,17 +156,32 @@ class Plot:
         )
         return f'<g class="hints">{"".join(rects)}</g>'
 
-    def drawn(self, key: str, title: str, desc: str, layers: Sequence[str], *, unit: str, repetition_time: float) -> str:
-        """Put the layers between the axes; `key` is unique in the page, `title` and `desc` are for those who listen."""
+    def drawn(
+        self,
+        key: str,
+        title: str,
+        desc: str,
+        layers: Sequence[str],
+        *,
+        repetition_time: float,
+        unit: str = "",
+        names: Mapping[float, str] | None = None,
+    ) -> str:
+        """Put the layers between the axes; `key` is unique in the page, `title` and `desc` are for those who listen.
+
+        Where there are `names`, they stand at the left in place of the scale's numbers.
+        """
         total = TOP + self.height + RAIL + LABELS
-        marks = self.scale.ticks()
+        marks = list(names or {}) if names is not None else self.scale.ticks()
+        named = names if names is not None else {mark: number(mark) for mark in marks}
+        wide = 64 if all(len(label) < 10 for label in named.values()) else 110  # pixels for the longest
         grid = "".join(self.rule(mark, "grid") for mark in marks)
-        names = "".join(f'<text x="58" y="{self.y(mark) + 4}">{number(mark)}</text>' for mark in marks)
+        labels = "".join(f'<text x="{wide - 6}" y="{self.y(mark) + 4}">{escape(named[mark])}</text>' for mark in marks)
         seconds = "min:s" if math.isfinite(repetition_time) else ""
         return (
-            f'<div class="chart"><svg class="scale" width="64" height="{total}" aria-hidden="true">'
-            f'<text x="58" y="10">{escape(unit)}</text>{names}'
-            f'<text x="44" y="{total - 18}">volume</text><text x="44" y="{total - 4}">{seconds}</text></svg>'
+            f'<div class="chart"><svg class="scale" width="{wide}" height="{total}" aria-hidden="true">'
+            f'<text x="{wide - 6}" y="10">{escape(unit)}</text>{labels}'
+            f'<text x="{wide - 20}" y="{total - 18}">volume</text><text x="{wide - 20}" y="{total - 4}">{seconds}</text></svg>'
             f'<svg class="field" width="100%" height="{total}" role="img" aria-labelledby="{key}-t {key}-d">'
             f'<title id="{key}-t">{escape(title)}</title><desc id="{key}-d">{escape(desc)}</desc>'
             f"{grid}{''.join(layers)}{self._time_axis(total, repetition_time)}</svg></div>"
@@ -197,6 +212,8 @@ _SHAPES = {
     "late": '<circle r="4"/>',
     "missing": '<path d="M-4-4L4 4M-4 4L4-4"/>',
     "beyond": '<path d="M0-5L5 4H-5z"/>',
+    "expected": '<path d="M-4 0H4M0-4V4"/>',
+    "press": '<path d="M0-7V7"/>',
 }
 _PATTERNS = (
     ("b1", 'd="M0 0h6v6h-6z"'),

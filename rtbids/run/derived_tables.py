@@ -74,13 +74,16 @@ class DerivedTables:
     def _row(self, name: str, index: int, values: Mapping[str, Measure]) -> None:
         if name not in self._tables:
             self._columns[name] = tuple(values)
-            self._tables[name] = self._growing.table(name, ("volume", *values), fields(name, tuple(values)))
+            self._tables[name] = self._growing.table(name, ("volume", *values), self._fields(name, values))
             self._next[name] = 0
         if index < self._next[name]:
             return
         self._fill(name, index)
         self._tables[name].row([index, *(values.get(column) for column in self._columns[name])])
         self._next[name] = index + 1
+
+    def _fields(self, name: str, values: Mapping[str, Measure]) -> Mapping[str, Any]:
+        return {"Experiment": self._owners[name], **fields(name, tuple(values))}
 
     def _fill(self, name: str, until: int) -> None:
         for index in range(self._next[name], until):

@@ -14,7 +14,8 @@ from rtbids.run.charts import Plot, number
 from rtbids.run.curves import Curve, Tally, curves, tally, why
 from rtbids.run.findings import Answer, Findings, Value
 from rtbids.run.markup import at, counted, figure, percent, seconds, table
-from rtbids.run.measures import Floats, by_condition, correlation, fitted
+from rtbids.run.measures import Floats, by_condition, correlation, fitted, summary
+from rtbids.run.promise import promise
 
 _MOST_PANELS = 12
 _TOGETHER = 6  # curves that one chart can hold
@@ -26,11 +27,26 @@ def feedback(findings: Findings) -> str:
     if not findings.answers:
         return "<p>No feedback was recorded in this run.</p>"
     several = len(findings.experiments) > 1
-    parts = []
+    parts = [_side_by_side(findings)] if several else []
     for place, name in enumerate(findings.experiments):
         heading = f"<h3>{escape(name)}</h3>" if several else ""
         parts.append(heading + _experiment(findings, name, f"f{place}"))
-    return "".join(parts)
+    return "".join([*parts, '<p class="note hover">Point at a chart for the values of a volume.</p>'])
+
+
+def _side_by_side(findings: Findings) -> str:
+    """Compare the experiments on the run."""
+    head = ("experiment", "in time", "alternates", "late", "median latency", "99 %", "restarts")
+    return table("The experiments side by side", head, [_compared(findings, name) for name in findings.experiments])
+
+
+def _compared(findings: Findings, name: str) -> tuple[str, ...]:
+    answers = findings.of(name)
+    counts, kept = tally(answers), promise(answers, findings.recorded.get(name))
+    figures = summary(np.array([answer.sent - answer.received for answer in answers if answer.status != "late"]))
+    restarts = "n/a" if kept.predicted is None else str(len(kept.restarts))
+    latency = (seconds(figures.median), seconds(figures.p99))
+    return name, f"{counts.ok} of {counts.given}", str(counts.alternate), str(counts.late), *latency, restarts
 
 
 def _experiment(findings: Findings, name: str, key: str) -> str:
@@ -62,7 +78,7 @@ def _charts(findings: Findings, name: str, answers: Sequence[Answer], drawn: Seq
     if len(groups) > _MOST_PANELS:
         left_out = ", ".join(curve.name for group in groups[_MOST_PANELS:] for curve in group)
         out.append(f'<p class="note">Not drawn, but in the table: {escape(left_out)}.</p>')
-    return "".join([*out, '<p class="note hover">Point at a chart for the values of a volume.</p>'])
+    return "".join(out)
 
 
 def _panels(drawn: Sequence[Curve]) -> list[list[Curve]]:
@@ -81,9 +97,9 @@ def _chart(findings: Findings, name: str, answers: Sequence[Answer], group: Sequ
     shown = [curve.given for curve in group] + [truth]
     late = [value for curve in group for _, value in curve.late]
     scale = charts.scale([*np.concatenate(shown).tolist(), *late])
-    plot = Plot(findings.length, scale, height=220)
+    plot = Plot(findings.length, scale, height=220 if group else 40)
     layers = [
-        *_blocks(findings, plot),
+        *blocks(findings, plot),
         plot.rule(0.0, "zero") if scale.low < 0 < scale.high else "",
         plot.curve(truth, "truth"),
         *_series(plot, group),
@@ -93,7 +109,15 @@ def _chart(findings: Findings, name: str, answers: Sequence[Answer], group: Sequ
         plot.hints(_hints(findings, answers)),
     ]
     title = f"Feedback of {name} by volume: {', '.join(curve.name for curve in group) or 'no value'}"
-    chart = plot.drawn(key, title, _desc(findings, group), layers, unit="value", repetition_time=findings.repetition_time)
+    chart = plot.drawn(
+        key,
+        title,
+        _desc(findings, group),
+        layers,
+        unit="value",
+        repetition_time=findings.repetition_time,
+        names=None if group else {0.5: "no value"},
+    )
     return figure(chart + charts.legend(_legend(findings, answers, group, truth)))
 
 
@@ -117,7 +141,8 @@ def styles_of(findings: Findings) -> dict[str, str]:
     return {name: f"b{active.index(name) % 4 + 1}" if name in active else "b0" for name in names}
 
 
-def _blocks(findings: Findings, plot: Plot) -> list[str]:
+def blocks(findings: Findings, plot: Plot) -> list[str]:
+    """Shade the events, each with its name where there is room."""
     if math.isnan(findings.repetition_time) or findings.repetition_time <= 0:
         return []
     styles, tr = styles_of(findings), findings.repetition_time

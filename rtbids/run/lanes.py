@@ -9,8 +9,7 @@ from typing import TypeAlias
 from rtbids.analysis import masks
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.run import analysis_config, feedback
-from rtbids.run.channel import Shared
+from rtbids.run import analysis_config, feedback, provenance
 from rtbids.run.deadlines import Line
 from rtbids.run.experiment import Sent
 from rtbids.run.experiment_process import LOADING
@@ -37,6 +36,7 @@ from rtbids.run.prediction import Pace
 from rtbids.run.progress import Tally
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
+from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
 PATIENCE = 10  # deadlines that a script may be silent before it is started again
@@ -56,6 +56,8 @@ class Lane:
         Where its feedback goes, by the words that they were asked for with.
     leads
         Whether the table of latencies tells of this experiment: there is one row a volume, and the first has it.
+    about
+        What the results say of it: its script, settings and regions.
     fault
         What kept the script from being loaded or from starting.
     is_added
@@ -69,6 +71,7 @@ class Lane:
     def __init__(self, recipe: Recipe, make_host: MakeHost, destinations: Mapping[str, Destination], clock: Clock) -> None:
         self.recipe = recipe
         self.destinations = destinations
+        self.about: Mapping[str, object] = provenance.of(recipe)  # before the script runs: it may be changed meanwhile
         self.tally = Tally(recipe.name)
         self.leads = False
         self.fault: RtbidsError | None = None
@@ -149,7 +152,7 @@ class Lane:
         elif not part.analysed or self.host.is_over:
             self._send(part, part.deadlines.failed(volume.index, now))
         else:
-            self._predict(due, now)
+            self._predict(part, volume.index, due, now)
         if part.analysed:
             self.host.offer(shared)
 
@@ -217,6 +220,7 @@ class Lane:
         """Forget a run that has ended."""
         if (part := self._parts.pop(run_key(run.entities), None)) is not None:
             part.close(self.name)
+            part.run.left(self.name, {**self.about, **part.outcome})
 
     def next_moment(self, *, hurry: bool, over: bool) -> float | None:
         """Return when `pass_time` or `look_after` has something to do."""
@@ -236,12 +240,14 @@ class Lane:
             return self.recipe.config.deadline
         return volume.repetition_time if volume.paced else None
 
-    def _predict(self, due: float | None, now: float) -> None:
+    def _predict(self, part: Part, index: int, due: float | None, now: float) -> None:
         """Count the answers that will not be there in time, as far as the latest tell, and say when that begins."""
         since, usual = self.host.silent_since, self._pace.usual
         begins = now if since is None or usual is None else max(now, since + usual)
         self.tally.expects_miss = self._pace.misses(due, begins)
-        self.tally.predicted += self.tally.expects_miss
+        if self.tally.expects_miss:
+            self.tally.predicted += 1
+            part.predicted.append(index)
         too_long = usual is not None and self.deadline is not None and usual > self.deadline
         if too_long and not self._said_too_long:
             self._said_too_long = True
@@ -253,9 +259,9 @@ class Lane:
         part = self._parts.get(run_key(entities))
         return part is None or part.deadlines.is_overdue(index)
 
-    def _recall(self, entities: Entities, index: int) -> Volume | None:
+    def _recall(self, entities: Entities, index: int) -> Shared | None:
         part = self._parts.get(run_key(entities))
-        return part.run.volume(index) if part is not None else None
+        return part.run.recall(index) if part is not None else None
 
     def _take_in(self, reply: Reply) -> None:
         match reply:
@@ -361,6 +367,9 @@ class Lane:
             why += "; without --bids-dir its analysis begins anew"
         self.tally.restarts += 1
         self.tally.state = "loading"
+        changed = provenance.changed_script(self.recipe, self.about)
+        for part in self._parts.values():
+            part.restarts.append({**part.interruption(why), **changed})
         for reply in self.host.restart(why):
             self._take_in(reply)
         logger.warning("%s is started again: %s", self.name, why)
@@ -369,6 +378,8 @@ class Lane:
         logger.warning("%s: %s; its feedback is alternates from here on", self.name, why)
         if not self.is_leaving:
             self.tally.state = "failed"
+        for part in self._parts.values():
+            part.given_up = part.interruption(why)
         for reply in self.host.give_up(why):
             self._take_in(reply)
         self.break_off()

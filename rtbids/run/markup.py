@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from rtbids.run.charts import clock, number
-
-_ABSOLUTE = re.compile(r"(?<![\w.:/\\~-])/(?:[^\s/:'\"]+/)+([^\s/:'\"]*)")
+from rtbids.run.provenance import without_folders
 
 
 def seconds(value: float) -> str:
@@ -38,8 +36,8 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "n/a"
 
 
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def ranges(indices: Iterable[int]) -> str:
@@ -51,11 +49,6 @@ def ranges(indices: Iterable[int]) -> str:
         else:
             stretches.append([index, index])
     return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in stretches)
-
-
-def without_folders(text: str) -> str:
-    """Replace absolute paths by their last part: folders say who works where, and a report is shown around."""
-    return _ABSOLUTE.sub(lambda match: match.group(1) or "…", text)
 
 
 def at(volume: int, repetition_time: float) -> str:
@@ -74,8 +67,9 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], styl
         lines[-1] = lines[-1].replace("<tr>", '<tr class="total">', 1)
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     return (
+        f'<p class="note caption">{escape(caption)}</p>'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
-        f'<table class="{style}"><caption>{escape(caption)}</caption>'
+        f'<table class="{style}" aria-label="{escape(caption)}">'
         f"{f'<thead><tr>{top}</tr></thead>' if head else ''}<tbody>{''.join(lines)}</tbody></table></div>"
     )
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from rtbids.bids import entities as bids_entities
 from rtbids.receipt import settle
+from rtbids.run import provenance
 from rtbids.run.deadlines import Line
 from rtbids.run.derived_tables import Measures
 from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
 from rtbids.run.responses import Response
+from rtbids.run.shared import Shared
 from rtbids.run.statistical_maps import StatMap
+from rtbids.run.where import Where
 from rtbids.volume import Entities, RunEnd, Volume, run_key
 
 
@@ -33,9 +38,20 @@ class OpenRun:
         Whether its volumes come at the scanner's pace.
     end
         What the source said of its end, if it did.
+
+    Parameters
+    ----------
+    experiments
+        What the results are to say of each experiment, by its name.
     """
 
-    def __init__(self, first: Volume, archive: Archive | None, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        first: Volume,
+        archive: Archive | None,
+        recorder: Recorder,
+        experiments: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         self.name = bids_entities.stem(first.entities)
         self.entities: Entities = first.entities
         self.first = first
@@ -45,9 +61,11 @@ class OpenRun:
         self.end: RunEnd | None = None
         self.is_ending = False
         self._recorder = recorder
+        self._on_the_way: dict[int, Volume] = {}  # to the archive
         self._times: dict[int, Mapping[str, float]] = {}  # of the volumes that have no row of latencies yet
         self._growing = archive.begin(first, first.events) if archive is not None else None
-        self._record = Record(self.name, self._growing) if self._growing is not None else None
+        signed = provenance.signature(first.entities, with_events=first.events is not None)
+        self._record = Record(self.name, self._growing, signed, experiments) if self._growing is not None else None
         if self._record is not None:
             self._record.first(first)
 
@@ -73,18 +91,35 @@ class OpenRun:
         if record is None:
             settle(volume.receipts)  # kept nowhere, and in the script's hands
         elif volume is not self.first:
+            self._on_the_way = {index: one for index, one in self._on_the_way.items() if not self.is_safe(index)}
+            self._on_the_way[volume.index] = volume
             self._recorder.do(lambda: record.append(volume))
 
     def is_safe(self, index: int) -> bool:
         """Say whether a volume is where it would outlast this process, as far as it is to be kept at all."""
         return self._record is None or index <= self._record.written
 
-    def volume(self, index: int) -> Volume | None:
-        """Read a volume back; None where it is not in the archive."""
-        if self._growing is None or not self.is_safe(index):
+    def recall(self, index: int) -> Shared | None:
+        """Return a volume that came before: from the archive, or on its way there; None where it is not archived."""
+        if self._growing is None:
             return None
-        volume: Volume = self._growing.volume(index)
-        return volume
+        volume = self._growing.volume(index) if self.is_safe(index) else self._on_the_way.get(index)
+        return Shared(volume, where=self.where(volume)) if volume is not None else None
+
+    def ends(self, end: RunEnd) -> None:
+        """Note that no more volumes come."""
+        self.end, self.is_ending = end, True
+        if self._growing is not None:
+            self._growing.is_ending = True
+
+    def where(self, volume: Volume) -> Where:
+        """Say where a volume that came is to be found again."""
+        source = volume.belongings.file if volume.belongings else None
+        replayed = None if source is None else str(source.absolute())
+        if self._growing is None or self._record is None:
+            return Where(replayed)
+        place = volume.index if self._growing.fills_gaps else bisect_left(self.indices, volume.index)
+        return Where(replayed, str(self._growing.file.absolute()), place, self._record.written)
 
     def sent(self, experiment: str, line: Line) -> None:
         """Record a line that has left."""
@@ -110,6 +145,11 @@ class OpenRun:
         """Record a map of an experiment's analysis."""
         if (record := self._record) is not None:
             self._recorder.do(lambda: record.mapped(experiment, found))
+
+    def left(self, experiment: str, about: Mapping[str, Any]) -> None:
+        """Record what became of an experiment whose part in the run is over."""
+        if (record := self._record) is not None:
+            self._recorder.do(lambda: record.left(experiment, about))
 
     def passed(self, index: int, times: Mapping[str, float]) -> None:
         """Record when a volume passed each stage, unless that is done."""

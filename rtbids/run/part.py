@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
+from rtbids.run import provenance
 from rtbids.run.deadlines import Deadlines, Line, Policy
 from rtbids.run.host import Answer
 from rtbids.run.open_run import OpenRun
@@ -25,6 +26,10 @@ class Part:
         In seconds after a volume's last byte, None for none.
     measured
         The latest volume of which it is known what the analysis found, -1 before the first.
+    predicted
+        The volumes whose answers were expected to miss their due time.
+    restarts, given_up
+        When the script was started again, and when it no longer was: the newest volume, and why.
     ended
         Whether ``end(run)`` is due or has been called; `over` when it has returned.
     """
@@ -37,9 +42,22 @@ class Part:
         self.measured = -1
         self.ended = False
         self.over = False
+        self.predicted: list[int] = []
+        self.restarts: list[Mapping[str, object]] = []
+        self.given_up: Mapping[str, object] | None = None
         self._held: list[tuple[Answer, float]] = []
         self._stages: dict[int, dict[str, float]] = {}
         self._errors: Counter[str] = Counter()
+
+    def interruption(self, why: str) -> Mapping[str, object]:
+        """Return what is kept of a script's being ended now."""
+        return {"Volume": self.run.latest, "Reason": provenance.without_folders(why)}
+
+    @property
+    def outcome(self) -> Mapping[str, object]:
+        """What there is to say of the script's part in the run, besides its lines."""
+        given_up = {"GivenUp": self.given_up} if self.given_up else {}
+        return {"PredictedMisses": self.predicted, "Restarts": self.restarts, **given_up}
 
     def hold(self, answer: Answer, now: float) -> None:
         """Keep an answer until its volume is safe."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from rtbids import nifti
@@ -69,6 +70,7 @@ RESPONSES_SIDECAR: Mapping[str, Any] = {
     "trial_type": {"Description": "Name of the event, as the sender said"},
     **responses.SIDECAR,
 }
+EARLIER = "EarlierRuns"  # of this subject, that had ended when the run began: a replay is given these and no others
 MOST_MERGED = 5000  # responses that are put among the events with every volume; more are when the run ends
 
 
@@ -80,22 +82,42 @@ class Table(Protocol):
 class GrowingRun(Protocol):
     """What the archive gives for a run; see `rtbids.archive`."""
 
+    earlier: tuple[str, ...]
+
     def append(self, volume: Volume) -> None: ...
     def end(self, end: RunEnd | None) -> None: ...
     def merge_events(self, text: str, fields: bytes) -> None: ...
     def derivative(self, description: str, suffix: str, extension: str) -> Path: ...
     def table(self, description: str, columns: Any, sidecar: Mapping[str, Any]) -> Table: ...
+    def describe(self, description: str, sidecar: Mapping[str, Any]) -> None: ...
 
 
 class Record:
-    """Written to by the recorder's thread only, but for `written`."""
+    """Written to by the recorder's thread only, but for `written`.
 
-    def __init__(self, run: str, growing: GrowingRun) -> None:
+    Parameters
+    ----------
+    signature
+        What the sidecar of every result says: see `rtbids.run.provenance`.
+    experiments
+        What is said of each experiment, by its name.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        growing: GrowingRun,
+        signature: Mapping[str, Any] = MappingProxyType({}),
+        experiments: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         self._run = run
         self._growing = growing
-        self._feedback = growing.table("feedback", feedback.COLUMNS, FEEDBACK_SIDECAR)
-        self._latency = growing.table("latency", ("volume", *STAGES), LATENCY_SIDECAR)
-        self._derived = DerivedTables(growing)
+        self._signature = signature
+        self._experiments = dict(experiments)
+        self._outcomes: dict[str, Mapping[str, Any]] = {}
+        self._feedback = self.table("feedback", feedback.COLUMNS, self._feedback_fields)
+        self._latency = self.table("latency", ("volume", *STAGES), {**LATENCY_SIDECAR, EARLIER: list(growing.earlier)})
+        self._derived = DerivedTables(self)
         self._contrasts: dict[str, str] = {}  # contrast → the experiment that has its name
         self._responses: list[Response] = []
         self._response_table: Table | None = None  # made with the first
@@ -110,6 +132,18 @@ class Record:
         """The index of the last volume that is safe in the archive, -1 before the first."""
         with self._lock:
             return self._written
+
+    def table(self, description: str, columns: Any, sidecar: Mapping[str, Any]) -> Table:
+        """Begin a table of the run, whose sidecar says where it comes from; columns go before what is said of the whole."""
+        return self._growing.table(description, columns, {**self._signature, **sidecar})
+
+    @property
+    def _feedback_fields(self) -> Mapping[str, Any]:
+        return {**FEEDBACK_SIDECAR, "Experiments": self._experiments}
+
+    def left(self, experiment: str, about: Mapping[str, Any]) -> None:
+        """Note what is to be said of an experiment whose part in the run is over."""
+        self._outcomes[experiment] = about
 
     def first(self, volume: Volume) -> None:
         """Note that `volume`, which began the run, is in the archive."""
@@ -139,12 +173,13 @@ class Record:
         """Write a map; where two experiments have a contrast of one name, the second's is named after the experiment too."""
         if self._contrasts.setdefault(found.contrast, experiment) != experiment:
             found = replace(found, contrast=found.contrast + bids_entities.clean_label(experiment))
-        statistical_maps.write(self._growing, found)
+        said = {"Experiment": experiment, **self._experiments.get(experiment, {})}
+        statistical_maps.write(self._growing, replace(found, fields={**found.fields, **self._signature, **said}))
 
     def responded(self, response: Response) -> None:
         """Add a response: at once to a table of their own, and with the next volume to the run's events."""
         if self._response_table is None:
-            self._response_table = self._growing.table("responses", responses.COLUMNS, RESPONSES_SIDECAR)
+            self._response_table = self.table("responses", responses.COLUMNS, RESPONSES_SIDECAR)
         self._response_table.row(responses.row(response))
         self._responses.append(response)
 
@@ -156,7 +191,14 @@ class Record:
                 if table is not None:
                     table.close()
             self._derived.close(self._written + 1)
+            self._tell_outcomes()
             self._growing.end(end)
+
+    def _tell_outcomes(self) -> None:
+        """Have the sidecar of the feedback say what became of each experiment."""
+        if self._outcomes:
+            self._experiments |= self._outcomes
+            self._growing.describe("feedback", {**self._signature, **self._feedback_fields})
 
     def _learn(self, volume: Volume) -> None:
         if volume.events is not None and volume.events != self._events:

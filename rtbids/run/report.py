@@ -6,25 +6,23 @@ script; its own content security policy says so.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
 from rtbids.errors import cannot_write
-from rtbids.run import analysis_sections, charts, findings
-from rtbids.run.charts import number
-from rtbids.run.curves import tally, why
+from rtbids.run import analysis_sections, charts, gather
+from rtbids.run.brain_section import brain
+from rtbids.run.deadline_section import kept
 from rtbids.run.feedback_section import feedback
 from rtbids.run.findings import Findings
-from rtbids.run.markup import counted, items, long_time, percent, ranges, seconds, table, without_folders
-from rtbids.run.measures import Summary, span, summary
-from rtbids.run.pictures import Slice, data_uri
+from rtbids.run.headline import heading
+from rtbids.run.made_section import made
+from rtbids.run.markup import items
+from rtbids.run.response_section import events
 from rtbids.run.timing_sections import latency, volumes
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -64,7 +62,7 @@ def write(
     CannotWrite
         Where `destination` cannot be written.
     """
-    found = findings.read(study, entities, warnings=warnings, faults=faults, experiment=experiment, truth=truth)
+    found = gather.read(study, entities, warnings=warnings, faults=faults, experiment=experiment, truth=truth)
     page = render(found)
     whole = destination.with_name(f".{os.getpid()}.{destination.name}")
     try:
@@ -79,134 +77,42 @@ def write(
 
 def render(found: Findings) -> str:
     """Return the page."""
-    sections = (
-        ("Feedback", feedback(found)),
-        ("Latency by stage", latency(found)),
-        ("Volumes", volumes(found)),
-        *analysis_sections.sections(found),
-        ("Brain", _brain(found)),
-        ("Warnings and faults", _troubles(found)),
-        ("How it was made", _made(found)),
-    )
+    parts = _sections(found)
     style = resources.files("rtbids.run").joinpath("page.css").read_text(encoding="utf-8")
-    body = "".join(f'<section id="{_id(title)}"><h2>{title}</h2>{content}</section>' for title, content in sections)
+    body = "".join(f'<section id="{_id(title)}"><h2>{title}</h2>{content}</section>' for title, content in parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>{escape(found.name)} · rtbids</title><style>{style}</style></head><body>{charts.SYMBOLS}<main>"
-        f"{_heading(found)}{body}"
+        f"{heading(found)}{_contents(title for title, _ in parts)}{body}"
         "<footer>Volumes are counted from 0. Times are given from the start of the run.</footer></main></body></html>\n"
     )
 
 
+def _sections(found: Findings) -> list[tuple[str, str]]:
+    """Return title and content of each section, without those that there is nothing to say in."""
+    happened = events(found)
+    return [
+        ("Feedback", feedback(found)),
+        ("Deadlines and alternates", kept(found)),
+        *([("Events and responses", happened)] if happened else []),
+        ("Latency by stage", latency(found)),
+        ("Volumes", volumes(found)),
+        *analysis_sections.sections(found),
+        ("Brain", brain(found)),
+        ("Warnings and faults", _troubles(found)),
+        ("How it was made", made(found)),
+    ]
+
+
+def _contents(titles: Iterable[str]) -> str:
+    links = "".join(f'<li><a href="#{_id(title)}">{title}</a></li>' for title in titles)
+    return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+
+
 def _id(title: str) -> str:
     return title.lower().replace(" ", "-")
-
-
-def _heading(found: Findings) -> str:
-    facts = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(figure)}{f'<small>{escape(note)}</small>' if note else ''}</dd></div>"
-        for label, figure, note in _facts(found)
-    )
-    lead = f"Real-time fMRI run · {', '.join(found.experiments) or 'no experiment answered'}"
-    return (
-        f'<header><h1>{escape(found.name)}</h1><p class="lead">{escape(lead)}</p>'
-        f'<p class="verdict">{escape(_verdict(found))}</p><dl class="facts">{facts}</dl></header>'
-    )
-
-
-def _verdict(found: Findings) -> str:
-    """Say in one sentence or two whether the run went well."""
-    counts = tally(found.answers)
-    if not found.count and not counts.given:
-        return "Nothing was received and no feedback was given."
-    came = "Every volume came" if not found.missing else f"{counted(len(found.missing), 'volume')} never came"
-    if not counts.given:
-        return f"{came}; no feedback was given."
-    if counts.ok == counts.given:
-        return f"{came}, and every volume was answered in time."
-    return f"{came}; {percent(counts.ok, counts.given)} of feedback was answered in time, the rest were alternates."
-
-
-def _facts(found: Findings) -> Iterator[tuple[str, str, str]]:
-    counts, figures = tally(found.answers), _latency(found)
-    yield "Volumes received", str(found.count), ""
-    yield "Missing volumes", str(len(found.missing)), _which(found.missing)
-    yield "Repetition time (TR)", f"{number(found.repetition_time)} s" if math.isfinite(found.repetition_time) else "n/a", ""
-    yield "Duration", long_time(found.length * found.repetition_time), _pace(found)
-    yield "Feedback ok", percent(counts.ok, counts.given), f"{counts.ok} of {counts.given}"
-    yield (
-        "Alternates",
-        percent(counts.alternate, counts.given),
-        f"{counts.alternate} of {counts.given}{_because(counts.reasons)}",
-    )
-    yield "Late answers", str(counts.late), "recorded, not shown" if counts.late else ""
-    yield "Median latency", seconds(figures.median), "received → sent"
-    yield "99th percentile", seconds(figures.p99), "received → sent"
-    yield "Worst latency", seconds(figures.worst), _slowest(found)
-
-
-def _which(missing: Sequence[int]) -> str:
-    return ranges(missing) if len(missing) <= 6 else f"first {missing[0]}, last {missing[-1]}"
-
-
-def _because(reasons: Mapping[str, int]) -> str:
-    return f": {why(reasons)}" if reasons else ""
-
-
-def _latency(found: Findings) -> Summary:
-    return summary(span(found.times, "received", "sent"))
-
-
-def _slowest(found: Findings) -> str:
-    total = span(found.times, "received", "sent")
-    return f"volume {int(np.nanargmax(total))}" if np.isfinite(total).any() else ""
-
-
-def _pace(found: Findings) -> str:
-    """Say within what time the volumes came: a replay may be faster than the scanner."""
-    received = found.times["received"][np.isfinite(found.times["received"])]
-    if received.size < 2:
-        return ""
-    took = float(np.ptp(received))
-    return f"received within {long_time(took)}"
-
-
-def _brain(found: Findings) -> str:
-    if not found.brain:
-        return "<p>No picture: the run's volumes could not be read, or there are none.</p>"
-    names = list(dict.fromkeys(name for piece in found.brain for name in piece.outlines))
-    entries = [(_outline_sample(place), name) for place, name in enumerate(names)]
-    pictures = "".join(_picture(piece, names) for piece in found.brain)
-    return (
-        f"<p>Mean of {counted(found.averaged, 'volume')}, axial slices from inferior to superior (z in mm, scanner space). "
-        "The left of a picture is the subject's left, the top is anterior.</p>"
-        f'<figure><div class="slices">{pictures}</div>{charts.legend(entries)}</figure>'
-    )
-
-
-def _picture(piece: Slice, names: Sequence[str]) -> str:
-    """Draw one slice in voxels, stretched to millimetres."""
-    rows, columns = piece.grey.shape
-    width, height = piece.millimetres
-    outlines = "".join(
-        f'<path class="outline o{names.index(name) % 6 + 1}" d="{path}"/>' for name, path in piece.outlines.items()
-    )
-    held = f", with {', '.join(piece.outlines)}" if piece.outlines else ""
-    label = f"axial slice at z = {piece.z:.0f} mm{held}"
-    return (
-        f'<div><svg viewBox="0 0 {columns} {rows}" preserveAspectRatio="none" style="aspect-ratio:{width:.1f}/{height:.1f}" '
-        f'role="img" aria-label="{escape(label)}"><image width="{columns}" height="{rows}" preserveAspectRatio="none" '
-        f'href="{data_uri(piece.grey)}"/>{outlines}</svg>{f"{piece.z:.0f}".replace("-", "−")}</div>'
-    )
-
-
-def _outline_sample(place: int) -> str:
-    return (
-        '<svg class="sample on-black" width="26" height="14" aria-hidden="true">'
-        f'<path class="outline o{place % 6 + 1}" d="M3 7H23"/></svg>'
-    )
 
 
 def _troubles(found: Findings) -> str:
@@ -214,35 +120,3 @@ def _troubles(found: Findings) -> str:
     for title, texts in (("Faults", found.faults), ("Warnings", found.warnings)):
         parts.append(f"<h3>{title}</h3>" + (items(texts) if texts else "<p>None.</p>"))
     return "".join(parts)
-
-
-def _made(found: Findings) -> str:
-    rows = [*found.made_with.items(), *_described(found.experiment)]
-    out = table("Software, machine and experiment", (), rows, "words")
-    if found.sources:
-        out += "<h3>Read from</h3><p>These files of the study are the record; this page is drawn from them.</p>" + items(
-            found.sources
-        )
-    return out
-
-
-def _described(entries: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield label and text of every entry, those of a mapping under its name; of a path only the last part."""
-    for name, value in entries.items():
-        label = f"{above}{name}"
-        if isinstance(value, Mapping):
-            yield from _described({str(key): part for key, part in value.items()}, f"{label} · ")
-        else:
-            yield _TITLES.get(label, label), _told(name, value)
-
-
-def _told(name: str, value: object) -> str:
-    if value is None:
-        return "default"
-    text = str(value)
-    if isinstance(value, Path) or name in {"file", "script"} or text.startswith("/"):
-        return Path(text).name
-    return without_folders(text)
-
-
-_TITLES = {"file": "Experiment file", "script": "Experiment file", "sha256": "Its SHA-256", "name": "Experiment"}

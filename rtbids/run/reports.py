@@ -7,12 +7,13 @@ import os
 import queue
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import RtbidsError
-from rtbids.run import analysis_config, report
+from rtbids.run import report
 from rtbids.run.recipe import Recipe
 from rtbids.volume import Entities
 
@@ -53,7 +54,7 @@ class Reports:
                     path,
                     warnings=tuple(self._warnings),
                     faults=tuple(self._faults),
-                    experiment=provenance(self._recipes),
+                    experiment=masks(self._recipes),
                 )
                 self.written.append(path)
             except (RtbidsError, OSError) as error:
@@ -65,32 +66,8 @@ def destination(study: Path, entities: Entities) -> Path:
     return study / "derivatives" / "rtbids" / f"{bids_entities.stem(entities)}_report.html"
 
 
-def provenance(recipes: Sequence[Recipe]) -> Mapping[str, object]:
-    """Return what a report says of the experiment, or of each by its name where there are several."""
-    if len(recipes) == 1:
-        return _provenance(recipes[0])
-    return {recipe.name: _provenance(recipe) for recipe in recipes}
-
-
-def _provenance(recipe: Recipe) -> Mapping[str, object]:
-    config = recipe.config
-    return {
-        "name": recipe.name,
-        "script": recipe.script.name,
-        "sha256": recipe.sha256(),
-        "settings": dict(config.settings),
-        "analysis": _analysis(recipe),
-        "rois": {name: str(path) for name, path in config.rois.items()},
-        "alternate": config.alternate,
-        "backlog": config.backlog,
-        "deadline": config.deadline,
-    }
-
-
-def _analysis(recipe: Recipe) -> Mapping[str, object] | str:
-    """Return the keys that ask for something."""
-    keys = analysis_config.to_json(recipe.config.analysis)
-    if not keys:
-        return "none"
-    asked = {key: value for key, value in keys.items() if value not in (None, False, 0, "none", (), {})}
-    return {key: ", ".join(value) if isinstance(value, tuple) else value for key, value in asked.items()}
+def masks(recipes: Sequence[Recipe]) -> Mapping[str, object]:
+    """Return the regions whose outlines a report draws; what is known of the experiments is in the sidecars."""
+    regions = [(recipe, name, path) for recipe in recipes for name, path in recipe.config.rois.items()]
+    twice = {name for name, count in Counter(name for _, name, _ in regions).items() if count > 1}
+    return {"rois": {f"{recipe.name} {name}" if name in twice else name: path for recipe, name, path in regions}}

@@ -20,7 +20,6 @@ from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox
-from rtbids.run.channel import Shared
 from rtbids.run.control import Control
 from rtbids.run.feedback import Destination
 from rtbids.run.hearing import Hearing
@@ -28,6 +27,7 @@ from rtbids.run.lanes import Lane
 from rtbids.run.open_run import Archive, OpenRun
 from rtbids.run.progress import Progress
 from rtbids.run.recorder import Recorder
+from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
 from rtbids.wakeup import Wakeup
 
@@ -250,6 +250,8 @@ class Session:
         """
         if self.unwritten >= MOST_UNWRITTEN:
             return False
+        if any(run.is_ending for run in self.open_runs) and any(lane.host.is_here for lane in self.lanes):
+            return False  # a script in this process that asks for the run before would wait for it, and we for the script
         if all(run.paced for run in self.open_runs):
             return True
         return not any(lane.outstanding or lane.host.backlog >= MOST_WAITING for lane in self.lanes)
@@ -269,7 +271,7 @@ class Session:
         self._miss(run, range(run.latest + 1, volume.index))
         run.takes(volume)
         self.progress.volumes += 1
-        shared = Shared(volume, ask=not self.paused)
+        shared = Shared(volume, ask=not self.paused, where=run.where(volume))
         for lane in self._staying:
             lane.take(run, shared, now)  # first: the scripts work while the volume is written
         if begins and self._hearing is not None:
@@ -291,7 +293,8 @@ class Session:
         if misfits and all(misfits) and not any(lane.has_fitted for lane in self.lanes):
             assert misfits[0] is not None
             raise misfits[0]
-        run = self._runs[run_key(volume.entities)] = OpenRun(volume, self._archive, self._recorder)
+        about = {lane.name: lane.about for lane in self._staying}
+        run = self._runs[run_key(volume.entities)] = OpenRun(volume, self._archive, self._recorder, about)
         for lane, misfit in zip(self._staying, misfits, strict=True):
             lane.begin(run, misfit)
         self.progress.begin(run.name)
@@ -310,7 +313,7 @@ class Session:
             logger.warning("%s: the run ended without a volume", bids_entities.stem(end.entities))
             return
         self._miss(run, [index for index in end.missing if index > run.latest])
-        run.end, run.is_ending = end, True
+        run.ends(end)
         self._advance()
 
     def _finish(self, run: OpenRun) -> None:

@@ -74,6 +74,8 @@ class SmallDisk:
         self.room = room
         self.volumes: list[Volume] = []
         self.tables: dict[str, Table] = {}
+        self.file, self.fills_gaps, self.earlier = Path("nowhere.nii"), False, ()
+        self.described: dict[str, Mapping[str, object]] = {}  # what the sidecars say that were written anew
 
     def begin(self, volume: Volume, events: str | None) -> SmallDisk:
         self.volumes = [volume]
@@ -89,6 +91,9 @@ class SmallDisk:
 
     def end(self, end: RunEnd | None) -> None:
         pass
+
+    def describe(self, description: str, sidecar: Mapping[str, object]) -> None:
+        self.described[description] = sidecar
 
     def table(self, description: str, columns: object, sidecar: object) -> Table:
         return self.tables.setdefault(description, Table())

@@ -62,7 +62,7 @@ def test_every_column_is_described_with_its_unit(tmp_path):
     fields = json.loads((tmp_path / "sub-01_desc-motion_timeseries.json").read_text())
     assert (fields["trans_x"]["Units"], fields["rot_z"]["Units"]) == ("mm", "rad")
     fields = json.loads((tmp_path / "sub-01_desc-design_timeseries.json").read_text())
-    assert set(fields) == {"Description", "volume", "go", "cosine01"}
+    assert set(fields) == {"Description", "Experiment", "volume", "go", "cosine01"}
 
 
 @pytest.mark.parametrize("cut", ["", "volume\ttrans_x\tpose\n", "volume\ttrans_x\tpose\n0\t0.1\tknown\n1\t0."])
