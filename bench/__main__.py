@@ -7,6 +7,9 @@ are the sound part. Name some measurements to run only these: ``python bench lat
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "analysis"))  # heads that moved, and pyOpenNFT
 
 import append
 import chain
@@ -16,6 +19,7 @@ import glm
 import latency
 import memory
 import motion
+import smoothing
 import startup
 import store
 import wire
@@ -27,15 +31,21 @@ MEASUREMENTS = {
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
     "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),
-    "motion": (motion.measure, "realignment of a head that moved by a known amount, with and without numba"),
+    "motion": (motion.measure, "realignment of heads that moved by a known amount, beside pyOpenNFT's core"),
+    "smoothing": (smoothing.measure, "SPM's kernel and the integral it stands for, 64×64×36, beside python-rtspm"),
     "glm": (glm.measure, "linear model of 40.5k voxels × 13 columns, volume by volume, beside least squares anew"),
-    "chain": (chain.measure, "the whole analysis of a volume: motion, smoothing, regions, nuisance, model, quality"),
+    "chain": (chain.measure, "the whole analysis of a volume, realignment to model, beside pyOpenNFT's core"),
     "deadlines": (deadlines.measure, "how late alternates leave, 5000 volumes, scripts that hang, raise, exit and eat memory"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
 }
 
 
 def main(names: list[str]) -> int:
+    if {"-h", "--help"} & set(names):
+        print("python bench [NAME ...]: all measurements, or these\n")
+        for name, (_, title) in MEASUREMENTS.items():
+            print(f"  {name:<11} {title}")
+        return 0
     unknown = [name for name in names if name not in MEASUREMENTS]
     if unknown:
         print(f"no measurement {', '.join(unknown)}; there are: {', '.join(MEASUREMENTS)}", file=sys.stderr)

@@ -5,11 +5,9 @@ The files are the real series of RTBIDS_TEST_DATA (by default ../shared/data); w
 
 from __future__ import annotations
 
-import lzma
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +18,13 @@ import converters
 import dcm2niix
 import figures
 import numpy as np
+import series
+import timing
 
 from rtbids.convert import dicom
 from rtbids.convert.series import Assembler, counter
 from rtbids.volume import Volume
 
-DATA = Path(os.environ.get("RTBIDS_TEST_DATA", "../shared/data"))
 ROUNDS = 7
 WHOLE_SERIES = 1.5  # times what dcm2niix takes, at the most
 
@@ -49,8 +48,8 @@ FORMS = {
 
 
 def measure() -> Iterator[str]:
-    if not DATA.is_dir():
-        yield f"real series not found at {DATA}: set RTBIDS_TEST_DATA"
+    if not series.DATA.is_dir():
+        yield f"real series not found at {series.DATA}: set RTBIDS_TEST_DATA"
         return
     for name, form in FORMS.items():
         yield from _form(name, form)
@@ -58,7 +57,7 @@ def measure() -> Iterator[str]:
 
 
 def _form(name: str, form: Form) -> Iterator[str]:
-    files = sorted((DATA / form.folder / "dicom").iterdir())
+    files = sorted((series.DATA / form.folder / "dicom").iterdir())
     contents = [(file.name, file.read_bytes()) for file in files]
     whole, last, first = _ours(contents)
     yield figures.spread(f"{name}, per volume", whole) + figures.share(whole, form.limit)
@@ -68,7 +67,10 @@ def _form(name: str, form: Form) -> Iterator[str]:
     one = [content for _, content in _of_one_volume(contents, contents)]
     for other, converter in converters.OTHERS.items():
         why = converters.fault(converter, one, first)
-        yield f"  {other:<32} {why}" if why else figures.against(f"  {other}", _times(lambda c=converter: c(one)), whole)
+        if why:
+            yield f"  {other:<32} {why}"
+        else:
+            yield figures.against(f"  {other}", timing.wall(lambda c=converter: c(one), ROUNDS), whole)
 
 
 def _of_one_volume(items: list, contents: list[tuple[str, bytes]]) -> list:
@@ -105,15 +107,6 @@ def _ours(contents: list[tuple[str, bytes]]) -> tuple[list[float], list[float], 
     return whole, last, first
 
 
-def _times(call: Callable[[], object]) -> list[float]:
-    times = []
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return times
-
-
 def _binary(one: list[Path]) -> list[float]:
     """Return what the binary takes for the files of one volume, process included."""
     with tempfile.TemporaryDirectory() as place:
@@ -122,19 +115,14 @@ def _binary(one: list[Path]) -> list[float]:
         made.mkdir()
         for file in one:
             (source / file.name).symlink_to(file.resolve())
-        return _times(lambda: _dcm2niix(source, made))
+        return timing.wall(lambda: _dcm2niix(source, made), ROUNDS)
 
 
 def _whole_series() -> Iterator[str]:
-    packed = DATA / "siemens_mosaic_vb17_nf" / "whole_run" / "nf_run.tar.xz"
-    if not packed.exists():
+    if not series.NEUROFEEDBACK.is_file():
         return
-    with tempfile.TemporaryDirectory() as place:
-        with lzma.open(packed) as file, tarfile.open(fileobj=file) as tar:
-            tar.extractall(place, filter="data")
-        files = sorted(Path(place).rglob("*.dcm"))
-        made = Path(place) / "made"
-        made.mkdir()
+    with series.neurofeedback() as place, tempfile.TemporaryDirectory() as folder:
+        files, made = sorted(place.rglob("*.dcm")), Path(folder)
         ways: dict[str, Callable[[], object]] = {
             "rtbids, in process": lambda: _convert(files),
             "dcm2niix, written as .nii": lambda: _dcm2niix(files[0].parent, made),
@@ -171,7 +159,7 @@ def _in_turn(ways: dict[str, Callable[[], object]]) -> tuple[dict[str, list[floa
 
 
 def _convert(files: list[Path]) -> None:
-    assembler = Assembler({}, counter())
+    assembler = Assembler({"task": "nf"}, counter())
     for path in files:
         assembler.add(dicom.read(path.read_bytes(), path.name, 0.0), 0.0)
     assembler.finish()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import figures
 import numpy as np
+import timing
 
 from rtbids.analysis.design import Design, Model
 from rtbids.analysis.glm import Glm
@@ -63,17 +64,11 @@ def _costs(design: np.ndarray) -> Iterator[str]:
         glm.add(row, volumes[n % 20])
         wall.append(time.perf_counter() - begin)
         added.append(time.process_time() - cpu)
-        tested.append(_seconds(lambda: glm.t({"x0": 1.0})))
+        tested += timing.wall(lambda: glm.t({"x0": 1.0}), 1)
     yield figures.spread("one volume, 40.5k voxels × 13", wall)
     yield figures.spread("the same, CPU", added)
     yield figures.spread("its t-map", tested[30:])
-    yield figures.spread("its betas", [_seconds(lambda: glm.beta) for _ in range(20)])
+    yield figures.spread("its betas", timing.wall(lambda: glm.beta, 20))
     run = np.array(volumes, np.float64)[np.arange(VOLUMES) % 20]
-    batch = [_seconds(lambda: np.linalg.lstsq(design, run, rcond=None)) for _ in range(5)]
+    batch = timing.wall(lambda: np.linalg.lstsq(design, run, rcond=None), 5)
     yield figures.against("lstsq of all 150 volumes anew", batch, np.add(wall[30:], tested[30:]))
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
