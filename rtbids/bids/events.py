@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -77,6 +77,30 @@ class Events:
         """The onsets, the ends, and up to each row the latest end."""
         ends = [event.end for event in self.rows]
         return [event.onset for event in self.rows], ends, list(accumulate(ends, max))
+
+
+@dataclass(frozen=True)
+class EventsSoFar(Events):
+    """The events of a run that goes on: those that come meanwhile are added, and all who hold it see them.
+
+    Attributes
+    ----------
+    expected
+        Trial types that are known to come, and count among the `conditions` before their first event.
+    """
+
+    expected: tuple[str, ...] = ()
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*super().conditions, *self.expected)))
+
+    def add(self, event: Event) -> None:
+        """Put an event among the others, in order of onset."""
+        rows = list(self.rows)
+        insort(rows, event, key=lambda row: row.onset)
+        vars(self)["rows"] = tuple(rows)
+        vars(self).pop("_times", None)
 
 
 def _within(rows: Iterable[Event], times: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -23,7 +23,7 @@ from rtbids.analysis import masks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
-from rtbids.bids.events import Event, Events
+from rtbids.bids.events import Event, Events, EventsSoFar
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
 from rtbids.run import responses
 from rtbids.run.analysis_config import Analysis
@@ -63,7 +63,7 @@ class Run:
     repetition_time
         Seconds.
     events
-        The run's events.
+        The run's events: those known beforehand, and those that came in so far.
     feedback
         What has left so far, in order.
     responses
@@ -73,7 +73,7 @@ class Run:
     settings: Any
     entities: Mapping[str, str]
     repetition_time: float
-    events: Events
+    events: EventsSoFar
     feedback: list[Sent] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
     _rois: dict[str, Roi] = field(default_factory=dict)
@@ -165,7 +165,8 @@ class Experiment:
         entities = dict(first.entities)
         name = bids_entities.stem(entities)
         known, came = responses.split(first.events) if first.events else (None, ())
-        events = bids_events.read(known, f"the events of {name}") if known else Events()
+        rows = bids_events.read(known, f"the events of {name}").rows if known else ()
+        events = EventsSoFar(rows, (self._analysis.conditions if self._analysis else None) or ())
         regions = {}
         for roi, path in self._rois.items():
             masks.check_grid(path, first.shape, first.affine)
@@ -233,6 +234,7 @@ class Experiment:
         """Take a response into a run that has begun: ``response(event, run)`` is called, unless that was done before."""
         run = self._runs[run_key(entities)]
         run.responses.append(response)
+        run.events.add(responses.event(response))
         if run._chain is not None:
             run._chain.event(response.onset, response.duration, response.name)
         if not ask:

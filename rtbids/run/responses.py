@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from rtbids.archive.tables import cell
+from rtbids.bids.events import Event
 from rtbids.errors import BadData
 
 PLAIN = "response"  # the name of an event that is plain text
@@ -132,6 +133,12 @@ def row(response: Response) -> tuple[object, ...]:
         response.sender_time,
         response.after_volume,
     )
+
+
+def event(response: Response) -> Event:
+    """Return a response as the row of ``events.tsv`` that it becomes."""
+    cells = dict(zip(COLUMNS, map(cell, row(response)), strict=True))
+    return Event(response.onset, response.duration, response.name, cells)
 
 
 def merged(events: str | None, responses: Iterable[Response]) -> str:

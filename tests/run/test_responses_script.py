@@ -59,7 +59,8 @@ def test_a_replay_gives_a_script_the_responses_when_it_had_them_live(tmp_path):
             if response.after_volume == index:
                 script.respond(RUN, response)
     script.end(RUN)
-    assert live[3] == {"heard": [["button", "1", 0.5, 0], ["face", "", 1.6, 0]], "known": 3, "conditions": ["task"]}
+    heard = [["button", "1", 0.5, 0], ["face", "", 1.6, 0]]
+    assert live[3] == {"heard": heard, "known": 3, "conditions": ["task", "button", "face"]}
     (complaint,) = complaints
     assert complaint == "response() raised ValueError: no such button (experiment.py, line 9)"
 
@@ -87,7 +88,7 @@ def test_a_script_that_was_started_again_knows_the_responses_and_is_not_asked_ag
     script.begin(volume(0))
     script.respond(RUN, CAME[0], ask=False)
     script.analyse(volume(0))
-    assert script.feedback(volume(0)) == {"heard": [], "known": 1, "conditions": []}
+    assert script.feedback(volume(0)) == {"heard": [], "known": 1, "conditions": ["button"]}
 
 
 def test_a_script_without_response_takes_no_notice(tmp_path):
