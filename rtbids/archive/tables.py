@@ -32,7 +32,7 @@ class Table:
         self._append("\t".join(map(cell, values)))
 
     def _append(self, line: str) -> None:
-        content = (line + "\n").encode()
+        content = (line + "\n").encode(errors="backslashreplace")  # half a character costs no row
         try:
             written = os.write(self._descriptor, content)
             if written < len(content):  # the disk filled up: the rest says so

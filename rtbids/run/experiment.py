@@ -16,8 +16,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from rtbids import config
 from rtbids.analysis import masks
 from rtbids.analysis.roi import Roi
@@ -29,7 +27,13 @@ from rtbids.run import responses
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.deadlines import Value
 from rtbids.run.responses import Response
+from rtbids.run.one_line import short
 from rtbids.volume import Volume, run_key
+from rtbids.run.sent import Sent
+from rtbids.run.values import checked
+from rtbids.run.volumes import Volumes
+from rtbids.run.volumes_so_far import VolumesSoFar
+from rtbids.run.where import NOWHERE, Where
 
 if TYPE_CHECKING:
     from rtbids.analysis.design import Design
@@ -274,7 +278,7 @@ def _as_faults(what: str) -> Iterator[None]:
     except RtbidsError:
         raise
     except Exception as error:
-        raise ExperimentFault(f"{what} failed: {type(error).__name__}: {error}".replace("\n", " ")) from error
+        raise ExperimentFault(f"{what} failed: {short(error)}") from error
 
 
 def load(script: Path) -> ModuleType:
@@ -297,33 +301,6 @@ def load(script: Path) -> ModuleType:
     return module
 
 
-def checked(value: object) -> Value:
-    """Return what a script gave as plain JSON: a number, an object of numbers, texts and the like, or None.
-
-    What is neither, and NaN and infinities, which JSON does not have, are ExperimentFaults.
-    """
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    plain = _plain(value)
-    if isinstance(plain, int | float) or plain is None:
-        return plain
-    raise ExperimentFault(f"feedback is a number, a dict or None, found {type(value).__name__}")
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ExperimentFault(f"feedback is a finite number, found {value}")
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    raise ExperimentFault(f"feedback is a number, a dict or None, found {type(value).__name__}")
-
-
 def _settings(module: ModuleType, settings: Mapping[str, object], script: Path) -> object:
     declared = getattr(module, "Settings", None)
     if dataclasses.is_dataclass(declared) and isinstance(declared, type):
@@ -340,5 +317,4 @@ def _where(error: BaseException, script: Path) -> str:
     """Return ``raised ValueError: … (experiment.py, line 12)``, the line being the script's own."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == script]
     place = f" ({script.name}, line {frames[-1].lineno})" if frames else ""
-    said = str(error) if isinstance(error, RtbidsError) else f"{type(error).__name__}: {error}"
-    return f"raised {said}{place}".replace("\n", " ")
+    return f"raised {short(error)}{place}"

@@ -10,9 +10,9 @@ import pytest
 
 from rtbids.errors import ExperimentFault
 from rtbids.run.deadlines import Line
-from rtbids.run.experiment import checked
 from rtbids.run.feedback import as_json, as_tsv, fields
 from rtbids.run.queued import Lines, Queued
+from rtbids.run.values import checked
 
 
 def test_the_reader_learns_of_the_end_when_a_destination_is_closed():
