@@ -20,6 +20,8 @@ RAIL = 16  # pixels below it, for volumes without a value
 LABELS = 32  # pixels for the two lines of the time axis
 _FINE = 1000  # units that a curve's height is divided into
 _DOTS = 250  # with more volumes than this, dots would cover the curve
+_LONE = 20  # up to so many volumes, a curve has dots in any case
+_POINTED = 400  # columns that a pointer can tell apart
 _WIDE = 900  # pixels that a plot has on a wide screen, at least
 
 
@@ -100,7 +102,8 @@ class Plot:
             if math.isfinite(value):
                 path.append(f"{'L' if drawing else 'M'}{volume + 0.5:g} {self._fine(value)}{'' if drawing else 'h0'}")
             drawing = math.isfinite(value)
-        return self._stretched(f'<path class="line {style}" d="{"".join(path)}"/>') if path else ""
+        few = self.dots(values, style) if self.count <= _LONE else ""
+        return self._stretched(f'<path class="line {style}" d="{"".join(path)}"/>') + few if path else ""
 
     def columns(self, low: Floats, high: Floats, style: str) -> str:
         """Fill from `low` to `high` in the column of each volume where both are known."""
@@ -147,12 +150,16 @@ class Plot:
         return f'<line class="{style}" x1="0" x2="100%" y1="{y}" y2="{y}"/>{text}'
 
     def hints(self, texts: Mapping[int, str]) -> str:
-        """Let the pointer ask each volume's column for its text."""
-        width = f"{100 / max(self.count, 1):.3f}%"
+        """Let the pointer ask each volume's column for its text; in a long run, of neighbours the one that says most."""
+        step = -(-self.count // _POINTED) or 1
+        width = f"{100 * step / max(self.count, 1):.2f}%"
+        groups: dict[int, str] = {}
+        for volume, text in texts.items():
+            groups[volume // step] = max(groups.get(volume // step, ""), text, key=len)
         rects = (
-            f'<rect x="{100 * volume / max(self.count, 1):.3f}%" y="{TOP}" width="{width}" height="{self.height + RAIL}">'
-            f"<title>{escape(text)}</title></rect>"
-            for volume, text in texts.items()
+            f'<rect x="{100 * group * step / max(self.count, 1):.2f}%" y="{TOP}" width="{width}" '
+            f'height="{self.height + RAIL}"><title>{escape(text)}</title></rect>'
+            for group, text in groups.items()
         )
         return f'<g class="hints">{"".join(rects)}</g>'
 

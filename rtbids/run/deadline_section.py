@@ -132,7 +132,7 @@ def _figures(found: Mapping[int, float]) -> tuple[str, ...]:
 
 
 def _foreseen(kept: Promise) -> str:
-    if kept.predicted is None:
+    if kept.predicted is None or not kept.is_due:
         return ""
     if not kept.predicted and not kept.missed:
         return "<p>No answer was expected to miss its due time, and none did.</p>"

@@ -106,7 +106,7 @@ def _chart(findings: Findings, name: str, answers: Sequence[Answer], group: Sequ
         plot.symbols(((v, x) for curve in group for v, x in curve.late if not math.isnan(x)), "late"),
         plot.symbols(_alternates(findings, answers, group), "alternate"),
         plot.symbols(((volume, math.nan) for volume in findings.missing), "missing"),
-        plot.hints(_hints(findings, answers)),
+        plot.hints(_hints(findings, answers, [curve.name for curve in group])),
     ]
     title = f"Feedback of {name} by volume: {', '.join(curve.name for curve in group) or 'no value'}"
     chart = plot.drawn(
@@ -225,18 +225,27 @@ def _desc(findings: Findings, group: Sequence[Curve]) -> str:
     return "; ".join(words) or f"No value in {counted(findings.length, 'volume')}."
 
 
-def _hints(findings: Findings, answers: Sequence[Answer]) -> dict[int, str]:
+def _hints(findings: Findings, answers: Sequence[Answer], names: Sequence[str]) -> dict[int, str]:
     texts = {volume: f"{at(volume, findings.repetition_time)}\nmissing" for volume in findings.missing}
     for answer in answers:
-        line = f"{_told(answer.value)} · {_status(answer)}"
+        line = f"{_told(_part(answer.value, names))} · {_status(answer)}"
         texts[answer.volume] = f"{texts.get(answer.volume, at(answer.volume, findings.repetition_time))}\n{line}"
     return texts
 
 
+def _part(value: Value, names: Sequence[str]) -> Value:
+    """Return of an object what a chart draws."""
+    return {name: value.get(name) for name in names} if isinstance(value, Mapping) and names else value
+
+
 def _told(value: Value) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {number(part) if isinstance(part, int | float) else part}" for key, part in value.items())
+        return ", ".join(f"{key} {_told_part(part)}" for key, part in value.items())
     return "no value" if value is None else number(value)
+
+
+def _told_part(part: object) -> str:
+    return number(part) if isinstance(part, int | float) else "n/a" if part is None else str(part)
 
 
 def _status(answer: Answer) -> str:

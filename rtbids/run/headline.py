@@ -120,4 +120,4 @@ def _pace(found: Findings) -> str:
     if received.size < 2:
         return ""
     took = float(np.ptp(received))
-    return f"received within {long_time(took)}"
+    return f"received within {seconds(took) if took < 60 else long_time(took)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rtbids.run.charts import number
 from rtbids.run.findings import Findings
 from rtbids.run.markup import items, table
 from rtbids.run.provenance import without_folders
@@ -15,8 +16,8 @@ _TITLES = {
     "sha256": "Its SHA-256",
     "SHA256": "Its SHA-256",
     "name": "Experiment",
-    "Analysis": "Analysis",
 }
+_UNITS = {"Deadline": "s", "deadline": "s", "smooth": "mm"}
 _TOLD_ELSEWHERE = {"PredictedMisses", "Restarts", "GivenUp"}
 
 
@@ -41,7 +42,7 @@ def _side_by_side(recorded: Mapping[str, Mapping[str, object]]) -> str:
     told = {name: dict(described(about)) for name, about in recorded.items()}
     labels = list(dict.fromkeys(label for rows in told.values() for label in rows))
     rows = [(label, *(rows.get(label, "") for rows in told.values())) for label in labels]
-    return table("Experiments", ("", *told), rows, "words")
+    return table("Experiments", ("setting", *told), rows, "words columns")
 
 
 def _sources(found: Findings) -> str:
@@ -68,6 +69,8 @@ def _told(name: str, value: object) -> str:
         return "default"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and name in _UNITS:
+        return f"{number(value)} {_UNITS[name]}"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     if isinstance(value, Path) or name in {"file", "script"} or text.startswith("/"):
         return Path(text).name

@@ -18,6 +18,8 @@ class Promise:
 
     Attributes
     ----------
+    is_due
+        Whether there was a due time at all.
     alternates
         The volumes of the alternates by reason, in order.
     ok, late
@@ -32,6 +34,7 @@ class Promise:
         The newest volume, and why, of each restart of the script; `given_up` where it was started no more.
     """
 
+    is_due: bool
     ok: tuple[int, ...]
     alternates: Mapping[str, tuple[int, ...]]
     late: tuple[int, ...]
@@ -55,10 +58,6 @@ class Promise:
         """Seconds after the due time at which alternates left."""
         return summary(_array(self.overrun))
 
-    @property
-    def has_deadlines(self) -> bool:
-        return bool(self.overrun or self.late_by or self.missed)
-
 
 def promise(answers: Sequence[Answer], recorded: Mapping[str, Any] | None = None) -> Promise:
     """Read it from the lines of one experiment, and from what its sidecar says of it."""
@@ -66,6 +65,7 @@ def promise(answers: Sequence[Answer], recorded: Mapping[str, Any] | None = None
     reasons = dict.fromkeys(answer.reason or "unknown" for answer in answers if answer.status == "alternate")
     expected = recorded.get("PredictedMisses")
     return Promise(
+        is_due=any(np.isfinite(answer.due) for answer in answers if answer.reason != "missing"),
         ok=tuple(answer.volume for answer in answers if answer.status == "ok"),
         alternates={reason: _because_of(answers, reason) for reason in reasons},
         late=tuple(answer.volume for answer in answers if answer.status == "late"),
