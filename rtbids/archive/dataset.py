@@ -18,7 +18,7 @@ from rtbids.archive.study import DERIVATIVE, Study
 from rtbids.archive.waiting import Room, Waiting
 from rtbids.archive.writer import MOST_VOLUMES
 from rtbids.bids import entities as bids_entities
-from rtbids.bids.dataset import same_but_run
+from rtbids.bids.dataset import runs, same_but_run
 from rtbids.clock import CLOCK, Clock
 from rtbids.errors import BadData, CannotWrite, RtbidsError
 from rtbids.volume import Entities, Item, RunEnd, Volume, run_key
@@ -175,7 +175,15 @@ class Archive:
             if claim.name in self._to_overwrite:
                 self._remove(claim)
             self._describe(volume)
-            run = GrowingRun(study, claim, volume, fill_gaps=self._fill_gaps, clock=self._clock, finish=self._ended)
+            run = GrowingRun(
+                study,
+                claim,
+                volume,
+                fill_gaps=self._fill_gaps,
+                clock=self._clock,
+                finish=self._ended,
+                earlier=self._ended_before(volume.entities),
+            )
             try:
                 if events is not None:
                     run.write_events(events, _event_fields(volume) if events == volume.events else None)
@@ -185,6 +193,13 @@ class Archive:
                 run.withdraw()
                 raise
         return run
+
+    def _ended_before(self, entities: Entities) -> list[str]:
+        """Return the subject's runs but for those that grow: ours of which more may come, and those of others."""
+        ended = {run.name for run in self._begun} - {run.name for run in self._open if not run.is_ending}
+        growing = {*claims.names(self._study.growing), bids_entities.stem(entities)} - ended
+        found = (bids_entities.stem(run.entities) for run in runs(self.root, {"subject": entities["subject"]}))
+        return [name for name in found if name not in growing]
 
     def _describe(self, volume: Volume) -> None:
         if (there := volume.belongings) is not None:

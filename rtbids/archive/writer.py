@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids import nifti
+from rtbids.archive import locks
 from rtbids.errors import BadData, cannot_write
 from rtbids.volume import Volume, voxels
 
@@ -24,7 +25,8 @@ class GrowingFile:
 
     The voxels are written at the end of the file first and the count in the header last, so that the file is readable at every
     instant and holds each volume whose `append` has returned. `append` hands the bytes to the operating system, which keeps
-    them if this process is killed; `sync` puts them on the disk, which keeps them if the power goes.
+    them if this process is killed; `sync` puts them on the disk, which keeps them if the power goes. It is locked until it is
+    closed (`locks.wait`).
     """
 
     def __init__(self, path: Path, first: Volume) -> None:
@@ -37,6 +39,7 @@ class GrowingFile:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise cannot_write(path, error) from error
+        locks.hold(self._descriptor)
         try:
             _write_all(self._descriptor, memoryview(nifti.pack(self.header)), 0)
             _write_all(self._descriptor, voxels(first), nifti.HEADER)

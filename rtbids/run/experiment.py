@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,14 +27,14 @@ from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
 from rtbids.run import responses
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.deadlines import Value
-from rtbids.run.responses import Response
 from rtbids.run.one_line import short
-from rtbids.volume import Volume, run_key
+from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.values import checked
 from rtbids.run.volumes import Volumes
 from rtbids.run.volumes_so_far import VolumesSoFar
 from rtbids.run.where import NOWHERE, Where
+from rtbids.volume import Volume, run_key
 
 if TYPE_CHECKING:
     from rtbids.analysis.design import Design
@@ -41,17 +42,9 @@ if TYPE_CHECKING:
     from rtbids.run.derived_tables import Measures
     from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
     from rtbids.run.statistical_maps import StatMap
+    from rtbids.run.study_so_far import StudySoFar
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Sent:
-    """Feedback that has left: `status` is ``ok``, ``alternate`` or ``late``."""
-
-    volume: int
-    value: Value
-    status: str
 
 
 @dataclass
@@ -84,6 +77,8 @@ class Run:
     _hand_over: Callable[[Value], None] = field(default=lambda value: None)
     _to_come: deque[Response] = field(default_factory=deque)  # those of a run that is replayed
     _chain: Chain | None = None
+    _so_far: VolumesSoFar = field(default_factory=lambda: VolumesSoFar({}))
+    _where: Where = NOWHERE
 
     def roi(self, name: str) -> Roi:
         """Return the region that ``rois:`` in the config names so."""
@@ -116,6 +111,18 @@ class Run:
         if found is None:
             raise UsageFault(f"run.{name} is there where the config has analysis.{key}")
         return found
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes of this run so far, up to the current one."""
+        return self._so_far.volumes
+
+    @cached_property
+    def study(self) -> StudySoFar:
+        """The data set as it was when this run began: the one that is replayed, else that of ``--bids-dir``."""
+        from rtbids.run import study_so_far
+
+        return study_so_far.of(self.entities, self._where)
 
     def events_of(self, volume: Volume) -> tuple[Event, ...]:
         """Return the events that overlap the TR in which `volume` was measured."""
@@ -164,7 +171,7 @@ class Experiment:
         self._runs: dict[tuple[tuple[str, str], ...], Run] = {}
         self._early: dict[tuple[tuple[str, str], ...], list[Sent]] = {}  # what left before its run began here
 
-    def begin(self, first: Volume) -> None:
+    def begin(self, first: Volume, where: Where = NOWHERE) -> None:
         """Begin a run, whose geometry, sidecar and events `first` carries: masks are read and ``start(run)`` is called."""
         entities = dict(first.entities)
         name = bids_entities.stem(entities)
@@ -185,6 +192,8 @@ class Experiment:
             _hand_over=lambda value: self._hand_over(entities, value),
             _to_come=deque(came),
             _chain=self._chain(first, events, regions),
+            _so_far=VolumesSoFar(entities),
+            _where=where,
         )
         self._runs[run_key(entities)] = run
         self._call("start", run)
@@ -196,13 +205,14 @@ class Experiment:
 
         return Chain(self._analysis, first, events, regions)
 
-    def analyse(self, volume: Volume) -> Measures:
+    def analyse(self, volume: Volume, where: Where = NOWHERE) -> Measures:
         """Bring the analysis up to `volume`; return its numbers, table by table of the run.
 
         Every volume comes here, also those whose feedback is not asked for.
         """
         run = self._runs[run_key(volume.entities)]
         self._replay_responses(run, volume.index)
+        run._so_far.add(volume, where)
         if run._chain is None:
             for roi in run._rois.values():
                 roi.add(volume)

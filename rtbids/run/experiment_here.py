@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
-from rtbids.run.channel import Shared
 from rtbids.run.deadlines import Value
-from rtbids.run.experiment import Experiment, Sent
+from rtbids.run.experiment import Experiment
 from rtbids.run.host import Alternate, Answer, Complaint, Ended, Mapped, Measured, Reply, Stage
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
+from rtbids.run.sent import Sent
+from rtbids.run.shared import Shared
 from rtbids.volume import Entities, run_key
 from rtbids.wakeup import Wakeup
 
@@ -62,10 +63,10 @@ class ExperimentHere:
         key = run_key(volume.entities)
         if key not in self._begun:
             self._begun.add(key)
-            self._experiment.begin(volume)
+            self._experiment.begin(volume, shared.where)
         answer = Answer(volume.entities, volume.index, given=self._clock.now())
         try:
-            if measures := self._experiment.analyse(volume):
+            if measures := self._experiment.analyse(volume, shared.where):
                 self._say(Measured(volume.entities, volume.index, measures))
             if not shared.ask:
                 return

@@ -12,12 +12,12 @@ from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
 from rtbids.run import host, told
 from rtbids.run.channel import Channel, Message
-from rtbids.run.experiment import Sent
 from rtbids.run.given import Given
 from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
 from rtbids.run.launcher import Launcher
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
+from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 

@@ -11,7 +11,6 @@ from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
 from rtbids.run import analysis_config, feedback, provenance
 from rtbids.run.deadlines import Line
-from rtbids.run.experiment import Sent
 from rtbids.run.experiment_process import LOADING
 from rtbids.run.feedback import Destination
 from rtbids.run.host import (
@@ -36,6 +35,7 @@ from rtbids.run.prediction import Pace
 from rtbids.run.progress import Tally
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
+from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 

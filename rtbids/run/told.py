@@ -12,9 +12,9 @@ import numpy as np
 from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
 from rtbids.run import analysis_config
 from rtbids.run.channel import Message, encoded
-from rtbids.run.experiment import Sent
 from rtbids.run.host import Answer, Heard, Mapped, Measured, Reply
 from rtbids.run.recipe import Recipe
+from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared, mapped
 from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities

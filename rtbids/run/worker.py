@@ -20,9 +20,10 @@ from rtbids.clock import SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run import analysis_config
 from rtbids.run.channel import Channel, Message, encoded
-from rtbids.run.experiment import Experiment, Sent
+from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_run
 from rtbids.run.responses import Response
+from rtbids.run.sent import Sent
 from rtbids.run.shared import kept, mapped
 from rtbids.run.statistical_maps import StatMap
 from rtbids.run.where import Where

@@ -17,10 +17,10 @@ from run.sessions import FAR, UNPACED, Lines, SmallDisk, lines, unpaced, volume
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
 from rtbids.run import recipe
-from rtbids.run.channel import Shared
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.host import Reply
 from rtbids.run.part import NAMED
+from rtbids.run.shared import Shared
 from rtbids.volume import Item, RunEnd
 from rtbids.wakeup import Wakeup
 
@@ -115,7 +115,8 @@ def feedback(volume, run):
 """
     (tmp_path / "experiment.py").write_text(hang)
     most = 600  # more than the channel holds
-    host = ExperimentProcess(recipe.read(str(tmp_path)), lambda entities, index: False, lambda entities, index: volume(index))
+    found = recipe.read(str(tmp_path))
+    host = ExperimentProcess(found, lambda entities, index: False, lambda entities, index: Shared(volume(index)))
     host.wait_until_loaded()
     try:
         for index in range(most):
