@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -35,6 +36,7 @@ class Channel:
         self._outgoing: deque[tuple[memoryview, OpenFile | None]] = deque()
         self._descriptors: deque[int] = deque()
         self._messages: deque[Message] = deque()
+        self._sending = threading.Lock()  # a script may have threads, and they may have something to say
 
     def fileno(self) -> int:
         return self._end.fileno()
@@ -47,8 +49,9 @@ class Channel:
     def send(self, message: Message, descriptor: int | None = None) -> None:
         """Send one line, and a descriptor along with it; raise OSError where the other end is gone."""
         line = encoded(message)
-        sent = 0 if descriptor is None else socket.send_fds(self._end, [line], [descriptor])
-        self._end.sendall(line[sent:])
+        with self._sending:
+            sent = 0 if descriptor is None else socket.send_fds(self._end, [line], [descriptor])
+            self._end.sendall(line[sent:])
 
     def post(self, line: bytes, along: OpenFile | None = None) -> None:
         """Send a line, and the descriptor of `along` with it, as soon as the other end takes it."""

@@ -282,6 +282,9 @@ class ExperimentProcess:
             case "answer" | "failed":
                 self._busy = None
                 return told.answer(message, busy.since if busy else None)
+            case "log":
+                told.logged(self._recipe.name, message)
+                return []
             case "alternate":
                 return [Alternate(entities, message["value"])]
             case "ended":

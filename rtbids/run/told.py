@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,11 +24,14 @@ _FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault,
 
 
 def load(recipe: Recipe, offset: float) -> bytes:
-    """Return the first message: the script, all that its config says, and what the run's clock is ahead of the system's."""
+    """Return the first message: the script, all that its config says, what the run's clock is ahead of the system's, and from
+    which level on it wants to know what is logged.
+    """
     config = recipe.config
     rois = {name: str(path) for name, path in config.rois.items()}
     fields: dict[str, Any] = {"do": "load", "script": str(recipe.script), "settings": config.settings, "rois": rois}
-    return encoded({**fields, "analysis": analysis_config.to_json(config.analysis), "offset": offset, "memory": recipe.memory})
+    fields |= {"analysis": analysis_config.to_json(config.analysis), "offset": offset, "memory": recipe.memory}
+    return encoded({**fields, "log": logging.getLogger("rtbids").getEffectiveLevel()})
 
 
 def volume(shared: Shared, *, ask: bool, is_new: bool) -> bytes:
@@ -89,6 +93,11 @@ def found(message: Message, descriptor: int) -> Mapped:
 def fault(message: Message) -> RtbidsError:
     """Return the error that the experiment's process reports."""
     return _FAULTS.get(message["code"], ExperimentFault)(message["error"], message.get("hint"))
+
+
+def logged(experiment: str, message: Message) -> None:
+    """Log what an experiment's process has logged."""
+    logging.getLogger("rtbids").log(message["level"], "%s: %s", experiment, message["text"])
 
 
 def farewell(ended: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from rtbids.clock import SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
-from rtbids.run import analysis_config
+from rtbids.run import analysis_config, worker_log
 from rtbids.run.channel import Channel, Message, encoded
 from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_run
@@ -42,6 +42,7 @@ class Worker:
         self._clock = SystemClock()
         self._metadata: dict[tuple[tuple[str, str], ...], tuple[Mapping[str, Any], str | None]] = {}
         self._experiment: Experiment | None = None
+        self._log: worker_log.ToTheRun | None = None
         self._early: list[Message] = []  # responses to runs that have not begun here: their volumes are kept nowhere
 
     def serve(self) -> None:
@@ -68,6 +69,8 @@ class Worker:
                 self._metadata.pop(run_key(message["entities"]), None)
                 self._send_maps(message["entities"])
                 self._loaded.end(message["entities"])
+                if self._log is not None:
+                    self._log.settle()
                 self._channel.send({"say": "ended", "entities": message["entities"]})
 
     @property
@@ -77,6 +80,7 @@ class Worker:
 
     def _load(self, message: Message) -> None:
         self._clock = SystemClock(message["offset"])
+        self._log = worker_log.tell(self._channel, message["log"])
         _limit_memory(message["memory"])
         rois = {name: Path(path) for name, path in message["rois"].items()}
         script, analysis = Path(message["script"]), analysis_config.from_json(message["analysis"])

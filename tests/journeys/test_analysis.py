@@ -146,3 +146,21 @@ def test_what_makes_no_sense_ends_before_anything_is_written(source, script, cal
     assert said in outcome.err
     assert "Traceback" not in outcome.err
     assert not (tmp_path / "study").exists()
+
+
+def test_what_the_analysis_warns_of_goes_where_warnings_go(small, script, call, tmp_path):
+    """On standard error with the word, into the log, and into the report; and nowhere for who asked for quiet."""
+    events, log = tmp_path / "events.tsv", tmp_path / "log.jsonl"
+    events.write_text("onset\tduration\ttrial_type\n0.5\t0.5\tregulate\n0.7\t0.5\tregulate\n")
+    folder = script("def feedback(volume, run):\n    return 1\n", "analysis: {contrasts: {on: regulate > rest}}\n")
+    options = ("run", folder, small.root, "--events", events, "--speed", "max", "--log-file", log)
+    said = "mine: events of 'regulate' overlap, first at 0.7 s: their responses add up"
+    told = call(*options, "--log-json", "--bids-dir", tmp_path / "study")
+    assert told.code == 0
+    assert f"warning: {said}\n" in told.err
+    assert {"level": "warning", "message": said}.items() <= json.loads(log.read_text().splitlines()[0]).items()
+    assert "their responses add up" in next((tmp_path / "study").rglob("*_report.html")).read_text()
+    quiet = call(*options, "-q")
+    assert quiet.code == 0
+    assert quiet.err == ""
+    assert said in log.read_text()
