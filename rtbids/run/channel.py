@@ -13,8 +13,15 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from rtbids.errors import BadData
+
 Message = Mapping[str, Any]
 MOST_DESCRIPTORS = 64
+MOST_LINE = 1 << 20  # bytes that the run takes for one line of an experiment's process
+
+
+class NotUnderstood(BadData):
+    """What the other end says is no message."""
 
 
 class OpenFile(Protocol):
@@ -27,16 +34,23 @@ class OpenFile(Protocol):
 class Channel:
     """One end of the socket. `receive` gives None once the other end is gone.
 
-    The worker's end waits: it uses `send` and `receive`. The run's end never does: it uses `post`, `flush` and `poll`.
+    The worker's end waits: it uses `send`, from any thread, and `receive`. The run's end never does: it uses `post`, `flush`
+    and `poll`.
+
+    Parameters
+    ----------
+    most
+        Bytes of the longest line that is taken; None for any.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, most: int | None = None) -> None:
         self._end = end
+        self._most = most
+        self._sending = threading.Lock()  # a script may have threads, and they may have something to say
         self._incoming = bytearray()
         self._outgoing: deque[tuple[memoryview, OpenFile | None]] = deque()
         self._descriptors: deque[int] = deque()
         self._messages: deque[Message] = deque()
-        self._sending = threading.Lock()  # a script may have threads, and they may have something to say
 
     def fileno(self) -> int:
         return self._end.fileno()
@@ -50,6 +64,8 @@ class Channel:
         """Send one line, and a descriptor along with it; raise OSError where the other end is gone."""
         line = encoded(message)
         with self._sending:
+            if self._end.fileno() < 0:  # as in a child that a script has forked
+                raise BrokenPipeError("the channel is closed")
             sent = 0 if descriptor is None else socket.send_fds(self._end, [line], [descriptor])
             self._end.sendall(line[sent:])
 
@@ -87,7 +103,7 @@ class Channel:
         return self._messages.popleft()
 
     def poll(self) -> bool:
-        """Read what has come; False when the other end is gone."""
+        """Read what has come; False when the other end is gone. Raise NotUnderstood where it is no line of JSON."""
         try:
             content, descriptors, _, _ = socket.recv_fds(self._end, 1 << 16, MOST_DESCRIPTORS)
         except BlockingIOError:
@@ -95,13 +111,20 @@ class Channel:
         except ConnectionError:
             return False
         self._descriptors.extend(descriptors)
+        if len(self._descriptors) > MOST_DESCRIPTORS:
+            raise NotUnderstood(f"more than {MOST_DESCRIPTORS} files came along")
         self._incoming += content
-        *lines, self._incoming = self._incoming.split(b"\n")
-        self._messages.extend(json.loads(line) for line in lines)
+        if b"\n" in content:
+            *lines, self._incoming = self._incoming.split(b"\n")
+            self._messages.extend(map(_message, lines))
+        if self._most is not None and len(self._incoming) > self._most:
+            raise NotUnderstood(f"a line of more than {self._most} bytes")
         return bool(content)
 
     def descriptor(self) -> int:
         """Return the descriptor that came with the last message that announced one."""
+        if not self._descriptors:
+            raise NotUnderstood("a file that was announced did not come along")
         return self._descriptors.popleft()
 
     def close(self) -> None:
@@ -114,3 +137,13 @@ class Channel:
 def encoded(message: Message) -> bytes:
     """Return a message as its line."""
     return json.dumps(message).encode() + b"\n"
+
+
+def _message(line: bytearray) -> Message:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        raise NotUnderstood("a line that is no JSON") from None
+    if not isinstance(found, dict):
+        raise NotUnderstood("a line that is no object")
+    return found

@@ -11,13 +11,15 @@ from typing import Any
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
 from rtbids.run import host, told
-from rtbids.run.channel import Channel, Message
+from rtbids.run.channel import MOST_LINE, Channel, Message, NotUnderstood
 from rtbids.run.given import Given
 from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
 from rtbids.run.launcher import Launcher
 from rtbids.run.recipe import Recipe
+from rtbids.run.one_line import short
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
+from rtbids.run.said import understood
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
@@ -141,8 +143,12 @@ class ExperimentProcess:
             return self._farewell()
         is_there = self._channel.poll()
         replies: list[Reply] = []
-        while (message := self._channel.receive(wait=False)) is not None:
-            replies += self._reply(message)
+        try:
+            is_there = self._channel.poll()
+            while (message := self._channel.receive(wait=False)) is not None:
+                replies += self._reply(understood(message))
+        except (NotUnderstood, ValueError, OSError) as error:  # the latter of a map that its file does not hold
+            return [*replies, Gone(f"what its process said was not understood ({short(error)})")]
         if not is_there:
             self._has_closed = True
             self._seat.let_go()
@@ -214,7 +220,7 @@ class ExperimentProcess:
         except OSError:  # somebody has ended the launcher
             self._seat = self._launcher.seat()
             ours = self._seat.start()
-        self._channel = Channel(ours)
+        self._channel = Channel(ours, MOST_LINE)
         self._has_closed, self._process = False, None
         self._busy = _Busy(self._clock.now(), "loading")
         self._channel.post(told.load(self._recipe, self._clock.offset))
@@ -284,6 +290,8 @@ class ExperimentProcess:
                 return told.answer(message, busy.since if busy else None)
             case "log":
                 told.logged(self._recipe.name, message)
+        if "volume" in message and (busy is None or message["volume"] != busy.volume):
+            raise NotUnderstood("an answer that nobody has asked for")
                 return []
             case "alternate":
                 return [Alternate(entities, message["value"])]

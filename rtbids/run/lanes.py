@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from rtbids.analysis import masks
@@ -29,6 +30,7 @@ from rtbids.run.host import (
     Recall,
     Reply,
 )
+from rtbids.run.one_line import short
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
 from rtbids.run.prediction import Pace
@@ -154,13 +156,15 @@ class Lane:
         else:
             self._predict(part, volume.index, due, now)
         if part.analysed:
-            self.host.offer(shared)
+            with self._on_its_own():
+                self.host.offer(shared)
 
     def respond(self, run: OpenRun, response: Response) -> None:
         """Give the script a response, if it has a part in the run."""
         part = self._parts.get(run_key(run.entities))
         if part is not None and part.analysed and not part.ended:
-            self.host.respond(run.entities, response)
+            with self._on_its_own():
+                self.host.respond(run.entities, response)
 
     def miss(self, run: OpenRun, index: int, now: float) -> None:
         """Note that a volume will never come."""
@@ -169,14 +173,16 @@ class Lane:
 
     def hear(self) -> None:
         """Take what the script has said."""
-        for reply in self.host.replies():
-            self._take_in(reply)
+        with self._on_its_own():
+            for reply in self.host.replies():
+                self._take_in(reply)
 
     def pass_time(self, now: float, *, is_broken: bool) -> None:
         """Send what is due, and the answers whose volumes are safe."""
         for part in list(self._parts.values()):
-            self._send(part, part.released(now, is_broken=is_broken))
-            self._send(part, part.deadlines.tick(now))
+            with self._on_its_own():
+                self._send(part, part.released(now, is_broken=is_broken))
+                self._send(part, part.deadlines.tick(now))
             if part.run.is_ending:
                 self._end(part)
 
@@ -192,12 +198,12 @@ class Lane:
         if self._is_last(hurry=hurry, over=over) or self._restarts > MOST_RESTARTS or self.fault is not None:
             self._give_up(why)
         else:
-            self._start_again(why)
+            self._try_again(why)
 
     def restart(self) -> None:
         """Start the script again because somebody wants it, whatever it was at."""
         self._restarts, self.fault, self._wrong = 0, None, None
-        self._start_again("it was asked for")
+        self._try_again("it was asked for")
 
     def stop(self) -> None:
         """Leave the runs: alternates for what is outstanding, then ``end(run)``."""
@@ -347,6 +353,18 @@ class Lane:
             else:
                 self.host.end(part.run.entities)
 
+    @contextmanager
+    def _on_its_own(self) -> Iterator[None]:
+        """Let what goes wrong with this experiment be no other's fault: it is started again. Who debugs it sees it himself."""
+        try:
+            yield
+        except Exception as error:
+            if self.host.is_here:
+                raise
+            logger.debug("%s", self.name, exc_info=True)
+            self._wrong = f"what came of it could not be taken ({short(error)})"
+            self.break_off()
+
     def _is_last(self, *, hurry: bool, over: bool) -> bool:
         """Say whether the script has nothing left to do but to end."""
         return hurry or self.is_leaving or (over and all(part.ended for part in self._parts.values()))
@@ -361,6 +379,12 @@ class Lane:
             return LAST_WORDS
         deadlines = [part.deadline for part in self._parts.values() if part.deadline is not None]
         return PATIENCE * max(deadlines) if deadlines else SILENCE
+
+    def _try_again(self, why: str) -> None:
+        try:
+            self._start_again(why)
+        except OSError as error:  # no process, no memory
+            self._give_up(f"{why}, and it cannot be started again ({short(error)})")
 
     def _start_again(self, why: str) -> None:
         if not all(part.run.is_kept for part in self._parts.values()):

@@ -167,7 +167,16 @@ def main(descriptor: int) -> None:
     _stand_behind_the_run()
     os.dup2(2, 1)
     with suppress(BrokenPipeError, ConnectionResetError):  # the run has ended, and nobody waits for the answer
-        Worker(Channel(socket.socket(fileno=descriptor))).serve()
+        Worker(_own_channel(descriptor)).serve()
+
+
+def _own_channel(descriptor: int) -> Channel:
+    """Return the channel, which what the script starts does not keep open: its end tells the run that the script has ended."""
+    end = socket.socket(fileno=descriptor)
+    end.set_inheritable(False)
+    channel = Channel(end)
+    os.register_at_fork(after_in_child=channel.close)
+    return channel
 
 
 def _stand_behind_the_run() -> None:

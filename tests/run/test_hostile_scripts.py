@@ -13,7 +13,9 @@ from rtbids.archive import tables
 from rtbids.errors import ExperimentFault
 from rtbids.pipeline import Inbox
 from rtbids.run import one_line
+from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import as_json, as_tsv
+from rtbids.run.host import Answer, Reply
 from rtbids.run.progress import Tally
 from rtbids.run.values import DEEPEST, checked
 from rtbids.volume import Item
@@ -127,3 +129,96 @@ def test_a_number_of_the_scripts_own_type_leaves_as_a_plain_one():
     row = {"value": value, "status": "ok"}
     assert json.loads(as_json(row)) == row
     assert as_tsv(row) == '{"level":3}\tok\n'
+
+
+SAID = {
+    "rubbish": "b'rubbish\\n'",
+    "no text": "b'\\xff\\xfe\\n'",
+    "no object": "b'[1]\\n'",
+    "nested without end": "b'[' * 100_000 + b'\\n'",
+    "a line without end": "b'x' * 2_000_000",
+    "no known kind": 'b\'{"say": ["answer"]}\\n\'',
+    "an answer without all that belongs to it": 'b\'{"say": "answer"}\\n\'',
+    "an answer that no float holds": "answer(volume.index, '1' + '0' * 400)",
+    "an answer that is no JSON number": "answer(volume.index, 'Infinity')",
+    "an answer to another volume": "answer(999_999_999, '1')",
+    "measures of half a character": 'answer(volume.index, \'1\', \'{"motion": {"pose": "\\\\ud800"}}\')',
+    "a map without its file": "MAP",
+}
+SAYS = """
+import json, os, sys
+
+CHANNEL = int(sys.argv[1])
+OF = {{"entities": {{"subject": "01", "task": "nf", "run": "01"}}}}
+PLACE = {{"shape": [2, 2, 2], "affine": [1.0] * 16, "fields": {{}}}}
+MAP = json.dumps({{"say": "map", **OF, **PLACE, "contrast": "a", "statistic": "t"}}).encode() + b"\\n"
+
+def answer(index, value, measures="null"):
+    of = json.dumps(OF)[1:-1]
+    text = '{{"say": "answer", %s, "volume": %d, "value": %s, "answered": 1.0, "measures": %s}}'
+    return (text % (of, index, value, measures)).encode() + b"\\n"
+
+def feedback(volume, run):
+    if volume.index == {bad}:
+        said = {what}
+        while said:
+            said = said[os.write(CHANNEL, said):]
+    return volume.index
+"""
+THREADS = """
+import threading
+
+def start(run):
+    def go():
+        while True:
+            run.set_alternate({"x": "y" * 60_000})
+
+    for _ in range(3):
+        threading.Thread(target=go, daemon=True).start()
+
+def feedback(volume, run):
+    return volume.index
+"""
+
+
+@pytest.mark.parametrize("what", SAID.values(), ids=SAID)
+def test_what_a_script_writes_to_its_channel_has_it_started_again_and_no_more(tmp_path, caplog, capfd, what):
+    hostile, answers, tally = beside(tmp_path, SAYS.format(bad=BAD, what=what))
+    assert [row["value"] for row in answers] == list(range(COUNT))
+    assert [row["status"] for row in hostile] == ["alternate" if index == BAD else "ok" for index in range(COUNT)]
+    assert tally.restarts == 1
+    assert "was not understood" in caplog.text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_threads_that_speak_at_once_do_not_spoil_each_others_lines(tmp_path, caplog):
+    talks, answers, tally = beside(tmp_path, THREADS)
+    assert {row["status"] for row in talks + answers} == {"ok"}
+    assert (tally.restarts, caplog.text) == (0, "")
+
+
+class Garbling(ExperimentProcess):
+    """An experiment of which something comes that nobody has thought of."""
+
+    def replies(self) -> list[Reply]:
+        replies = super().replies()
+        if any(isinstance(reply, Answer) and reply.volume == BAD for reply in replies):
+            raise TypeError("not to be taken")
+        return replies
+
+
+def test_whatever_comes_of_an_experiment_is_the_fault_of_that_one(tmp_path, caplog):
+    kept = Lines()
+    garbles, answers = lane(tmp_path / "garbles", ANSWERS, kept), lane(tmp_path / "answers", ANSWERS, kept)
+    garbles._make_host = lambda recipe, is_overdue, recall, past: Garbling(recipe, is_overdue, recall, past=past)
+
+    def items() -> Iterator[Item]:
+        for index in range(COUNT):
+            yield volume(index)
+            kept.wait_for("garbles", index)
+            kept.wait_for("answers", index)
+
+    session([garbles, answers]).run(Inbox(items()))
+    assert [row["value"] for row in kept.of("answers")] == list(range(COUNT))
+    assert [row["status"] for row in kept.of("garbles")] == ["alternate" if index == BAD else "ok" for index in range(COUNT)]
+    assert "TypeError: not to be taken" in caplog.text
