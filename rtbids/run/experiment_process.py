@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -15,17 +16,20 @@ from rtbids.run.channel import MOST_LINE, Channel, Message, NotUnderstood
 from rtbids.run.given import Given
 from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
 from rtbids.run.launcher import Launcher
-from rtbids.run.recipe import Recipe
 from rtbids.run.one_line import short
+from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
-from rtbids.run.sent import Sent
 from rtbids.run.said import understood
+from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
 LOADING = 120.0  # seconds that a script may take to be imported, or to start: some load models
 MOST_WAITING = 32  # volumes whose voxels are held for a script that is behind; older ones are read back from the archive
+MOST_HELD = 512 * 2**20  # bytes of voxels that are held where there is no archive
 LAST_WORDS = 1.0  # seconds that it may take to end once nobody speaks to it any more
+
+logger = logging.getLogger("rtbids")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class ExperimentProcess:
         self._recall = recall
         self._clock = clock
         self._waiting: deque[Shared | Past | Heard | Entities] = deque(past)
+        self._lost = 0
         self._said: dict[object, Mapping[str, Any]] = {}  # the sidecar that it knows, by run
         self._given = Given()
         self._unsaid: list[bytes] = []
@@ -117,8 +122,26 @@ class ExperimentProcess:
             return
         self._waiting.append(shared)
         self._hand_on()
-        if len(self._waiting) > MOST_WAITING and isinstance(held := self._waiting[-MOST_WAITING - 1], Shared):
-            self._waiting[-MOST_WAITING - 1] = Past(held.volume.entities, held.volume.index, ask=held.ask)
+        if len(self._waiting) > MOST_WAITING:
+            self._let_go(len(self._waiting) - MOST_WAITING - 1)
+
+    def _let_go(self, place: int) -> None:
+        """Let go of the voxels at `place` of what waits: they are read back. Those archived nowhere stay while there is room."""
+        held = self._waiting[place]
+        if not isinstance(held, Shared):
+            return
+        if held.where.file is not None:
+            self._waiting[place] = Past(held.volume.entities, held.volume.index, ask=held.ask)
+        elif (place + 1) * held.volume.data.nbytes > MOST_HELD:
+            oldest = next(item for item in self._waiting if isinstance(item, Shared))
+            self._waiting.remove(oldest)
+            self._lost += 1
+            if self._lost == 1:
+                logger.warning(
+                    "%s is so far behind that its analysis lacks volume %d and more: with --bids-dir it would not",
+                    self._recipe.name,
+                    oldest.volume.index,
+                )
 
     def respond(self, entities: Entities, response: Response) -> None:
         """Give the script a response, in its turn: after the volumes that came before it."""
@@ -141,7 +164,6 @@ class ExperimentProcess:
     def replies(self) -> list[Reply]:
         if self._has_closed:
             return self._farewell()
-        is_there = self._channel.poll()
         replies: list[Reply] = []
         try:
             is_there = self._channel.poll()
@@ -250,7 +272,7 @@ class ExperimentProcess:
         self._said[key] = volume.metadata
         # Asked or not: volumes that were sent ahead of the analysis would fill the channel.
         self._busy = _Busy(self._clock.now(), "loading" if begins else "feedback", volume.entities, volume.index)
-        self._channel.post(told.volume(shared, ask=ask, is_new=is_new), shared)
+        self._channel.post(told.volume(shared, ask=ask, is_new=is_new), None if shared.is_stored else shared)
 
     def _pass_on(self, heard: Heard) -> None:
         self._given.add(replace(heard, ask=False))
@@ -268,6 +290,8 @@ class ExperimentProcess:
 
     def _reply(self, message: Message) -> list[Reply]:
         busy, entities = self._busy, message.get("entities", {})
+        if "volume" in message and (busy is None or message["volume"] != busy.volume):
+            raise NotUnderstood("an answer that nobody has asked for")
         match message["say"]:
             case "ready":
                 self._busy, self._process = None, message["process"]
@@ -290,8 +314,6 @@ class ExperimentProcess:
                 return told.answer(message, busy.since if busy else None)
             case "log":
                 told.logged(self._recipe.name, message)
-        if "volume" in message and (busy is None or message["volume"] != busy.volume):
-            raise NotUnderstood("an answer that nobody has asked for")
                 return []
             case "alternate":
                 return [Alternate(entities, message["value"])]
