@@ -145,7 +145,7 @@ def _dvars(found: Findings, dvars: Floats, spikes: Mapping[int, str]) -> str:
 def _tsnr(found: Findings, tsnr: Floats) -> str:
     plot = Plot(found.length, charts.scale([0.0, *tsnr.tolist()]), height=100)
     layers = [plot.curve(tsnr, "s3"), plot.hints(_hints(found, {"tSNR": tsnr}, ""))]
-    chart = plot.drawn("tsnr", "tSNR so far", "One curve.", layers, unit="", repetition_time=found.repetition_time)
+    chart = plot.drawn("tsnr", "tSNR so far", "One curve.", layers, unit="ratio", repetition_time=found.repetition_time)
     return figure(chart, "tSNR: mean by standard deviation of the volumes so far, median over the brain, not realigned.")
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtbids.run.deadline_section import shortened
 from rtbids.run.findings import Findings
-from rtbids.run.markup import counted, percent, seconds
+from rtbids.run.markup import counted, percent, seconds, shortened
 from rtbids.run.promise import Promise, promise
 from rtbids.run.response_section import clock_difference
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 import numpy as np
 
 from rtbids.run.charts import Plot, Scale
 from rtbids.run.findings import Findings
-from rtbids.run.markup import at, counted, figure, long_time, percent, ranges, seconds, table
+from rtbids.run.markup import at, counted, figure, long_time, percent, seconds, shortened, table
 from rtbids.run.measures import Floats, summary
 from rtbids.run.promise import Promise, promise
 from rtbids.run.timing_sections import deadlines
@@ -106,12 +106,6 @@ def _count(outcome: str, volumes: Sequence[int], given: int) -> tuple[str, ...]:
     return name, str(len(volumes)), percent(len(volumes), given), which
 
 
-def shortened(volumes: Iterable[int], most: int = 12) -> str:
-    """Return ranges of volumes, and how many more there are where they are many."""
-    parts = ranges(volumes).split(", ")
-    return ", ".join(parts[:most]) + (f" and {len(parts) - most} more" if len(parts) > most else "")
-
-
 def _lateness(kept: Promise) -> str:
     rows = []
     for name, found in (
@@ -121,7 +115,17 @@ def _lateness(kept: Promise) -> str:
         if found:
             rows.append((name, str(len(found)), *_figures(found)))
     head = ("", "volumes", "median", "99 %", "worst", "at volume")
-    return table("How late", head, rows) if rows else ""
+    return (table("How late", head, rows) if rows else "") + _early(kept.early)
+
+
+def _early(volumes: Sequence[int]) -> str:
+    if not volumes:
+        return ""
+    words = (
+        "1 alternate left before it was due" if len(volumes) == 1 else (f"{len(volumes)} alternates left before they were due")
+    )
+    why = "a later volume was answered first, feedback was paused, or the run ended"
+    return f"<p>{escape(f'{words}: {shortened(volumes)}. So it is where {why}.')}</p>"
 
 
 def _figures(found: Mapping[int, float]) -> tuple[str, ...]:

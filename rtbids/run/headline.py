@@ -14,6 +14,7 @@ from rtbids.run.curves import tally, why
 from rtbids.run.findings import Findings
 from rtbids.run.markup import counted, long_time, percent, ranges, seconds
 from rtbids.run.measures import Summary, span, summary
+from rtbids.run.timing_sections import deadlines
 
 
 def heading(found: Findings) -> str:
@@ -71,12 +72,13 @@ def _came(found: Findings) -> str:
 
 
 def _in_time(found: Findings) -> str:
+    when = "feedback in time" if deadlines(found) else "feedback"
     tallies = {name: tally(found.of(name)) for name in found.experiments}
     counts = [f"{counts.ok} of {counts.given}" for counts in tallies.values()]
     if len(tallies) == 1:
-        return f"{counts[0]} {'volume' if found.length == 1 else 'volumes'} had feedback in time."
+        return f"{counts[0]} {'volume' if found.length == 1 else 'volumes'} had {when}."
     each = ", ".join(f"{name} {count}" for name, count in zip(tallies, counts, strict=True))
-    return f"Volumes with feedback in time: {each}."
+    return f"Volumes with {when}: {each}."
 
 
 def _facts(found: Findings) -> Iterator[tuple[str, str, str]]:

@@ -51,6 +51,12 @@ def ranges(indices: Iterable[int]) -> str:
     return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in stretches)
 
 
+def shortened(volumes: Iterable[int], most: int = 12) -> str:
+    """Return ranges of volumes, and how many more there are where they are many."""
+    parts = ranges(volumes).split(", ")
+    return ", ".join(parts[:most]) + (f" and {len(parts) - most} more" if len(parts) > most else "")
+
+
 def at(volume: int, repetition_time: float) -> str:
     """Name a volume and its time in the run."""
     return f"volume {volume}" + (f" · {clock(volume * repetition_time)}" if math.isfinite(repetition_time) else "")

@@ -26,6 +26,8 @@ class Promise:
         The volumes that were answered in time, and those of which an answer came afterwards.
     overrun
         Seconds after its due time at which each alternate left that the deadline sent, by volume.
+    early
+        The volumes of those that left before their due time: nobody was to answer any more.
     late_by
         Seconds after its due time at which each late answer came, by volume.
     predicted
@@ -40,6 +42,7 @@ class Promise:
     late: tuple[int, ...]
     overrun: Mapping[int, float]
     late_by: Mapping[int, float]
+    early: tuple[int, ...] = ()
     predicted: tuple[int, ...] | None = None
     restarts: tuple[tuple[int, str], ...] = ()
     given_up: tuple[int, str] | None = None
@@ -64,12 +67,14 @@ def promise(answers: Sequence[Answer], recorded: Mapping[str, Any] | None = None
     recorded = recorded or {}
     reasons = dict.fromkeys(answer.reason or "unknown" for answer in answers if answer.status == "alternate")
     expected = recorded.get("PredictedMisses")
+    left = _after_due(a for a in answers if a.status == "alternate" and a.reason == "deadline")
     return Promise(
         is_due=any(np.isfinite(answer.due) for answer in answers if answer.reason != "missing"),
         ok=tuple(answer.volume for answer in answers if answer.status == "ok"),
         alternates={reason: _because_of(answers, reason) for reason in reasons},
         late=tuple(answer.volume for answer in answers if answer.status == "late"),
-        overrun=_after_due(a for a in answers if a.status == "alternate" and a.reason == "deadline"),
+        overrun={volume: seconds for volume, seconds in left.items() if seconds >= 0},
+        early=tuple(volume for volume, seconds in left.items() if seconds < 0),
         late_by=_after_due(a for a in answers if a.status == "late"),
         predicted=tuple(one for one in expected if isinstance(one, int)) if isinstance(expected, list) else None,
         restarts=tuple(_interruption(one) for one in _listed(recorded.get("Restarts"))),

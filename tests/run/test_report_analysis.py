@@ -67,6 +67,17 @@ def test_each_part_has_its_section_and_its_numbers(study):
     assert "6 volumes, 4 degrees of freedom" in text
 
 
+def test_how_far_the_head_moved_and_what_is_wrong_with_it_stand_at_the_top(study):
+    found = page(study)
+    assert "From one volume to the next the head moved 0.5 mm at most." in found.text
+    assert "The temporal signal-to-noise ratio was 65 at the end." in found.text
+    links = {element.text: element.attributes["href"] for element in found.all("a") if "nav" not in element.above}
+    assert links["the head was not found in 1 volume: 3"] == "#motion"
+    assert links["1 spike (16.7 % of volumes): 4"] == "#data-quality"
+    assert links["no feedback was recorded"] == "#feedback"
+    assert "All 6 volumes came; no feedback was given." in found.text
+
+
 def test_a_run_without_an_analysis_has_none_of_them(study):
     for file in (study / "derivatives/rtbids/sub-01/func").iterdir():
         file.unlink()

@@ -59,6 +59,16 @@ def test_how_late_alternates_left_is_what_the_table_says(tmp_path):
     assert row(study.report(), "alternates left after they were due") == f"alternates left after they were due4{shown}{worst}"
 
 
+def test_an_alternate_that_left_early_is_not_counted_among_the_late(tmp_path):
+    study = Study(tmp_path)
+    late = overdue(study)
+    study.answers[5] = (*study.answers[5][:-1], START + 5 * TR + 0.1)  # feedback was paused
+    page = study.tables().report()
+    assert row(page, "alternates left after they were due").startswith("alternates left after they were due3")
+    assert f"{np.delete(late, 1).max():.2f} ms" in row(page, "alternates left")
+    assert "1 alternate left before it was due: 5." in page.text
+
+
 def test_each_outcome_is_counted_and_its_volumes_are_named(tmp_path):
     page = whole_run(tmp_path).report()
     assert row(page, "ok: ") == f"ok: the script's answer, in time37{100 * 37 / 40:.1f} %"
