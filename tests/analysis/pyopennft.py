@@ -1,7 +1,7 @@
 """pyOpenNFT's core, called as pyOpenNFT calls it: python-rtspm's realignment, reslicing and smoothing, and its own model.
 
-pyOpenNFT itself was not found on the package index, so its model is written here from the formulas that it follows (Bagarinao et
-al., NeuroImage 19 (2003) 422), over all voxels of the volume as there.
+pyOpenNFT itself was not found on the package index, so its model is written here from the formulas that it follows (Bagarinao
+et al., NeuroImage 19 (2003) 422), over all voxels of the volume as there.
 """
 
 from __future__ import annotations
