@@ -164,3 +164,40 @@ def test_what_the_analysis_warns_of_goes_where_warnings_go(small, script, call, 
     assert quiet.code == 0
     assert quiet.err == ""
     assert said in log.read_text()
+
+
+@pytest.mark.slow
+def test_the_next_session_reads_what_the_analysis_found(source, experiment, script, call, tmp_path):
+    study = tmp_path / "study"
+    assert call("run", experiment, source, "--bids-dir", study, "--speed", "max").code == 0
+    asks = """
+import numpy
+
+def feedback(volume, run):
+    before = run.study.latest(task="nf")
+    return {
+        "moved": float(before.motion["framewise_displacement"][5]),
+        "dvars": float(before.quality["dvars"][5]),
+        "t": float(numpy.nanmax(before.t("going"))),
+        "sent": [sent.value["t"] for sent in before.feedback()][-1],
+        "status": before.feedback()[-1].status,
+        "events": len(before.events.rows),
+    }
+"""
+    stream = call("replay", source, "--speed", "max")
+    to = ("--bids-dir", study, "--volumes", 1, "--feedback", "-")
+    outcome = call("run", script(asks, name="next"), "-", *to, stdin=stream.out)
+    assert [line["run"] for line in outcome.lines] == ["sub-01_task-nf_run-02"], outcome.err
+    first = next((study / "derivatives").rglob("*run-1_desc-motion_timeseries.tsv")).parent
+    for file in first.glob("*run-02_desc-*_timeseries.tsv"):
+        file.unlink()  # so that there is one table of each
+    motion, quality, feedback = (table(study, name) for name in ("motion", "quality", "feedback"))
+    (t_map,) = (study / "derivatives").rglob("*run-1_contrast-going_stat-t_statmap.nii.gz")
+    assert outcome.lines[0]["value"] == {
+        "moved": float(motion[5]["framewise_displacement"]),
+        "dvars": float(quality[5]["dvars"]),
+        "t": float(np.nanmax(nibabel.load(t_map).dataobj)),
+        "sent": json.loads(feedback[-1]["value"])["t"],
+        "status": "ok",
+        "events": len(EVENTS.splitlines()) - 1,
+    }
