@@ -156,14 +156,6 @@ class GrowingRun:
         self.acknowledge(volume)
         self._syncer.appended()
 
-    def volume(self, index: int) -> Volume:
-        """Read back a volume that `append` has returned for; its stage times are not kept here."""
-        if not 0 <= index <= self._last.index or (index in self.missing and not self._fill_gaps):
-            raise BadData(f"{self.name}: volume {index} is not in the archive")
-        place = index if self._fill_gaps else index - sum(missing < index for missing in self.missing)
-        data = self._growing.read(place)
-        return replace(self._last, data=data, index=index, times={})
-
     def _check_place(self, volume: Volume) -> None:
         if volume.index <= self._last.index:
             raise BadData(f"{self.name}: expected a volume after {self._last.index}, found volume {volume.index}")

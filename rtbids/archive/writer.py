@@ -7,10 +7,6 @@ import struct
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from rtbids import nifti
 from rtbids.archive import locks
@@ -65,15 +61,6 @@ class GrowingFile:
             os.ftruncate(self._descriptor, end)
             raise cannot_write(self.path, error) from error
         self.count += 1
-
-    def read(self, place: int) -> NDArray[Any]:
-        """Return the voxels (i, j, k) of the volume at `place`, counted from 0; from any thread."""
-        header = self.header
-        at = nifti.HEADER + place * header.volume_bytes
-        content = os.pread(self._descriptor, header.volume_bytes, at)
-        data = np.frombuffer(content, header.dtype).reshape(header.shape[:3], order="F")
-        data.setflags(write=False)
-        return data
 
     def sync(self) -> None:
         """Return when what was appended is on the disk; may be called from another thread than `append`."""

@@ -72,6 +72,11 @@ class Deadlines:
         """When `tick` must be called next."""
         return min((w.due for w in self._waiting.values() if w.due is not None and w.reason is None), default=None)
 
+    def is_due(self, index: int, now: float) -> bool:
+        """Say whether a volume that has no line yet has to have one by `now`."""
+        waiting = self._waiting.get(index)
+        return waiting is not None and waiting.due is not None and waiting.due <= now
+
     def arrived(self, index: int, received: float, due: float | None) -> None:
         """Note that a volume is here: its line is due at `due`; None waits for the answer."""
         self._waiting[index] = _Waiting(received, due)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -100,11 +101,12 @@ class OpenRun:
         return self._record is None or index <= self._record.written
 
     def recall(self, index: int) -> Shared | None:
-        """Return a volume that came before: from the archive, or on its way there; None where it is not archived."""
+        """Return a volume that came before: in the archive, or on its way there; None where it is not archived."""
         if self._growing is None:
             return None
-        volume = self._growing.volume(index) if self.is_safe(index) else self._on_the_way.get(index)
-        return Shared(volume, where=self.where(volume)) if volume is not None else None
+        is_safe = self.is_safe(index)
+        volume = replace(self.first, index=index, times={}, receipts=()) if is_safe else self._on_the_way.get(index)
+        return Shared(volume, where=self.where(volume), is_stored=is_safe) if volume is not None else None
 
     def ends(self, end: RunEnd) -> None:
         """Note that no more volumes come."""

@@ -74,9 +74,8 @@ class Part:
         Where writing has failed (`is_broken`), the volumes that wait will never be safe: an alternate goes out instead.
         """
         lines: list[Line] = []
-        due = self.deadlines.next_due
         for answer, came in list(self._held):
-            if self.run.is_safe(answer.volume) or (due is not None and due <= now):
+            if self.run.is_safe(answer.volume) or self.deadlines.is_due(answer.volume, now):
                 self._held.remove((answer, came))
                 lines += self.deadlines.answered(answer.volume, answer.value, now, came)
             elif is_broken:

@@ -22,13 +22,15 @@ from rtbids.volume import Volume, voxels
 class Shared:
     """A volume and, from the first time that it is asked for, its voxels in a memory file for all who read them.
 
-    With ``ask=False`` it is for the analysis alone. `where` says where it is to be found again.
+    With ``ask=False`` it is for the analysis alone. `where` says where it is to be found again; with ``is_stored`` whoever
+    wants its voxels reads them there, and those of `volume` are another's of its run.
     """
 
-    def __init__(self, volume: Volume, *, ask: bool = True, where: Where = NOWHERE) -> None:
+    def __init__(self, volume: Volume, *, ask: bool = True, where: Where = NOWHERE, is_stored: bool = False) -> None:
         self.volume = volume
         self.ask = ask
         self.where = where
+        self.is_stored = is_stored
 
     @cached_property
     def descriptor(self) -> int:

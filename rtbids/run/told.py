@@ -49,6 +49,7 @@ def volume(shared: Shared, *, ask: bool, is_new: bool) -> bytes:
         "inter": volume.inter,
         "times": dict(volume.times),
         "where": asdict(shared.where),
+        "stored": shared.is_stored,
     }
     if is_new:
         message |= {"metadata": dict(volume.metadata), "events": volume.events}

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtbids.clock import SystemClock
+from rtbids.convert.stored import Stored
 from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run import analysis_config, worker_log
 from rtbids.run.channel import Channel, Message, encoded
 from rtbids.run.experiment import Experiment
-from rtbids.run.launching import live_and_die_with_the_run
+from rtbids.run.launching import live_and_die_with_the_launcher
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.shared import kept, mapped
@@ -41,6 +43,8 @@ class Worker:
         self._channel = channel
         self._clock = SystemClock()
         self._metadata: dict[tuple[tuple[str, str], ...], tuple[Mapping[str, Any], str | None]] = {}
+        self._begun: set[tuple[tuple[str, str], ...]] = set()
+        self._stored: dict[tuple[tuple[str, str], ...], Stored] = {}
         self._experiment: Experiment | None = None
         self._log: worker_log.ToTheRun | None = None
         self._early: list[Message] = []  # responses to runs that have not begun here: their volumes are kept nowhere
@@ -66,7 +70,7 @@ class Worker:
                 self._response(message)
                 self._channel.send({"say": "responded"})
             case "end":
-                self._metadata.pop(run_key(message["entities"]), None)
+                self._forget(message["entities"])
                 self._send_maps(message["entities"])
                 self._loaded.end(message["entities"])
                 if self._log is not None:
@@ -94,21 +98,21 @@ class Worker:
         self._channel.send({"say": "complaint", "entities": entities, "error": error})
 
     def _response(self, message: Message) -> None:
-        if run_key(message["entities"]) in self._metadata:
+        if run_key(message["entities"]) in self._begun:
             self._loaded.respond(message["entities"], Response(**message["response"]), ask=message["ask"])
         else:
             self._early.append({**message, "ask": False})
 
     def _volume(self, message: Message) -> None:
-        known = run_key(message["entities"]) in self._metadata
-        volume, where = self._received(message), Where(**message["where"])
-        if not known:
-            self._loaded.begin(volume, where)
-            self._channel.send({"say": "begun"})
-            early, self._early = self._early, []
-            for heard in early:
-                self._response(heard)
-        answer = {"entities": message["entities"], "volume": volume.index}
+        answer = {"entities": message["entities"], "volume": message["index"]}
+        where = Where(**message["where"])
+        try:
+            volume = self._received(message, where)
+        except RtbidsError as error:  # it is no longer where it was archived
+            self._channel.send({**answer, "say": "failed", "error": str(error)})
+            return
+        if run_key(volume.entities) not in self._begun:
+            self._begin(volume, where)
         try:
             answer["measures"] = self._loaded.analyse(volume, where)
             answer["analysed"] = self._clock.now()
@@ -120,6 +124,14 @@ class Worker:
             answer |= {"say": "failed", "error": str(error)}
         self._channel.send(answer)
         self._settle(message["entities"])
+
+    def _begin(self, first: Volume, where: Where) -> None:
+        self._begun.add(run_key(first.entities))
+        self._loaded.begin(first, where)
+        self._channel.send({"say": "begun"})
+        early, self._early = self._early, []
+        for heard in early:
+            self._response(heard)
 
     def _settle(self, entities: Mapping[str, str]) -> None:
         try:
@@ -143,13 +155,18 @@ class Worker:
         finally:
             os.close(descriptor)
 
-    def _received(self, message: Message) -> Volume:
+    def _forget(self, entities: Mapping[str, str]) -> None:
+        self._begun.discard(run_key(entities))
+        self._metadata.pop(run_key(entities), None)
+        self._stored.pop(run_key(entities), None)
+
+    def _received(self, message: Message, where: Where) -> Volume:
         key = run_key(message["entities"])
         if "metadata" in message:
             self._metadata[key] = message["metadata"], message["events"]
         metadata, events = self._metadata[key]
         return volume_of(
-            mapped(self._channel.descriptor(), message["dtype"], tuple(message["shape"])),
+            self._read(key, where) if message["stored"] else self._mapped(message),
             np.array(message["affine"]).reshape(4, 4),
             message["entities"],
             metadata,
@@ -161,9 +178,20 @@ class Worker:
         )
 
 
+    def _mapped(self, message: Message) -> NDArray[Any]:
+        return mapped(self._channel.descriptor(), message["dtype"], tuple(message["shape"]))
+
+    def _read(self, key: tuple[tuple[str, str], ...], where: Where) -> NDArray[Any]:
+        """Read a volume back from the archive, here, where nobody waits for the disk."""
+        if key not in self._stored:
+            assert where.file is not None, "a stored volume has a file"
+            self._stored[key] = Stored(Path(where.file))
+        return self._stored[key].read(where.place)
+
+
 def main(descriptor: int) -> None:
     """Serve the channel at `descriptor`."""
-    live_and_die_with_the_run()
+    live_and_die_with_the_launcher()
     _stand_behind_the_run()
     os.dup2(2, 1)
     with suppress(BrokenPipeError, ConnectionResetError):  # the run has ended, and nobody waits for the answer

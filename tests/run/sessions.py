@@ -86,9 +86,6 @@ class SmallDisk:
             raise CannotWrite("no space left")
         self.volumes.append(volume)
 
-    def volume(self, index: int) -> Volume:
-        return next(volume for volume in self.volumes if volume.index == index)
-
     def end(self, end: RunEnd | None) -> None:
         pass
 

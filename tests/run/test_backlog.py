@@ -1,0 +1,71 @@
+"""A script that is behind: what waits for it, and which answers may leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from run.sessions import FAR, lines, volume
+
+from rtbids.run import experiment_process
+from rtbids.run.host import Answer
+from rtbids.run.open_run import OpenRun
+from rtbids.run.part import Part
+from rtbids.volume import Item, RunEnd
+
+MANY = 3 * experiment_process.MOST_WAITING
+SLOW_TO_BEGIN = """
+def start(run):
+    open({gate!r}).close()
+
+def feedback(volume, run):
+    return volume.index
+"""
+
+
+def held_back(gate: str) -> Iterator[Item]:
+    """Give many volumes while the script is at its beginning, which ends with them."""
+    for index in range(MANY):
+        yield volume(index)
+    with open(gate, "w"):  # returns once the script waits at the other end
+        pass
+    yield RunEnd({"subject": "01", "task": "nf", "run": "01"}, MANY)
+
+
+def test_a_script_that_is_far_behind_loses_nothing_where_nothing_is_archived(tmp_path):
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+    rows = lines(SLOW_TO_BEGIN.format(gate=gate), tmp_path, held_back(gate), FAR)
+    assert [(row["value"], row["status"]) for row in rows] == [(index, "ok") for index in range(MANY)]
+
+
+def test_where_the_memory_for_it_is_full_the_loss_is_said(tmp_path, monkeypatch, caplog):
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+    one = volume(0).data.nbytes
+    monkeypatch.setattr(experiment_process, "MOST_HELD", 10 * one)
+    rows = lines(SLOW_TO_BEGIN.format(gate=gate), tmp_path, held_back(gate), FAR)
+    assert [row["volume"] for row in rows] == list(range(MANY))
+    assert rows[-1]["value"] == MANY - 1
+    assert "its analysis lacks volume 1 and more: with --bids-dir it would not" in caplog.text
+
+
+class OnItsWay:
+    """A run none of whose volumes is on the disk yet."""
+
+    def is_safe(self, index: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("now", "left"), [(1.0, [(3, "alternate")]), (1.9, [(3, "alternate"), (4, "ok")])])
+def test_an_answer_waits_for_the_disk_until_it_is_due_itself(now, left):
+    part = Part(cast(OpenRun, OnItsWay()), "last", analysed=True)
+    part.deadlines.arrived(3, 0.0, 1.0)
+    part.deadlines.arrived(4, 0.9, 1.9)
+    part.hold(Answer({}, 4, value=7.0), 0.95)
+    found = part.released(1.0, is_broken=False) + part.deadlines.tick(1.0)
+    if now > 1.0:
+        found += part.released(now, is_broken=False) + part.deadlines.tick(now)
+    assert [(line.volume, line.status) for line in found] == left
