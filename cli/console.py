@@ -172,14 +172,24 @@ def _of_experiment(tally: Tally, *, bars: bool, named: bool) -> str:
         parts.append(f"{1000 * tally.latency:.0f} ms")
     if tally.displacement is not None:
         parts.append(f"moved {tally.displacement:.2f} mm")
+    if tally.dvars is not None:
+        parts.append(f"DVARS {tally.dvars:.1f} %")
     if tally.tsnr is not None:
         parts.append(f"tSNR {tally.tsnr:.0f}")
+    if tally.good_minutes is not None:
+        parts.append(good_data(tally.good_minutes, tally.minutes_to_criterion))
     for count, word in ((tally.spikes, "spikes"), (tally.alternates, "alternates"), (tally.late, "late")):
         if count:
             parts.append(f"{count} {word}")
     if tally.expects_miss:
         parts.append("next expected late")
     return "  ".join(part for part in parts if part)
+
+
+def good_data(minutes: float, left: float | None) -> str:
+    """Return ``4.2 min good, 9 min to go``."""
+    to_go = "" if left is None else ", enough" if left == 0 else f", {left:.0f} min to go" if left >= 1 else ", < 1 min to go"
+    return f"{minutes:.1f} min good{to_go}"
 
 
 def sparkline(values: list[float | None]) -> str:

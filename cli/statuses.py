@@ -109,6 +109,8 @@ def _experiment(each: Mapping[str, Any]) -> Iterator[str]:
     yield f"{each['experiment']}: {', '.join(_now(each))}"
     if each["in_time"] is not None:
         yield f"  {', '.join(_counts(each))}"
+    if quality := ", ".join(_quality(each)):
+        yield f"  {quality}"
     if each["destinations"]:
         yield f"  to {', '.join(each['destinations'])}"
 
@@ -132,6 +134,19 @@ def _counts(each: Mapping[str, Any]) -> Iterator[str]:
     for name, word in (("alternates", "alternates"), ("late", "late"), ("restarts", "restarts"), ("backlog", "waiting")):
         if each[name]:
             yield f"{each[name]} {word}"
+
+
+def _quality(each: Mapping[str, Any]) -> Iterator[str]:
+    if each["displacement"] is not None:
+        yield f"moved {each['displacement']:.2f} mm"
+    if each["dvars"] is not None:
+        yield f"DVARS {each['dvars']:.1f} %"
+    if each["tsnr"] is not None:
+        yield f"tSNR {each['tsnr']:.0f}"
+    if each["spikes"]:
+        yield f"{each['spikes']} spikes"
+    if each["good_minutes"] is not None:
+        yield console.good_data(each["good_minutes"], each["minutes_to_criterion"])
 
 
 def _span(seconds: float) -> str:

@@ -121,7 +121,7 @@ class Chain:
         if self.motion is not None:
             found["motion"] = _of_motion(self.motion)
         if self.quality is not None and self.quality.volume is not None:
-            found["quality"] = _of_quality(self.quality.volume)
+            found["quality"] = _of_quality(self.quality.volume, self.quality.summary, knows_motion=self.motion is not None)
         if self.design is not None:
             found["design"] = self._of_design(self.design)
         return found
@@ -270,13 +270,15 @@ def _mean(values: NDArray[Any]) -> float:
     return float(known.mean(dtype=np.float64)) if known.size else math.nan
 
 
-def _of_quality(now: quality.Measures) -> dict[str, Measure]:
+def _of_quality(now: quality.Measures, so_far: quality.Summary, *, knows_motion: bool) -> dict[str, Measure]:
     return {
         "dvars": now.dvars,
         "global_signal": now.global_signal,
         "tsnr": now.tsnr,
         "spike": " ".join(now.spikes) or "none",
         "good": float(now.good),
+        "good_minutes": so_far.good_minutes if knows_motion else None,
+        "minutes_to_criterion": so_far.minutes_to_criterion if knows_motion else None,
     }
 
 

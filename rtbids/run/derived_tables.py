@@ -35,6 +35,11 @@ _QUALITY: Mapping[str, Any] = {
     "tsnr": {"Description": "Median over the brain of mean by standard deviation of the volumes so far", "Units": "1"},
     "spike": {"Description": "none, or why the volume is a spike: displacement, dvars, pose (not known)"},
     "good": {"Description": "1 where the volume counts as good data: its displacement is known and small", "Units": "1"},
+    "good_minutes": {"Description": "Good data up to this volume; n/a where the head's motion is not known", "Units": "min"},
+    "minutes_to_criterion": {
+        "Description": "How long it would take from here until there were enough minutes of good data, if things went on as so far",
+        "Units": "min",
+    },
 }
 _DESIGN: Mapping[str, Any] = {"Description": "Row of the design of each volume; n/a where it has no part in the models"}
 _KINDS = {"trans": "Motion: translation, mm", "rot": "Motion: rotation, rad", "cosine": "Drift: cosine", "legendre": "Drift"}

@@ -23,9 +23,11 @@ class Tally:
         How often an answer was expected to miss its due time; `expects_miss` says whether the next is.
     latency
         Seconds from the latest volume's last byte to its line.
-    displacement, tsnr
-        How far the head moved at the latest volume (mm, Power), and the signal-to-noise ratio so far, where they are worked
-        out; `spikes` counts the volumes that are any.
+    displacement, dvars, tsnr
+        How far the head moved at the latest volume (mm, Power), how much the signal changed (percent), and the signal-to-noise
+        ratio so far, where they are worked out; `spikes` counts the volumes that are any.
+    good_minutes, minutes_to_criterion
+        Good data of the run so far, and how long it would take until there are enough.
     """
 
     experiment: str
@@ -40,8 +42,11 @@ class Tally:
     latency: float | None = None
     values: deque[float | None] = field(default_factory=lambda: deque(maxlen=SHOWN))
     displacement: float | None = None
+    dvars: float | None = None
     tsnr: float | None = None
     spikes: int = 0
+    good_minutes: float | None = None
+    minutes_to_criterion: float | None = None
 
     @property
     def in_time(self) -> float | None:
@@ -53,7 +58,9 @@ class Tally:
         """Take what the analysis found in the latest volume."""
         motion, quality = measures.get("motion", {}), measures.get("quality", {})
         self.displacement = _number(motion.get("framewise_displacement"))
-        self.tsnr = _number(quality.get("tsnr"))
+        self.dvars, self.tsnr = _number(quality.get("dvars")), _number(quality.get("tsnr"))
+        self.good_minutes = _number(quality.get("good_minutes"))
+        self.minutes_to_criterion = _number(quality.get("minutes_to_criterion"))
         self.spikes += quality.get("spike", "none") != "none"
 
     def sent(self, line: Line) -> None:

@@ -7,27 +7,11 @@ import time
 from collections.abc import Callable
 
 from rtbids.run.channel import Channel
+from rtbids.run.lines import RateLimit
 from rtbids.run.one_line import short
 
 MOST = 50  # messages at once
 RATE = 5.0  # messages a second in the long run
-
-
-class Allowance:
-    """How much may be said: `MOST` at once, and `RATE` a second once that is used up."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._left, self._since = float(MOST), clock()
-
-    def take(self) -> bool:
-        """Say whether there is room for one more message, and take it."""
-        now = self._clock()
-        self._left, self._since = min(MOST, self._left + RATE * (now - self._since)), now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class ToTheRun(logging.Handler):
@@ -35,13 +19,13 @@ class ToTheRun(logging.Handler):
 
     def __init__(self, channel: Channel, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._channel = channel
-        self._warnings, self._others = Allowance(clock), Allowance(clock)
+        self._channel, self._clock = channel, clock
+        self._warnings, self._others = RateLimit(RATE, MOST), RateLimit(RATE, MOST)
         self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        allowance = self._warnings if record.levelno >= logging.WARNING else self._others
-        if not allowance.take():
+        limit = self._warnings if record.levelno >= logging.WARNING else self._others
+        if not limit.allows(self._clock()):
             self._dropped += 1
             return
         self.settle()
