@@ -37,15 +37,17 @@ class Launcher:
         return Seat(ours)
 
     def close(self) -> None:
-        """End it, and with it all processes that it has started."""
+        """End it, and with it all processes that it has started, and all that these have."""
         self._end.close()
         self._process.wait()
 
     def _start(self) -> None:
         self._end, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "rtbids.run.launching", str(theirs.fileno())]
-        with theirs:
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        with theirs:  # a session of its own: what ends the run from the terminal leaves it the time to end the others
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            )
 
     def _pass(self, theirs: socket.socket) -> None:
         Channel(self._end).send({"do": "seat"}, theirs.fileno())

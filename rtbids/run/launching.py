@@ -1,6 +1,7 @@
 """The launcher's own process: ``python -m rtbids.run.launching DESCRIPTOR``, started by `rtbids.run.launcher`.
 
 It starts the experiments' processes, ends them, and says how they ended, and nothing else, so that whoever asks never waits.
+What a script has started in its turn ends with the script: each process is the first of a session of its own.
 """
 
 from __future__ import annotations
@@ -20,15 +21,52 @@ from rtbids.run.channel import Channel, Message
 from rtbids.wakeup import Wakeup
 
 _PR_SET_PDEATHSIG = 1
+_LOOK = 0.01  # seconds between two looks whether they have
+GRACE = 0.5  # seconds that what a script has started may take to end after it
 _WORKER = (sys.executable, "-P", "-m", "rtbids.run.worker")  # -P: nothing in the working directory is taken for a module
 
 
-def live_and_die_with_the_run() -> None:
-    """Leave Ctrl-C and a closed terminal to the run, and end when it is killed."""
+def leave_the_terminal_to_the_run() -> None:
+    """Leave Ctrl-C and a closed terminal to the run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def live_and_die_with_the_launcher() -> None:
+    """Leave the terminal to the run, and end when the launcher is killed."""
+    leave_the_terminal_to_the_run()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Group:
+    """A process that is to be no more, and what it has started: that is asked to end, and made to after a while.
+
+    To be rid of one that holds much memory may take long, and nobody waits for it.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        self._process = process
+        self._signal(signal.SIGTERM)
+        self.until: float | None = time.monotonic() + GRACE  # None: nothing more is to be done
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is left."""
+        is_gone = self._process.poll() is not None
+        if self.until is not None and time.monotonic() >= self.until:
+            self._signal(signal.SIGKILL)
+            self.until = None
+        return is_gone and (self.until is None or not self._signal(0))
+
+    def _signal(self, what: int) -> bool:
+        """Send a signal; say whether there was anybody to get it."""
+        try:
+            os.killpg(self._process.pid, what)
+        except (ProcessLookupError, PermissionError):  # the latter of the dead, on macOS
+            return False
+        return True
 
 
 class Seat:
@@ -38,7 +76,7 @@ class Seat:
         self.channel = channel
         self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._ended: list[subprocess.Popen[bytes]] = []  # by force, and not gone yet
+        self.groups: list[Group] = []
         self.patience: float | None = None  # until when a process that was let go may live, monotonic seconds
 
     def take(self, message: Message) -> None:
@@ -52,7 +90,7 @@ class Seat:
 
     def look_after(self) -> None:
         """Tell of a process that was let go and has ended; end one that does not."""
-        self._ended = [process for process in self._ended if process.poll() is None]
+        self.groups = [group for group in self.groups if not group.is_over]
         if self._process is None or self.patience is None:
             return
         code = self._process.poll()
@@ -63,17 +101,18 @@ class Seat:
             self.channel.send({"number": self._number, "code": code})
 
     def end(self) -> None:
-        """End the process by force. To be rid of one that holds much memory may take long, and nobody waits for it."""
+        """End the process by force, and what it has started."""
         if self._process is not None:
-            self._process.kill()
-            self._ended.append(self._process)
+            self.groups.append(Group(self._process))
         self._process = self.patience = None
 
     def _start(self, number: int, descriptor: int) -> None:
         self.end()
         self._number = number
         try:
-            self._process = subprocess.Popen([*_WORKER, str(descriptor)], pass_fds=[descriptor], stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                [*_WORKER, str(descriptor)], pass_fds=[descriptor], stdin=subprocess.DEVNULL, start_new_session=True
+            )
         finally:
             os.close(descriptor)
 
@@ -84,6 +123,7 @@ class Launching:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._seats: list[Seat] = []
+        self._left: list[Group] = []  # of seats that are no more
         self._child = Wakeup()
         signal.signal(signal.SIGCHLD, lambda number, frame: self._child.set())
 
@@ -93,12 +133,15 @@ class Launching:
             while self._step():
                 pass
         finally:
-            for seat in self._seats:
-                seat.end()
+            for seat in list(self._seats):
+                self._clear(seat)
+            while any(not group.is_over and group.until is not None for group in self._left):
+                time.sleep(_LOOK)
 
     def _step(self) -> bool:
-        moments = [seat.patience for seat in self._seats if seat.patience is not None]
-        timeout = max(0.0, min(moments) - time.monotonic()) if moments else None
+        self._left = [group for group in self._left if not group.is_over]
+        moment = self._next_moment()
+        timeout = None if moment is None else max(0.0, moment - time.monotonic())
         readers: list[Any] = [self._channel, self._child, *(seat.channel for seat in self._seats)]
         ready, _, _ = select.select(readers, [], [], timeout)
         if self._child in ready:
@@ -110,6 +153,11 @@ class Launching:
                 self._hear(seat)
             seat.look_after()
         return True
+
+    def _next_moment(self) -> float | None:
+        groups = [*self._left, *(group for seat in self._seats for group in seat.groups)]
+        moments = [*(seat.patience for seat in self._seats), *(group.until for group in groups)]
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def _greet(self) -> bool:
         """Make room for those who come; say whether the run is still there."""
@@ -123,11 +171,15 @@ class Launching:
         while (message := seat.channel.receive(wait=False)) is not None:
             seat.take(message)
         if not is_there:
-            seat.end()
-            seat.channel.close()
-            self._seats.remove(seat)
+            self._clear(seat)
+
+    def _clear(self, seat: Seat) -> None:
+        seat.end()
+        seat.channel.close()
+        self._seats.remove(seat)
+        self._left += seat.groups
 
 
 if __name__ == "__main__":
-    live_and_die_with_the_run()
+    leave_the_terminal_to_the_run()
     Launching(Channel(socket.socket(fileno=int(sys.argv[1])))).serve()
