@@ -86,8 +86,12 @@ class Summary:
 
     Attributes
     ----------
-    volumes, spikes, good
-        How many.
+    volumes
+        How many came.
+    spikes
+        How many of them are.
+    good
+        How many of them count as good data.
     good_minutes
         Repetition time times the good volumes.
     minutes_to_criterion

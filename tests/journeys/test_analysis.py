@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
+import textwrap
 from pathlib import Path
 
 import nibabel
@@ -201,3 +204,28 @@ def feedback(volume, run):
         "status": "ok",
         "events": len(EVENTS.splitlines()) - 1,
     }
+
+
+def of_the_how_to() -> list[str]:
+    """Return the scripts of the page on earlier runs."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "use-earlier-runs.rst").read_text()
+    blocks = page.split(".. code-block:: python\n")[1:]
+    return [textwrap.dedent(re.match(r"(?:\n| +.*\n)+", block)[0]) for block in blocks]  # up to what is not indented
+
+
+@pytest.mark.slow
+def test_the_scripts_of_the_how_to_answer_every_volume(source, experiment, script, call, tmp_path):
+    study = tmp_path / "study"
+    assert call("run", experiment, source, "--bids-dir", study, "--speed", "max").code == 0
+    stream = call("replay", source, "--speed", "max")
+    assert len(of_the_how_to()) == 4
+    for number, text in enumerate(of_the_how_to()):
+        mine = script(text.replace("regulation", "going"), "rois: {target: left.nii}\n", name=f"of{number}")
+        nibabel.Nifti1Image(LEFT.astype(np.uint8), AFFINE).to_filename(mine / "left.nii")
+        if "sent.value" in text:  # the feedback of the first run is an object
+            (mine / "experiment.py").write_text((mine / "experiment.py").read_text().replace("sent.value", "sent.value['t']"))
+        to = ("--bids-dir", tmp_path / str(number), "--volumes", 3, "--feedback", "-")
+        shutil.copytree(study, tmp_path / str(number))
+        outcome = call("run", mine, "-", *to, stdin=stream.out)
+        assert [line["status"] for line in outcome.lines] == ["ok"] * 3, outcome.err
+        assert outcome.lines[2]["value"] is not None or "sent" in text  # t of the model is null at its beginning
