@@ -33,6 +33,7 @@ from rtbids.run.recipe import Recipe
 from rtbids.run.recipes import Wishes
 from rtbids.run.reports import Reports
 from rtbids.run.session import Session
+from rtbids.stream.clocks import on_our_clock
 from rtbids.volume import Entities, Item, RunEnd, run_key
 
 logger = logging.getLogger("rtbids")
@@ -61,7 +62,8 @@ def run(order: Order, request: sources.Request) -> Progress:
     found = recipes.read(order.experiments, order.wishes)
     if order.in_process and len(found) > 1:
         raise UsageFault("--in-process is for one experiment: a debugger has one terminal")
-    events = _events(order.events or _common_events(found))
+    used = order.events or experiments.common_events(found)
+    events = _events(used)
     for recipe in found:
         experiments.check(recipe)
     places = Destinations(order.destinations, [recipe.name for recipe in found])
@@ -87,7 +89,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None
         source = str(Path(request.source).resolve()) if Path(request.source).exists() else request.source
         about = {"source": source, "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None}
-        session.control = _control(session, make_host, places, found, about)
+        session.control = _control(session, make_host, places, found, used, about)
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
@@ -102,12 +104,18 @@ def run(order: Order, request: sources.Request) -> Progress:
 
 
 def _control(
-    session: Session, make_host: MakeHost, places: Destinations, found: list[Recipe], about: Mapping[str, object]
+    session: Session,
+    make_host: MakeHost,
+    places: Destinations,
+    found: list[Recipe],
+    events: Path | None,
+    about: Mapping[str, object],
 ) -> Control | None:
     """Open the run's control socket, where there is a place for one: `found` grows by what is started through it."""
 
     def prepare(request: Mapping[str, Any], taken: Sequence[str]) -> Lane:
         lane = experiments.prepared(request, taken, places.shared, make_host, console.say)
+        experiments.say_whose_events(lane.recipe, events)
         found.append(lane.recipe)
         return lane
 
@@ -120,15 +128,6 @@ def _control(
     return orders.control
 
 
-def _common_events(found: Sequence[Recipe]) -> Path | None:
-    """Return the events that a config names: they are the stream's, so that of several experiments the first has its way."""
-    named = [(recipe.name, recipe.config.events) for recipe in found if recipe.config.events is not None]
-    for name, path in named[1:]:
-        if path != named[0][1]:
-            logger.warning("%s has events of its own (%s): those of %s are used", name, path, named[0][0])
-    return named[0][1] if named else None
-
-
 def _items(order: Order, request: sources.Request, archive: Archive | None, events: str | None) -> Iterator[Item]:
     if archive is not None:
         request = replace(request, number=sources.numbering(request.entities.get("run"), archive.number))
@@ -136,6 +135,8 @@ def _items(order: Order, request: sources.Request, archive: Archive | None, even
     stages: list[Callable[[Iterator[Item]], Iterator[Item]]] = [lambda items: first_volumes(items, order.volumes)]
     if sources.is_recorded(request.source):
         stages.append(lambda items: paced(items, None))
+    elif sources.kind(request.source) == "stream":
+        stages.append(lambda items: on_our_clock(items, CLOCK))
     if events is not None:
         override = order.events is not None
         stages.append(lambda items: with_events(items, events, override=override))
