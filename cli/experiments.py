@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rtbids.analysis import masks
@@ -12,15 +14,17 @@ from rtbids.run import destinations, recipes
 from rtbids.run.experiment_here import ExperimentHere
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import Destination
-from rtbids.run.host import Host, IsOverdue, Past, Recall
+from rtbids.run.host import Heard, Host, IsOverdue, Past, Recall
 from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.launcher import Launcher
 from rtbids.run.line_server import LineServer
 from rtbids.run.recipe import Recipe
 from rtbids.run.recipes import Wishes
 
+logger = logging.getLogger("rtbids")
 
-def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+
+def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past | Heard]) -> Host:
     """Have the script in this process."""
     return ExperimentHere(recipe)
 
@@ -28,7 +32,7 @@ def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[P
 def apart(launcher: Launcher) -> MakeHost:
     """Have each script in a process of its own."""
 
-    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past | Heard]) -> Host:
         return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, past=past)
 
     return make
@@ -38,6 +42,23 @@ def check(recipe: Recipe) -> None:
     """Raise what is wrong with the masks; their grid is known with the first volume only."""
     for path in recipe.config.rois.values():
         masks.read(path)
+
+
+def common_events(found: Sequence[Recipe]) -> Path | None:
+    """Return the events that a config names: they are the stream's, so that of several experiments the first has its way."""
+    named = [(recipe.name, recipe.config.events) for recipe in found if recipe.config.events is not None]
+    for name, path in named[1:]:
+        if path != named[0][1]:
+            logger.warning("%s has events of its own (%s): those of %s are used", name, path, named[0][0])
+    return named[0][1] if named else None
+
+
+def say_whose_events(added: Recipe, used: Path | None) -> None:
+    """Warn where an experiment that is added to a run has other events than those which the stream was given at its start."""
+    own = added.config.events
+    if own is not None and (used is None or own != used.resolve()):
+        whose = "none: the stream began without" if used is None else f"{used}"
+        logger.warning("%s has events of its own (%s): those of the stream are used, %s", added.name, own, whose)
 
 
 class Destinations:

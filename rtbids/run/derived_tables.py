@@ -37,7 +37,7 @@ _QUALITY: Mapping[str, Any] = {
     "good": {"Description": "1 where the volume counts as good data: its displacement is known and small", "Units": "1"},
     "good_minutes": {"Description": "Good data up to this volume; n/a where the head's motion is not known", "Units": "min"},
     "minutes_to_criterion": {
-        "Description": "How long it would take from here until there were enough minutes of good data, if things went on as so far",
+        "Description": "Minutes from here until there is enough good data, if things go on as so far",
         "Units": "min",
     },
 }

@@ -69,7 +69,7 @@ class ExperimentProcess:
         recall: host.Recall,
         *,
         launcher: Launcher | None = None,
-        past: Iterable[Past] = (),
+        past: Iterable[Past | Heard] = (),
         clock: SystemClock = CLOCK,
     ) -> None:
         self._recipe = recipe

@@ -60,6 +60,7 @@ class Hearing:
         for run in runs:
             onset = round(response.arrived - beginning(run.first), 6)
             placed = replace(response, onset=onset, after_volume=run.latest)
+            run.heard.append(placed)
             if run.events_key not in tables:  # echoes and parts share one
                 run.responded(placed)
                 tables.add(run.events_key)

@@ -21,6 +21,7 @@ from rtbids.run.host import (
     Ended,
     Faulted,
     Gone,
+    Heard,
     Host,
     IsOverdue,
     Loaded,
@@ -46,7 +47,7 @@ SILENCE = 120.0  # seconds, where the source waits and nobody said how long a vo
 LAST_WORDS = 5.0  # seconds that `end(run)` may take
 MOST_RESTARTS = 3  # in a row without an answer
 logger = logging.getLogger("rtbids")
-MakeHost: TypeAlias = Callable[[Recipe, IsOverdue, Recall, Iterable[Past]], Host]
+MakeHost: TypeAlias = Callable[[Recipe, IsOverdue, Recall, Iterable[Past | Heard]], Host]
 
 
 class Lane:
@@ -112,11 +113,13 @@ class Lane:
         return sum(len(part.deadlines.outstanding) for part in self._parts.values())
 
     def start(self, past: Sequence[OpenRun] = ()) -> None:
-        """Start the script. Of runs that are open its analysis is given what is kept; it takes part from the next volume on."""
-        given = []
+        """Start the script. Of runs that are open its analysis is given what is kept, and the responses; it takes part from the
+        next volume on.
+        """
+        given: list[Past | Heard] = []
         for run in past:
             self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=True)
-            given += [Past(run.entities, index) for index in run.indices if run.is_kept]
+            given += _past(run)
         self.host = self._make_host(self.recipe, self._is_overdue, self._recall, given)
 
     def misfit(self, volume: Volume) -> BadData | None:
@@ -409,3 +412,10 @@ class Lane:
         self.break_off()
         for part in self._parts.values():
             part.over = part.over or part.ended
+
+
+def _past(run: OpenRun) -> list[Past | Heard]:
+    """Return what an open run has had so far, in order: its volumes, where they are kept, and the responses."""
+    volumes = [(index, 0, Past(run.entities, index)) for index in run.indices if run.is_kept]
+    heard = [(response.after_volume, 1, Heard(run.entities, response, ask=False)) for response in run.heard]
+    return [item for _, _, item in sorted([*volumes, *heard], key=lambda placed: placed[:2])]

@@ -39,6 +39,8 @@ class OpenRun:
         Whether its volumes come at the scanner's pace.
     end
         What the source said of its end, if it did.
+    heard
+        The responses that came in so far, in order.
 
     Parameters
     ----------
@@ -60,6 +62,7 @@ class OpenRun:
         self.indices: list[int] = []
         self.paced = True
         self.end: RunEnd | None = None
+        self.heard: list[Response] = []
         self.is_ending = False
         self._recorder = recorder
         self._on_the_way: dict[int, Volume] = {}  # to the archive

@@ -86,13 +86,14 @@ def test_an_experiment_is_started_stopped_and_started_again_while_the_other_goes
     run.until("steady", 2)
     (broken / "experiment.py").write_text(INDEX)
     assert call("status", "--restart", "mine").code == 0
-    counts = script(COUNTS, f"rois:\n  target: {small.mask_file}\n", name="counts")
+    counts = script(COUNTS, f"rois:\n  target: {small.mask_file}\nevents: own.tsv\n", name="counts")
     outcome = call("status", "--start", counts, "--feedback", tmp_path / "counts.jsonl", "-v")
     assert outcome.code == 0, outcome.err
     assert "counts is started" in outcome.err
     run.until("steady", 22)
     assert call("status", "--stop", "mine").code == 0
     assert run.end() == 0, run.err
+    assert f"warning: counts has events of its own ({counts}/own.tsv): those of the stream are used, none" in run.err
     feedback = table(tmp_path / "study", "feedback")
     steady, mine = ([row for row in feedback if row["experiment"] == name] for name in ("steady", "mine"))
     assert [row["volume"] for row in steady if row["status"] != "late"] == [str(index) for index in range(30)]

@@ -15,7 +15,7 @@ from rtbids.pipeline import Inbox
 from rtbids.run import control, recipe
 from rtbids.run.control import Control
 from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.host import Host, IsOverdue, Past, Recall
+from rtbids.run.host import Heard, Host, IsOverdue, Past, Recall
 from rtbids.run.lanes import Lane
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
@@ -96,7 +96,7 @@ class SmallDisk:
         return self.tables.setdefault(description, Table())
 
 
-def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
+def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past | Heard]) -> Host:
     return ExperimentProcess(recipe, is_overdue, recall, past=past)
 
 

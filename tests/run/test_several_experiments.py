@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 from run.sessions import Lines, Loop, SmallDisk, lane, session, unpaced, volume
 
+from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import BadData, ExperimentFault
 from rtbids.pipeline import Inbox
+from rtbids.run.hearing import Hearing
+from rtbids.run.intake import Inbound
+from rtbids.run.progress import Progress
+from rtbids.run.responses import Response
+from rtbids.run.session import Session
 from rtbids.volume import Item, RunEnd
+from rtbids.wakeup import Wakeup
 
 ANSWERS = "def feedback(volume, run):\n    return volume.index\n"
 HANGS = "import time\n\ndef feedback(volume, run):\n    volume.index >= 1 and time.sleep(1000)\n    return volume.index\n"
