@@ -49,7 +49,7 @@ def is_dataset(path: Path) -> bool:
 
 def root_of(file: Path) -> Path:
     """Return the data set that `file` stands in; raise NotBids where no folder above has a description."""
-    for place in file.resolve().parents:
+    for place in (*file.absolute().parents, *file.resolve().parents):  # a link may lead out of the data set
         if is_dataset(place):
             return place
     raise NotBids(f"{file}: no {DESCRIPTION} in any folder above, so this is not part of a BIDS data set")

@@ -72,11 +72,8 @@ class EarlierRun:
     @cached_property
     def volumes(self) -> Volumes:
         """Its volumes, each read when it is asked for; those of a compressed file are best taken in order."""
-        missing = bids.described(self._run)[1]
-        stored = Stored(confined.within(self._run.root, self._run.file))
-        indices = list(islice(bids.indices(missing), stored.count))
-        places = {index: place for place, index in enumerate(indices)}
-        return Volumes(self.name, indices, lambda index: self._volume(stored, places[index], index))
+        confined.within(self._run.root, self._run.file)
+        return volumes_of(self._run)
 
     def feedback(self, experiment: str | None = None) -> tuple[Sent, ...]:
         """Return the feedback that left, in order; of several experiments that of the one named."""
@@ -120,12 +117,9 @@ class EarlierRun:
         return self._map(contrast, "effect")
 
     @cached_property
-    def _text(self) -> str | None:
-        return bids.events_of(self._run)
-
-    @property
     def _events(self) -> tuple[str | None, tuple[Response, ...]]:
-        return responses.split(self._text) if self._text else (None, ())
+        text = bids.events_of(self._run)
+        return responses.split(text) if text else (None, ())
 
     @property
     def _derivatives(self) -> Path:
@@ -142,17 +136,25 @@ class EarlierRun:
         path = self._derivatives / f"{self.name}_contrast-{contrast}_stat-{statistic}_statmap.nii.gz"
         return Stored(confined.within(self._run.root, path)).read(0)
 
-    def _volume(self, stored: Stored, place: int, index: int) -> Volume:
-        data, header = stored.read(place), stored.header
-        return volume_of(
-            data, header.affine, self.entities, self.metadata, index, slope=header.slope, inter=header.inter, events=self._text
-        )
+
+def volumes_of(run: dataset.Run) -> Volumes:
+    """Return the volumes of a run, each read when it is asked for."""
+    metadata, missing = bids.described(run)
+    stored, events = Stored(run.file), bids.events_of(run)
+    indices = list(islice(bids.indices(missing), stored.count))
+    places = {index: place for place, index in enumerate(indices)}
+
+    def read(index: int) -> Volume:
+        data, header = stored.read(places[index]), stored.header
+        scale = header.slope, header.inter
+        return volume_of(data, header.affine, run.entities, metadata, index, slope=scale[0], inter=scale[1], events=events)
+
+    return Volumes(bids_entities.stem(run.entities), indices, read)
 
 
-def of_file(file: Path) -> EarlierRun:
+def run_of(file: Path) -> dataset.Run:
     """Return the run of a 4-D file in a data set."""
-    root = dataset.root_of(file)
-    return EarlierRun(dataset.Run(root, file, bids_entities.parse(file.name)[0]))
+    return dataset.Run(dataset.root_of(file), file, bids_entities.parse(file.name)[0])
 
 
 def there_before(root: Path, entities: Mapping[str, str]) -> list[str] | None:

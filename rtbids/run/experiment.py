@@ -79,6 +79,7 @@ class Run:
     _chain: Chain | None = None
     _so_far: VolumesSoFar = field(default_factory=lambda: VolumesSoFar({}))
     _where: Where = NOWHERE
+    _is_open: Callable[[str], bool] = field(default=lambda name: False)  # whether the script is in the run of this name
 
     def roi(self, name: str) -> Roi:
         """Return the region that ``rois:`` in the config names so."""
@@ -122,7 +123,7 @@ class Run:
         """The data set as it was when this run began: the one that is replayed, else that of ``--bids-dir``."""
         from rtbids.run import study_so_far
 
-        return study_so_far.of(self.entities, self._where)
+        return study_so_far.of(self.entities, self._where, self._is_open)
 
     def events_of(self, volume: Volume) -> tuple[Event, ...]:
         """Return the events that overlap the TR in which `volume` was measured."""
@@ -194,6 +195,7 @@ class Experiment:
             _chain=self._chain(first, events, regions),
             _so_far=VolumesSoFar(entities),
             _where=where,
+            _is_open=lambda name: any(name == bids_entities.stem(run.entities) for run in self._runs.values()),
         )
         self._runs[run_key(entities)] = run
         self._call("start", run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rtbids.archive import locks
 from rtbids.bids import dataset, rows, sidecar
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
-from rtbids.run import acquired
+from rtbids.run import acquired, earlier_run
 from rtbids.run.acquired import Acquired
 from rtbids.run.earlier_run import EarlierRun, there_before
 from rtbids.run.where import Where
@@ -34,10 +34,15 @@ class StudySoFar:
         The data set's folder.
     entities
         Those of the current run in it.
+
+    Parameters
+    ----------
+    is_open
+        Says of a run, by its name, whether the script is in it.
     """
 
-    def __init__(self, root: Path, entities: Mapping[str, str]) -> None:
-        self.root, self.entities = root, entities
+    def __init__(self, root: Path, entities: Mapping[str, str], is_open: Callable[[str], bool] = lambda name: False) -> None:
+        self.root, self.entities, self._is_open = root, entities, is_open
         self._of = cache(self._runs_of)  # it does not change while the run goes on
         self._undecided = 0
 
@@ -81,12 +86,21 @@ class StudySoFar:
         if subject == self.entities.get("subject"):
             names = self._own(known)
             for name in names:
-                locks.wait(known[name][0].file)  # the last volumes of the run before may be on their way to the disk
+                self._wait_for(name, known[name][0].file)
         else:
             names = self._others(known)
         listed = {name: there_before(self.root, known[name][0].entities) for name in names}
         ordered = acquired.in_order((known[name][1] for name in names), listed)
         return tuple(EarlierRun(known[run.name][0]) for run in ordered)
+
+    def _wait_for(self, name: str, file: Path) -> None:
+        """Wait until the last volumes of a run are on the disk.
+
+        Not where this script has still to end it: the run would wait for the script, and the script for the run.
+        """
+        if file.suffix != ".gz" and self._is_open(name):
+            raise BadData(f"{name} has ended, but not yet for this script: it is there with the next volumes")
+        locks.wait(file)
 
     def _own(self, known: _Known) -> list[str]:
         this = bids_entities.stem(self.entities)
@@ -103,7 +117,7 @@ class StudySoFar:
         return [name for name, (run, _) in known.items() if not _began(self.root, run.entities) >= began]
 
 
-def of(entities: Mapping[str, str], where: Where) -> StudySoFar:
+def of(entities: Mapping[str, str], where: Where, is_open: Callable[[str], bool] = lambda name: False) -> StudySoFar:
     """Return the data set of a run: the one that it is replayed from, else the one that it is archived in.
 
     What a replay is given is what its data set held then, wherever its results go.
@@ -112,7 +126,8 @@ def of(entities: Mapping[str, str], where: Where) -> StudySoFar:
     if file is None:
         name = bids_entities.stem(entities)
         raise UsageFault(f"{name}: run.study is the data set that --bids-dir names, or that is replayed; there is none")
-    return StudySoFar(dataset.root_of(Path(file)), bids_entities.parse(Path(file).name)[0])
+    run = earlier_run.run_of(Path(file))
+    return StudySoFar(run.root, run.entities, is_open)
 
 
 def _known(root: Path, subject: str) -> Iterator[tuple[str, tuple[dataset.Run, Acquired]]]:

@@ -75,7 +75,7 @@ class VolumesSoFar:
         from rtbids.run import earlier_run
 
         if self._source is None:
-            self._source = earlier_run.of_file(Path(file)).volumes
+            self._source = earlier_run.volumes_of(earlier_run.run_of(Path(file)))
         return self._source
 
     def _as_now(self, volume: Volume) -> Volume:

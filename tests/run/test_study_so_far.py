@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import nibabel
 import numpy as np
 import pytest
+from run.sessions import volume
 
+from rtbids.archive.writer import GrowingFile
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData, InputMissing, NothingMatched, RtbidsError, UsageFault
 from rtbids.run import study_so_far
 from rtbids.run.study_so_far import StudySoFar
 from rtbids.run.where import Where
+from rtbids.volume import voxels
 
 EVENTS = "onset\tduration\ttrial_type\n0\t2\tgo\n"
 
@@ -261,3 +265,44 @@ def test_the_data_set_that_is_replayed_comes_before_the_one_that_is_written(tmp_
 
 def _two(replayed, written):
     return (replayed, "sub-01_task-nf_run-2"), (written, "sub-01_task-nf_run-7")
+
+
+def test_a_run_that_the_script_has_still_to_end_is_not_waited_for(data_set):
+    data_set.add("sub-01_task-nf_run-1", extension=".nii")
+    still = ["sub-01_task-nf_run-1"]
+    study = StudySoFar(data_set.root, {"subject": "01", "task": "nf", "run": "2"}, lambda name: name in still)
+    with pytest.raises(BadData, match="sub-01_task-nf_run-1 has ended, but not yet for this script"):
+        study.runs()
+    still.clear()
+    assert names(study.runs()) == ["sub-01_task-nf_run-1"]
+
+
+def test_the_last_volumes_of_the_run_before_are_waited_for(data_set):
+    data_set.add("sub-01_task-nf_run-1", extension=".nii")
+    first = volume(0)
+    file = data_set.path("sub-01_task-nf_run-1", "bold.nii")
+    file.unlink()
+    growing, asked, given = GrowingFile(file, first), threading.Event(), []
+
+    def look():
+        asked.set()
+        (run,) = data_set.before("sub-01_task-nf_run-2").runs()
+        given.extend(one.index for one in run.volumes)
+
+    looks = threading.Thread(target=look)
+    looks.start()
+    assert asked.wait(10)
+    looks.join(0.3)  # far longer than a look takes
+    assert looks.is_alive()
+    growing.append(voxels(volume(1)))
+    growing.close()
+    looks.join(10)
+    assert given == [0, 1]
+
+
+def test_a_run_that_is_itself_a_link_out_of_the_data_set_is_found_in_it(data_set, tmp_path):
+    data_set.add("sub-01_task-nf_run-1", "sub-01_task-nf_run-2")
+    file = data_set.path("sub-01_task-nf_run-2", "bold.nii.gz")
+    file.rename(tmp_path / "elsewhere.nii.gz")
+    file.symlink_to(tmp_path / "elsewhere.nii.gz")
+    assert names(study_so_far.of({}, Where(str(file))).runs()) == ["sub-01_task-nf_run-1"]
