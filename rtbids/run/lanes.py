@@ -416,6 +416,7 @@ class Lane:
 
 def _past(run: OpenRun) -> list[Past | Heard]:
     """Return what an open run has had so far, in order: its volumes, where they are kept, and the responses."""
-    volumes = [(index, 0, Past(run.entities, index)) for index in run.indices if run.is_kept]
-    heard = [(response.after_volume, 1, Heard(run.entities, response, ask=False)) for response in run.heard]
-    return [item for _, _, item in sorted([*volumes, *heard], key=lambda placed: placed[:2])]
+    given: list[Past | Heard] = [Past(run.entities, index) for index in run.indices if run.is_kept]
+    given += [Heard(run.entities, response, ask=False) for response in run.heard]
+    # In a place of both the volume is first: it was there when the response came.
+    return sorted(given, key=lambda item: item.index if isinstance(item, Past) else item.response.after_volume)

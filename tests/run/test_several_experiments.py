@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from run.sessions import Lines, Loop, SmallDisk, lane, session, unpaced, volume
 
+from rtbids.archive.dataset import Archive
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import BadData, ExperimentFault
 from rtbids.pipeline import Inbox
@@ -125,8 +126,8 @@ def test_one_that_is_added_in_the_middle_is_given_what_came_before(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), np.eye(4)), tmp_path / "mask.nii")
     (tmp_path / "late").mkdir()
     (tmp_path / "late" / "config.yaml").write_text("rois:\n  all: ../mask.nii\n")
-    kept, disk = Lines(), SmallDisk(100)
-    both = session([lane(tmp_path / "first", ANSWERS, kept)], disk)
+    kept, archive = Lines(), Archive(tmp_path / "study")
+    both = session([lane(tmp_path / "first", ANSWERS, kept)], archive)
     loop = Loop(both)
 
     def items() -> Iterator[Item]:
@@ -137,6 +138,7 @@ def test_one_that_is_added_in_the_middle_is_given_what_came_before(tmp_path):
             kept.wait_for("first", index)
 
     both.run(Inbox(items()))
+    archive.close()
     assert [(row["volume"], row["value"], row["status"]) for row in kept.of("late")] == [
         (3, 4, "ok"),
         (4, 5, "ok"),
@@ -205,3 +207,38 @@ def test_while_feedback_is_paused_values_are_null_and_the_analysis_goes_on(tmp_p
     told = [(row["value"], row["status"], row["reason"]) for row in kept.rows]
     null = (None, "alternate", "deadline")
     assert told == [(1, "ok", None), (2, "ok", None), null, null, (5, "ok", None), (6, "ok", None)]
+
+
+@pytest.mark.parametrize("archived", [True, False], ids=["archived", "kept nowhere"])
+def test_one_that_is_added_has_the_responses_that_came_before(tmp_path, archived):
+    seen = """
+def response(event, run):
+    raise RuntimeError("it was asked already")
+
+def feedback(volume, run):
+    return {"events": [event.trial_type for event in run.events.rows], "heard": [each.after_volume for each in run.responses]}
+"""
+    kept, inbound, clock = Lines(), Inbound(), ManualClock(1000.0)
+    archive = Archive(tmp_path / "study") if archived else None
+    first = lane(tmp_path / "first", ANSWERS, kept)
+    both = Session([first], archive, clock=CLOCK, stop=Wakeup(), progress=Progress(), hearing=Hearing(inbound))
+    loop = Loop(both)
+
+    def items() -> Iterator[Item]:
+        for index in range(5):
+            for _ in range(index if index < 3 else 0):
+                inbound.put(Response(f"event{index}", arrived=1000.5))
+            for _ in range(2):
+                loop.do(lambda: None)  # the loop hears, then does what is asked of it: at the second it has heard
+            if index == 3:
+                loop.do(lambda: both.add(lane(tmp_path / "late", seen, kept)))
+            yield unpaced(index, received=clock.advance(1.0))
+            kept.wait_for("first", index)
+
+    both.run(Inbox(items()))
+    if archive is not None:
+        archive.close()
+    rows = kept.of("late")
+    assert [row["volume"] for row in rows] == [3, 4]
+    assert {row["status"] for row in rows} == {"ok"}
+    assert rows[0]["value"] == {"events": ["event1", "event2", "event2"], "heard": [0, 1, 1]}
