@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
 from dataclasses import replace
 
 from rtbids.clock import CLOCK, Clock
@@ -15,8 +14,15 @@ from rtbids.run.lines import LONGEST, RateLimit, Splitter
 from rtbids.run.responses import Response
 from rtbids.wakeup import Wakeup
 
-RATE, BURST = 200.0, 1000  # responses a second from one endpoint, and at once
+RATE, BURST = 200.0, 1000  # responses a second from one sender, and at once
+SENDERS = 4  # by one endpoint come as many as these may send
+LINES, AT_FIRST = 2000.0, 5000  # lines a second from one sender, be they responses or not, and at once
+PAUSE = 0.5  # seconds for which nothing is read from a sender of more
+DATAGRAMS = 5000  # a second by one endpoint, and at once: more would take the processor from the run
+REST = 0.02  # seconds for which none is read where there are more
+MOST_SENDERS = 64  # of datagrams, whose pace is known
 MOST_WAITING = 4096
+AT_ONCE = 64  # responses that the run takes between two looks at what is due
 DISAGREEMENT = 1.0  # seconds between two clocks
 logger = logging.getLogger("rtbids")
 
@@ -42,49 +48,52 @@ class Inbound:
             return True
 
     def take(self) -> list[Response]:
-        """Return those that have come since, in order."""
+        """Return those that have come since, in order; of many the rest the next time, for which `fileno` stays readable."""
         with self._lock:
-            self._arrived.clear()
-            taken = list(self._waiting)
-            self._waiting.clear()
+            taken = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+            if not self._waiting:
+                self._arrived.clear()
             return taken
 
 
 class Intake:
-    """What one endpoint brings, line by line, into `inbound`; called from the endpoint's thread."""
+    """What one endpoint brings into `inbound`; called from the endpoint's thread."""
 
     def __init__(self, name: str, inbound: Inbound, clock: Clock = CLOCK) -> None:
         self.name = name
+        self.clock = clock
         self._inbound = inbound
-        self._clock = clock
-        self._limit = RateLimit(RATE, BURST)
+        self._limit = RateLimit(SENDERS * RATE, SENDERS * BURST)
+        self._datagrams = RateLimit(DATAGRAMS, DATAGRAMS)
+        self._senders: OrderedDict[object, Connection] = OrderedDict()
         self._left_out: Counter[str] = Counter()
         self._said: set[str] = set()
 
-    def connection(self) -> Callable[[bytes], None]:
-        """Return what takes the bytes of one connection as they come; empty bytes are its end."""
-        splitter = Splitter()
+    def connection(self) -> Connection:
+        """Return what takes the bytes of one connection."""
+        return Connection(self)
 
-        def feed(content: bytes) -> None:
-            arrived = self._clock.now()
-            for line in splitter.feed(content):
-                self.line(line, arrived)
+    def datagram(self, content: bytes, sender: object = None) -> float:
+        """Take a datagram, which may hold several lines; return for how many seconds no further one is to be read."""
+        if sender not in self._senders and len(self._senders) >= MOST_SENDERS:
+            self._senders.popitem(last=False)
+        self._senders.setdefault(sender, self.connection()).feed(content + b"\n")
+        return 0.0 if self._datagrams.allows(self.clock.now()) else REST
 
-        return feed
+    def parsed(self, line: bytes, arrived: float) -> Response | None:
+        """Return the response that a line is; None where it is none."""
+        try:
+            response, unknown = responses.parse(line, arrived)
+        except BadData as error:
+            self.leave_out("not understood", f"a line is left out: {error}")
+            return None
+        if unknown:
+            self._say_once("keys", f"{len(unknown)} unknown keys are left out; known are {', '.join(responses.KEYS)}")
+        return response
 
-    def datagram(self, content: bytes) -> None:
-        self.connection()(content + b"\n")
-
-    def line(self, line: bytes | None, arrived: float, sent: float | None = None) -> None:
-        """Take a line; None is one that was too long. `sent` is when, where the line does not say so (POSIX seconds)."""
-        if line is not None and not line.strip():
-            return
-        if not self._limit.allows(arrived):
-            self._leave_out("came too fast", f"more than {RATE:.0f} responses a second are left out")
-        elif line is None:
-            self._leave_out("too long", f"a line of more than {LONGEST} bytes is left out")
-        else:
-            self._parse(line, arrived, sent)
+    def has_room(self, now: float) -> bool:
+        """Say whether one more response may come in by this endpoint."""
+        return self._limit.allows(now)
 
     def response(self, response: Response) -> None:
         """Take a response as it is."""
@@ -95,7 +104,7 @@ class Intake:
                 "onsets are by the time of arrival here",
             )
         if not self._inbound.put(response):
-            self._leave_out("came too fast", "more responses come than the run can take")
+            self.leave_out("came too fast", "more responses come than the run can take")
 
     def close(self) -> None:
         """Say what was left out altogether."""
@@ -103,17 +112,8 @@ class Intake:
             parts = ", ".join(f"{count} {why}" for why, count in self._left_out.items())
             logger.warning("responses from %s: %d were left out (%s)", self.name, total, parts)
 
-    def _parse(self, line: bytes, arrived: float, sent: float | None) -> None:
-        try:
-            response = responses.parse(line, arrived)
-        except BadData as error:
-            self._leave_out("not understood", f"a line is left out: {error}")
-            return
-        if unknown := responses.unknown_keys(line):
-            self._say_once("keys", f"{len(unknown)} unknown keys are left out; known are {', '.join(responses.KEYS)}")
-        self.response(response if response.sender_time is not None else replace(response, sender_time=sent))
-
-    def _leave_out(self, why: str, text: str) -> None:
+    def leave_out(self, why: str, text: str) -> None:
+        """Count what is left out, and say so the first time."""
         self._left_out[why] += 1
         self._say_once(why, text)
 
@@ -121,3 +121,43 @@ class Intake:
         if about not in self._said:
             self._said.add(about)
             logger.warning("responses from %s: %s", self.name, text)
+
+
+class Connection:
+    """What one sender brings, at its own pace: one who sends too much takes no other's place."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._splitter = Splitter()
+        self._lines = RateLimit(LINES, AT_FIRST)
+        self._responses = RateLimit(RATE, BURST)
+
+    def feed(self, content: bytes) -> float:
+        """Take bytes as they come, of which empty ones are the end; return for how many seconds no more is to be read."""
+        arrived, is_too_fast = self._intake.clock.now(), False
+        for line in self._splitter.feed(content):
+            is_too_fast = is_too_fast or not self.line(line, arrived)
+            if is_too_fast:
+                self.leave_out()
+        return PAUSE if is_too_fast else 0.0
+
+    def line(self, line: bytes | None, arrived: float, sent: float | None = None) -> bool:
+        """Take a line; None is one that was too long. `sent` is when, where the line does not say so (POSIX seconds).
+
+        Returns whether it came at a pace that is allowed; otherwise it was not taken.
+        """
+        if line is not None and not line.strip():
+            return True
+        if not self._lines.allows(arrived):
+            return False
+        if line is None:
+            self._intake.leave_out("too long", f"a line of more than {LONGEST} bytes is left out")
+        elif (response := self._intake.parsed(line, arrived)) is not None:
+            if not (self._responses.allows(arrived) and self._intake.has_room(arrived)):
+                return False
+            self._intake.response(response if response.sender_time is not None else replace(response, sender_time=sent))
+        return True
+
+    def leave_out(self) -> None:
+        """Note that a line came too fast."""
+        self._intake.leave_out("came too fast", f"more than {RATE:.0f} responses a second are left out")

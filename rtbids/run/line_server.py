@@ -19,13 +19,15 @@ from typing import TypeAlias
 from rtbids.clock import CLOCK
 from rtbids.run import sockets
 from rtbids.run.feedback import Row, as_json
+from rtbids.run.one_line import short
 from rtbids.wakeup import Wakeup
 
 MOST_WAITING = 1024  # lines that a client may be behind
 MOST_CLIENTS = 64
 READ = 1 << 14
 logger = logging.getLogger("rtbids")
-Feed: TypeAlias = Callable[[bytes], None]
+PAUSE = 0.5  # seconds for which nothing is read of who says what nobody hears
+Feed: TypeAlias = Callable[[bytes], float]
 
 
 @dataclass
@@ -34,6 +36,7 @@ class _Client:
     feed: Feed
     waiting: deque[bytes] = field(default_factory=deque)
     reading: bool = True  # whether it may still say something
+    paused_until: float | None = None  # POSIX seconds: it says too much, and is not read from before that
 
 
 class LineServer:
@@ -43,7 +46,8 @@ class LineServer:
     ----------
     answer
         Called for every client; what it returns is called with whatever the client says, as it comes, and with empty bytes
-        when that is over. Without it nobody hears of that, and it is warned of once.
+        when that is over, and returns for how many seconds no more is to be read. Without it nobody hears of that, and it is
+        warned of once.
     """
 
     def __init__(self, address: sockets.Address, answer: Callable[[], Feed] | None = None) -> None:
@@ -89,8 +93,12 @@ class LineServer:
         return CLOCK.now() >= self._close_until or not any(client.waiting for client in self._clients.values())
 
     def _wait(self) -> None:
-        timeout = None if self._close_until is None else max(0.0, self._close_until - CLOCK.now())
-        for key, events in self._selector.select(timeout):
+        paused = [client for client in self._clients.values() if client.paused_until is not None]
+        moments = [moment for moment in (self._close_until, *(client.paused_until for client in paused)) if moment is not None]
+        chosen = self._selector.select(max(0.0, min(moments) - CLOCK.now()) if moments else None)
+        for client in paused:
+            self._read_again(client)
+        for key, events in chosen:
             if key.fileobj is self._wakeup:
                 self._wakeup.clear()
                 self._hand_out()
@@ -124,8 +132,9 @@ class LineServer:
 
     def _greet(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with suppress(OSError):  # it has gone again, which shows when it is written to
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         client = _Client(connection, self._answer(), deque(self._latest.values()))
         self._clients[connection] = client
         self._selector.register(connection, selectors.EVENT_READ, client)
@@ -145,9 +154,24 @@ class LineServer:
         except OSError:
             self._let_go(client)
             return
-        client.feed(content)
+        pause = self._fed(client, content)
+        if pause:
+            client.paused_until = CLOCK.now() + pause
+            self._watch(client)
         if not content:  # it says no more but may well go on reading; where it is gone the next line shows it
             client.reading = False
+            self._watch(client)
+
+    def _fed(self, client: _Client, content: bytes) -> float:
+        try:
+            return client.feed(content)
+        except Exception as error:  # whatever somebody has sent: the others are served on
+            self._say_once(f"something that a client said is left out ({short(error)})")
+            return PAUSE
+
+    def _read_again(self, client: _Client) -> None:
+        if client.socket in self._clients and client.paused_until is not None and client.paused_until <= CLOCK.now():
+            client.paused_until = None
             self._watch(client)
 
     def _push(self, client: _Client) -> None:
@@ -171,7 +195,8 @@ class LineServer:
 
     def _watch(self, client: _Client) -> None:
         """Wait for what this client can bring next."""
-        events = (selectors.EVENT_READ if client.reading else 0) | (selectors.EVENT_WRITE if client.waiting else 0)
+        is_heard = client.reading and client.paused_until is None
+        events = (selectors.EVENT_READ if is_heard else 0) | (selectors.EVENT_WRITE if client.waiting else 0)
         registered = client.socket in self._selector.get_map()
         if not events and registered:
             self._selector.unregister(client.socket)
@@ -197,9 +222,10 @@ class LineServer:
         self._selector.close()
         self._listening.close()
 
-    def _deaf(self, content: bytes) -> None:
+    def _deaf(self, content: bytes) -> float:
         if content:
             self._say_once("a client says something and nobody listens; --responses with this address takes responses")
+        return PAUSE
 
     def _say_once(self, what: str) -> None:
         if what not in self._said:

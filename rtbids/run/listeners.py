@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,10 +17,12 @@ from rtbids.errors import InputMissing, RtbidsError, UsageFault
 from rtbids.run import lsl, sockets
 from rtbids.run.intake import Inbound, Intake
 from rtbids.run.line_server import LineServer
+from rtbids.run.one_line import short
 from rtbids.stream import endpoints, fifo
 from rtbids.wakeup import Wakeup
 
 MOST = 1 << 16  # bytes of one read: a datagram has no more
+AGAIN = 0.1  # seconds after what could not be read
 LSL_STEP = 0.5  # seconds that closing an inlet may take: nothing else ends a wait for its next sample
 logger = logging.getLogger("rtbids")
 
@@ -64,12 +66,12 @@ class Responses:
                 return _datagrams(sockets.parse(endpoint), intake, say)
             case "tcp":
                 address = sockets.parse(endpoint)
-                server = LineServer(address, intake.connection)
+                server = LineServer(address, lambda: intake.connection().feed)
                 say(f"responses at {server.name}")
                 self.servers[str(address)] = server
                 return server
             case None if fifo.is_fifo(Path(endpoint)):
-                return _Reader(_opened(Path(endpoint)), _of_descriptor, intake.connection())
+                return _Reader(endpoint, _opened(Path(endpoint)), _of_descriptor, intake.connection().feed)
         raise _refusal(endpoint)
 
 
@@ -86,22 +88,34 @@ def listening(ends: Sequence[str], timeout: float, say: Callable[[str], None] = 
 
 
 class _Reader:
-    """Give `feed` what comes at a descriptor."""
+    """Give `feed` what comes at a source that never blocks; it returns for how many seconds no more is to be read."""
 
-    def __init__(self, source: Any, read: Callable[[Any], bytes], feed: Callable[[bytes], None]) -> None:
+    def __init__(self, name: str, source: Any, read: Callable[[Any], tuple[Any, ...]], feed: Callable[..., float]) -> None:
+        self._name = name
         self._source = source
         self._read = read
         self._feed = feed
         self._over = Wakeup()
+        self._has_warned = False
         self._thread = threading.Thread(target=self._listen, name="responses", daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
         while not self._over.is_set():
             ready = select.select([self._source, self._over], [], [])[0]
-            if self._source in ready:
-                with suppress(BlockingIOError):  # another reader of the same pipe has it
-                    self._feed(self._read(self._source))
+            if self._source in ready and (pause := self._take()):
+                self._over.wait(pause)
+
+    def _take(self) -> float:
+        try:
+            return self._feed(*self._read(self._source))
+        except BlockingIOError:  # another reader of the same pipe has it, or the datagram was damaged
+            return 0.0
+        except Exception as error:  # whatever somebody has sent: the others are heard on
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("responses from %s: something is left out (%s)", self._name, short(error))
+            return AGAIN
 
     def close(self) -> None:
         self._over.set()
@@ -119,6 +133,7 @@ class _Inlet:
         self._library = lsl.library(name)
         self._inlet = lsl.inlet(name, timeout)
         self._intake = intake
+        self._connection = intake.connection()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, name=f"responses from {name}", daemon=True)
         self._thread.start()
@@ -127,14 +142,15 @@ class _Inlet:
         try:
             while not self._over.is_set():
                 self._take(*self._inlet.pull_sample(timeout=LSL_STEP))
-        except RuntimeError as error:
-            logger.warning("responses from %s end here: %s", self._intake.name, error)
+        except Exception as error:  # the library's, of whatever kind
+            logger.warning("responses from %s end here: %s", self._intake.name, short(error))
 
     def _take(self, sample: list[object] | None, stamp: float) -> None:
         if sample is not None:
             arrived = CLOCK.now()
             ago = self._library.local_clock() - (stamp + self._inlet.time_correction())
-            self._intake.line(lsl.text(sample).encode(), arrived, arrived - ago)
+            if not self._connection.line(lsl.text(sample).encode(errors="replace"), arrived, arrived - ago):
+                self._connection.leave_out()
 
     def close(self) -> None:
         self._over.set()
@@ -145,15 +161,16 @@ class _Inlet:
 def _datagrams(address: sockets.Address, intake: Intake, say: Callable[[str], None]) -> _Reader:
     bound, given = sockets.bound(address)
     say(f"responses at {given}")
-    return _Reader(bound, _of_socket, intake.datagram)
+    bound.setblocking(False)
+    return _Reader(str(given), bound, _of_socket, intake.datagram)
 
 
-def _of_socket(source: socket.socket) -> bytes:
-    return source.recv(MOST)
+def _of_socket(source: socket.socket) -> tuple[bytes, object]:
+    return source.recvfrom(MOST)
 
 
-def _of_descriptor(source: int) -> bytes:
-    return os.read(source, MOST)
+def _of_descriptor(source: int) -> tuple[bytes]:
+    return (os.read(source, MOST),)
 
 
 def _opened(path: Path) -> int:

@@ -20,6 +20,7 @@ from rtbids.errors import BadData
 
 PLAIN = "response"  # the name of an event that is plain text
 LONGEST_NAME = 100  # characters
+MOST_SECONDS = 1e300  # what a table and every sum of it can hold
 KEYS = ("event", "value", "time", "duration")
 COLUMNS = ("onset", "duration", "trial_type", "value", "arrived", "sender_time", "after_volume")
 _LIVE = "after_volume"  # a row that has this came live
@@ -66,23 +67,24 @@ class Response:
     after_volume: int = 0
 
 
-def parse(line: bytes, arrived: float) -> Response:
-    """Read a line; raise BadData saying what was expected, without quoting it."""
+def parse(line: bytes, arrived: float) -> tuple[Response, list[str]]:
+    """Read a line; return the response, and the keys that mean nothing here.
+
+    Raises
+    ------
+    BadData
+        It says what was expected, without quoting the line.
+    """
     try:
         text = line.decode().strip()
     except UnicodeDecodeError:
         raise BadData("expected text in UTF-8") from None
     if text.startswith("{"):
-        return _from_object(_read_json(text), arrived)
+        fields = _read_json(text)
+        return _from_object(fields, arrived), [key for key in fields if key not in KEYS]
     if not text.isprintable():
         raise BadData("expected a line of text, found control characters")
-    return Response(PLAIN, _as_cell(text), arrived)
-
-
-def unknown_keys(line: bytes) -> list[str]:
-    """Return the keys of a line that `parse` has read and that mean nothing here."""
-    text = line.strip()
-    return [key for key in json.loads(text) if key not in KEYS] if text.startswith(b"{") else []
+    return Response(PLAIN, _as_cell(text), arrived), []
 
 
 def _read_json(text: str) -> Mapping[str, Any]:
@@ -109,7 +111,11 @@ def _as_cell(value: object) -> str:
 
     Some readers take a quotation mark at its beginning for the beginning of a quotation.
     """
-    text = "".join(character if character.isprintable() else " " for character in cell(value)).strip()
+    try:
+        said = cell(value)
+    except RecursionError:
+        raise BadData('expected a "value" that is nested less deep') from None
+    text = "".join(character if character.isprintable() else " " for character in said).strip()
     return "" if text == "n/a" else text.replace('"', "'") if text.startswith('"') else text
 
 
@@ -117,7 +123,7 @@ def _number(fields: Mapping[str, Any], key: str, least: float = -math.inf) -> fl
     value = fields.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < 1e300:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not max(least, -MOST_SECONDS) <= value <= MOST_SECONDS:
         raise BadData(f'expected seconds under "{key}"')
     return float(value)
 

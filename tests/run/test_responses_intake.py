@@ -18,7 +18,7 @@ from rtbids.errors import CannotWrite, InputMissing, RtbidsError, StreamBroken, 
 from rtbids.run import destinations, intake
 from rtbids.run.intake import Inbound, Intake
 from rtbids.run.listeners import Responses, listening
-from rtbids.run.responses import Response
+from rtbids.run.responses import Response, row
 
 PATIENCE = 20.0  # seconds: no test waits so long unless it fails
 
@@ -29,6 +29,14 @@ def came(responses: Responses, count: int = 1) -> list[Response]:
     while len(taken) < count:
         assert select.select([responses.inbound], [], [], PATIENCE)[0], f"expected {count}, found {taken}"
         taken += responses.inbound.take()
+    return taken
+
+
+def everything(inbound: Inbound) -> list[Response]:
+    """Take what has come, however much."""
+    taken: list[Response] = []
+    while some := inbound.take():
+        taken += some
     return taken
 
 
@@ -110,10 +118,10 @@ def test_a_flood_is_bounded_and_named_once(caplog):
     flooded = Intake("udp://:5000", inbound, clock)
     for _ in range(3000):
         flooded.datagram(b"1")
-    assert len(inbound.take()) == intake.BURST
+    assert len(everything(inbound)) == intake.BURST
     clock.advance(10.0)
     flooded.datagram(b"1")
-    assert len(inbound.take()) == 1
+    assert len(everything(inbound)) == 1
     flooded.close()
     assert caplog.text.count("more than 200 responses a second are left out") == 1
     assert "2000 were left out (2000 came too fast)" in caplog.text
@@ -126,18 +134,113 @@ def test_nobody_who_takes_is_waited_for(caplog):
     for each in several:
         for _ in range(intake.BURST):
             each.datagram(b"1")
-    assert len(inbound.take()) == intake.MOST_WAITING
+    assert len(everything(inbound)) == intake.MOST_WAITING
     assert "more responses come than the run can take" in caplog.text
+
+
+def test_many_are_taken_a_few_at_a_time(caplog):
+    inbound = Inbound()
+    for number in range(intake.AT_ONCE + 1):
+        inbound.put(Response("button", str(number)))
+    assert len(inbound.take()) == intake.AT_ONCE
+    assert select.select([inbound], [], [], 0)[0]
+    assert [response.value for response in inbound.take()] == [str(intake.AT_ONCE)]
+    assert not select.select([inbound], [], [], 0)[0]
+
+
+def test_presses_among_rubbish_are_heard():
+    inbound, clock = Inbound(), ManualClock(100.0)
+    some = Intake("udp://:5000", inbound, clock)
+    for _ in range(3000):
+        some.datagram(b"{rubbish", "a")
+        clock.advance(0.0003)
+    for press in range(20):
+        some.datagram(b'{"event": "button", "value": %d}' % press, "a")
+        for _ in range(25):
+            some.datagram(b"{rubbish", "a")
+            clock.advance(0.001)
+    assert [response.value for response in everything(inbound)] == [str(press) for press in range(20)]
+
+
+def test_who_sends_too_much_is_read_no_more_for_a_while_and_takes_no_others_place(said):
+    with (
+        listening(["tcp://:0"], 1.0, said.append) as responses,
+        closing(socket.create_connection(("127.0.0.1", port(said)), PATIENCE)) as floods,
+        closing(socket.create_connection(("127.0.0.1", port(said)), PATIENCE)) as presses,
+    ):
+        floods.setblocking(False)
+        sent = 0
+        while select.select([], [floods], [], intake.PAUSE / 2)[1]:  # until nobody reads
+            sent += floods.send(b"x\n" * 30_000)
+            assert sent < 500e6, "it is read as fast as it comes"
+        presses.sendall(b'{"event": "button"}\n')
+        while (response := came(responses)[-1]).name != "button":
+            pass
+    assert response.name == "button"
+
+
+def test_senders_of_datagrams_that_are_no_more_are_forgotten():
+    inbound = Inbound()
+    some = Intake("udp://:5000", inbound, ManualClock(100.0))
+    for sender in range(3 * intake.MOST_SENDERS):
+        some.datagram(b"1", sender)
+    assert len(everything(inbound)) == 3 * intake.MOST_SENDERS
+    assert len(some._senders) == intake.MOST_SENDERS
+
+
+def test_more_datagrams_than_a_run_can_bear_are_left_to_the_system():
+    some, clock = Inbound(), ManualClock(100.0)
+    flooded = Intake("udp://:5000", some, clock)
+    assert [flooded.datagram(b"", sender) for sender in range(intake.DATAGRAMS)] == [0.0] * intake.DATAGRAMS
+    assert flooded.datagram(b"") == intake.REST
+    clock.advance(intake.REST)
+    assert flooded.datagram(b"") == 0.0
+
+
+NASTY = {
+    "a space that is no ASCII": b'{"event":"b"}\xc2\xa0',
+    "a separator": b'{"event":"b"}\x1c',
+    "a space before": b'\xe2\x80\x83{"event":"b"}',
+    "a time that no float holds": b'{"event":"b","time":-1' + b"0" * 400 + b"}",
+    "a duration that no float holds": b'{"event":"b","duration":1' + b"0" * 400 + b"}",
+    "minus infinity": b'{"event":"b","time":-1e999}',
+    "lists in lists": b'{"event":"b","value":' + b"[" * 1500 + b"]" * 1500 + b"}",
+    "objects in objects": b'{"event":"b","value":' + b'{"a":' * 600 + b"1" + b"}" * 600 + b"}",
+    "half a character": b'{"event":"b\\ud800"}',
+    "half a character in a value": b'{"event":"b","value":{"a":"\\ud800"}}',
+    "a number of thousands of digits": b'{"event":"b","value":1' + b"0" * 3900 + b"}",
+    "a zero": b'{"event":"b\\u0000"}',
+}
+
+
+@pytest.mark.parametrize("nasty", NASTY.values(), ids=NASTY)
+@pytest.mark.parametrize(("endpoint", "send"), [("udp://:0", by_udp), ("tcp://:0", by_tcp)])
+def test_whatever_one_sends_the_next_is_heard(said, endpoint, send, nasty):
+    with listening([endpoint], 1.0, said.append) as responses:
+        send(said, nasty + b"\n")
+        send(said, b'{"event":"after"}\n')
+        heard: list[Response] = []
+        while not heard or heard[-1].name != "after":
+            heard += came(responses)
+    assert all(response.sender_time is None for response in heard)
+    for response in heard:
+        "\t".join(map(str, row(response))).encode()
+
+
+def test_a_datagram_that_is_not_there_after_all_is_not_waited_for(said):
+    with listening(["udp://:0"], 1.0, said.append) as responses:
+        ((reader, _),) = responses._listeners
+        assert not reader._source.getblocking()  # a damaged one is thrown away between `select` and `recv`
 
 
 def test_what_is_malformed_is_named_once_each_and_counted(caplog):
     inbound = Inbound()
     some = Intake("tcp://:5000", inbound, ManualClock(100.0))
-    feed = some.connection()
+    feed = some.connection().feed
     for _ in range(10):
         feed(b"\xff\n{\n" + b"x" * 5000 + b'\n{"event": "button"}\n')
     some.close()
-    assert len(inbound.take()) == 10
+    assert len(everything(inbound)) == 10
     assert len(caplog.records) == 3
     assert "30 were left out (20 not understood, 10 too long)" in caplog.text
     assert "x" * 10 not in caplog.text
@@ -158,7 +261,7 @@ def test_unknown_keys_are_named_once_and_cost_nothing(caplog):
     some = Intake("udp://:5000", inbound, ManualClock(100.0))
     for _ in range(3):
         some.datagram(b'{"event": "button", "rt": 0.3}')
-    assert len(inbound.take()) == 3
+    assert len(everything(inbound)) == 3
     assert caplog.text.count("1 unknown keys are left out; known are event, value, time, duration") == 1
 
 
