@@ -6,9 +6,12 @@ does not read what it asked for loses its own connection at most.
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import os
 import queue
+import secrets
 import socket
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
@@ -16,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from rtbids.errors import RtbidsError
+from rtbids.run.one_line import short
 from rtbids.wakeup import Wakeup
 
 MOST_LINE = 64 * 1024  # bytes of a request
 MOST_REPLY = 1024 * 1024  # bytes that wait for a client who does not read
 MOST_CLIENTS = 8
 Reply = Mapping[str, Any]
+logger = logging.getLogger("rtbids")
 
 
 class Client:
@@ -49,7 +54,10 @@ class Client:
             return None
         line, self._incoming = self._incoming.split(b"\n", 1)
         self._asks = True
-        request = json.loads(line)
+        try:
+            request = json.loads(line)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
         if not isinstance(request, dict):
             raise ValueError("expected an object")
         return request
@@ -59,7 +67,9 @@ class Client:
         with suppress(BlockingIOError):
             try:
                 content = self._end.recv(MOST_LINE)
-            except ConnectionError:
+            except BlockingIOError:
+                raise
+            except OSError:
                 content = b""
             self._incoming += content
             if not content or len(self._incoming) > MOST_LINE:
@@ -130,7 +140,7 @@ class Control:
         if self._wakeup in ready:
             self._wakeup.clear()
             while not self._done.empty():
-                self._done.get()()
+                self._do(self._done.get())
         for client in list(self._clients):
             if client in takes:
                 client.write()
@@ -158,17 +168,27 @@ class Control:
 
     def _serve(self, client: Client) -> None:
         try:
-            if (request := client.request()) is not None:
-                self._take(request, client.reply)
+            request = client.request()
         except ValueError:
             client.reply({"ok": False, "error": "expected one JSON object a line"})
-        except RtbidsError as error:
+            return
+        try:
+            if request is not None:
+                self._take(request, client.reply)
+        except Exception as error:  # no request ends the run
             client.reply(refusal(error))
 
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            logger.warning("a command was not done: %s", short(error))
 
-def refusal(error: RtbidsError) -> Reply:
+
+def refusal(error: Exception) -> Reply:
     """Return the reply that says why something was not done."""
-    return {"ok": False, "error": str(error), "hint": error.hint, "code": error.exit_code}
+    known = error if isinstance(error, RtbidsError) else RtbidsError(short(error))
+    return {"ok": False, "error": short(known), "hint": known.hint, "code": known.exit_code}
 
 
 def folders() -> list[Path]:
@@ -180,24 +200,46 @@ def folders() -> list[Path]:
 
 
 def listening() -> tuple[socket.socket, Path]:
-    """Listen on a socket of this process's own, which nobody but the owner can open; raise OSError where there is no place."""
+    """Listen on a socket of this process's own, which nobody but the owner can open; raise OSError where there is no place.
+
+    Its name is there when it listens and no sooner: who asks meanwhile would take the run for dead.
+    """
     refused: OSError | None = None
     for folder in folders():
-        path = folder / f"{os.getpid()}.sock"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        unnamed = folder / f"{os.getpid()}.{secrets.token_hex(2)}"
         try:
             _make_private(folder)
-            with suppress(FileNotFoundError):
-                path.unlink()  # of a process that was killed, whose number we have
-            listener.bind(str(path))
-            path.chmod(0o600)
+            listener.bind(str(unnamed))
+            unnamed.chmod(0o600)
             listener.listen(MOST_CLIENTS)
+            path = _free(folder)
+            unnamed.rename(path)
         except OSError as error:  # also a path that is too long for a socket
             listener.close()
             refused = error
         else:
             return listener, path
     raise refused or OSError("no folder for a control socket")
+
+
+def _free(folder: Path) -> Path:
+    """Return the name of this process, with a number where a run in another container has the same."""
+    names = itertools.chain([str(os.getpid())], (f"{os.getpid()}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not _is_alive(path := folder / f"{name}.sock"))
+
+
+def _is_alive(path: Path) -> bool:
+    """Say whether somebody listens there; what a killed run left is nobody's."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+        end.setblocking(False)
+        try:
+            end.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # many are waiting for it
+            return True
+    return True
 
 
 def _make_private(folder: Path) -> None:

@@ -67,12 +67,14 @@ class Orders:
 
     def _lane(self, request: Mapping[str, Any]) -> Lane:
         name = request.get("experiment")
+        if not isinstance(name, str):
+            raise UsageFault("expected the name of an experiment")
         staying = {lane.name: lane for lane in self._session.lanes if not lane.is_leaving}
         if name not in staying:
-            near = difflib.get_close_matches(str(name), staying, n=1)
+            near = difflib.get_close_matches(name, staying, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(staying) or 'none'}"
             raise UsageFault(f"no experiment {name!r} is running", hint)
-        return staying[str(name)]
+        return staying[name]
 
     def _restart(self, lane: Lane) -> None:
         if lane.host.is_here:
@@ -98,12 +100,9 @@ class Orders:
         """Read config and masks and open destinations, which may take long, in a thread; the rest is the loop's."""
         try:
             lane = self._prepare(request, names)
-        except RtbidsError as error:
+        except Exception as error:
             refused = refusal(error)
             self.control.later(lambda: self._done(reply, refused))
-        except Exception as error:
-            wrong: Reply = {"ok": False, "error": f"{type(error).__name__}: {error}"}
-            self.control.later(lambda: self._done(reply, wrong))
         else:
             self.control.later(lambda: self._add(lane, reply))
 
@@ -112,7 +111,10 @@ class Orders:
             self._done(reply, refusal(error) if error else {**DONE, "experiment": lane.name})
 
         lane.is_added, lane.on_begun = True, begun
-        self._session.add(lane)
+        try:
+            self._session.add(lane)
+        except Exception as error:
+            self._done(reply, refusal(error))
 
     def _done(self, reply: Answering, message: Reply) -> None:
         self._is_preparing = False

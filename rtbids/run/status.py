@@ -98,7 +98,12 @@ def runs() -> Iterator[tuple[Path, Fields]]:
             yield path, ask(path, {"do": "status"})
         except ConnectionLost as error:
             if path.exists():
-                yield path, {"process": int(path.stem) if path.stem.isdigit() else None, "error": str(error)}
+                yield path, {"process": _process(path), "error": str(error)}
+
+
+def _process(path: Path) -> int | None:
+    number = path.stem.partition("-")[0]
+    return int(number) if number.isdecimal() else None
 
 
 def ask(path: Path, request: Mapping[str, Any], timeout: float = PATIENCE) -> Fields:

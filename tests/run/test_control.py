@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ LONG = "x" * 1000
 def take(request: Mapping[str, Any], reply: Callable[[Reply], None]) -> None:
     if request.get("do") == "refuse":
         raise UsageFault("not now", "later")
+    if request.get("do") == "fail":
+        raise KeyError("nobody thought of it")
     if request.get("do") != "wait":
         reply({"ok": True, "echo": request})
 
@@ -93,9 +97,12 @@ def test_a_request_has_its_reply(run):
         (b"{\n", "expected one JSON object"),
         (b"[1]\n", "expected one JSON object"),
         (b"\xff\n", "expected one JSON object"),
+        (b"[" * 60_000 + b"\n", "expected one JSON object"),
+        (b'{"do":1' + b"1" * 5000 + b"}\n", "expected one JSON object"),
         (b'{"do": "refuse"}\n', "not now"),
+        (b'{"do": "fail"}\n', "KeyError: 'nobody thought of it'"),
     ],
-    ids=["no json", "no object", "no text", "refused"],
+    ids=["no json", "no object", "no text", "nested", "a long number", "refused", "unforeseen"],
 )
 def test_what_is_not_done_is_said(run, line, error):
     with client() as end:
@@ -104,6 +111,15 @@ def test_what_is_not_done_is_said(run, line, error):
         found = reply(end)
     assert found["ok"] is False
     assert error in found["error"]
+
+
+def test_what_the_loop_is_to_do_and_cannot_does_not_end_it(run, caplog):
+    run.later(lambda: {}["nobody thought of it"])
+    done = []
+    run.later(lambda: done.append(True))
+    turn(run)
+    assert done
+    assert "a command was not done" in caplog.text
 
 
 def test_half_a_line_waits_for_its_rest(run):
@@ -166,6 +182,45 @@ def test_the_socket_that_a_killed_run_left_is_removed(runtime_folder):
     listener.close()
     assert list(status.runs()) == []
     assert not path.exists()
+
+
+def test_a_run_that_is_starting_is_not_taken_for_dead(runtime_folder):
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            for path in status.sockets():
+                with contextlib.suppress(ConnectionLost):
+                    status.ask(path, {"do": "status"}, 0.001)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for _ in range(300):
+            listener, path = control.listening()
+            assert path.exists()
+            listener.close()
+            path.unlink(missing_ok=True)
+    finally:
+        over.set()
+        asking.join()
+
+
+def test_a_run_with_the_same_number_in_another_container_keeps_its_socket(runtime_folder):
+    first, second = control.listening(), control.listening()
+    assert first[1] != second[1]
+    assert [fields["process"] for _, fields in _asked([first, second])] == [os.getpid()] * 2
+    for listener, path in (first, second):
+        listener.close()
+        path.unlink()
+    assert control.listening()[1] == first[1]
+
+
+def _asked(listening: list[tuple[socket.socket, Path]]) -> list[tuple[Path, status.Fields]]:
+    """Return what the runs of this user reply, whose end here does not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(status.ask, "__defaults__", (0.05,))
+        return [(path, fields) for path, fields in status.runs() if path in [place for _, place in listening]]
 
 
 def test_a_run_that_does_not_reply_is_named(runtime_folder, monkeypatch):
