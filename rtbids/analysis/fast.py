@@ -5,12 +5,13 @@ Importing this module compiles it, or takes what an earlier run has compiled: im
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from rtbids.analysis.compiled import compiled
 
 _SIGNATURE = "void(float32[:,:,::1], float64[:,::1], float32[::1])"
 
@@ -82,14 +83,7 @@ def _gather(coefs: Any, points: Any, values: Any) -> None:
             values[n] = _bordering(coefs, i - 1, j - 1, k - 1, _weights(x - i), _weights(y - j), _weights(z - k))
 
 
-def _compiled() -> Callable[[Any, Any, Any], None]:
-    try:
-        return numba.njit(_SIGNATURE, cache=True, nogil=True)(_gather)
-    except RuntimeError:  # nowhere to keep it: a read-only container
-        return numba.njit(_SIGNATURE, nogil=True)(_gather)
-
-
-_kernel = _compiled()
+_kernel = compiled(_SIGNATURE, _gather)
 
 
 def sample(coefs: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -81,17 +81,6 @@ def test_numba_is_used_where_it_is_and_not_missed_where_it_is_not(absent, engine
     assert said.strip() == engine
 
 
-def test_compiling_needs_no_place_to_keep_it(tmp_path):
-    """A container that is read-only, and a user without a home."""
-    pytest.importorskip("numba")
-    program = (
-        "import numba.core.caching as c; c.CacheImpl._locator_classes = [];"
-        "from rtbids.analysis import splines; print(splines.prepare())"
-    )
-    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
-    assert said.strip() == "numba"
-
-
 def test_grids_are_the_same_within_the_rounding_of_files():
     rounded = Grid(GRID.shape, GRID.affine + 0.0008 * np.array([[1, -1, 1, 1]] * 3 + [[0] * 4]))
     other = Grid(GRID.shape, rigid([0.2, 0, 0, 0, 0, 0]) @ GRID.affine)
