@@ -142,6 +142,11 @@ class Glm:
         factors = self._factors
         return {self.columns[place]: self._why(factors.kept, parts) for place, parts in factors.sums.items()}
 
+    @property
+    def begun(self) -> NDArray[np.bool_]:
+        """Which columns were ever other than 0 (columns,)."""
+        return np.asarray(self._r.any(axis=0))
+
     def _why(self, kept: list[int], parts: Array) -> str:
         terms = [self.columns[kept[n]] for n in np.flatnonzero(np.abs(parts) > 1e-6 * np.abs(parts).max(initial=0))]
         return f"a sum of {' and '.join(terms)}" if terms else "0 in every volume so far"
@@ -196,9 +201,11 @@ class Glm:
 
     def _open(self, k: Array) -> str | None:
         """Say why a contrast has no one answer in this design; None where it has."""
-        if self._factors.separates(k):
+        mixed = [self.columns[place] for place in self._factors.mixes(k)]
+        if not mixed:
             return None
-        return "the contrast cannot be estimated: " + "; ".join(f"{name} is {why}" for name, why in self.left_out.items())
+        left_out = self.left_out
+        return "the contrast cannot be estimated: " + "; ".join(f"{name} is {left_out[name]}" for name in mixed)
 
     def _weighted(self, k: Array) -> Array:
         if self.undefined:

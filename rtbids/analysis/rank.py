@@ -38,14 +38,14 @@ class Rank:
         """Return a contrast of all columns in the coordinates of `q` (kept,); its squared length is its variance."""
         return np.asarray(np.linalg.solve(self.r.T, weights[self.kept]), np.float64)
 
-    def separates(self, weights: Array) -> bool:
-        """Whether a weighted sum of all columns' coefficients is the same for every least-squares solution (estimable)."""
+    def mixes(self, weights: Array) -> list[int]:
+        """Return the places of the columns left out for which a weighted sum of all columns' coefficients has no one answer.
+
+        Without any, it is the same for every least-squares solution (estimable).
+        """
         own = weights[self.kept]
-        for place, parts in self.sums.items():
-            scale = abs(weights[place]) + np.abs(own) @ np.abs(parts)
-            if abs(own @ parts - weights[place]) > 1e-6 * scale:
-                return False
-        return True
+        scales = {place: abs(weights[place]) + np.abs(own) @ np.abs(parts) for place, parts in self.sums.items()}
+        return [place for place, parts in self.sums.items() if abs(own @ parts - weights[place]) > 1e-6 * scales[place]]
 
 
 def rank(r: Array) -> Rank:

@@ -33,6 +33,7 @@ from rtbids.run.cleaning import Cleaning
 from rtbids.run.derived_tables import Measure
 from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
 from rtbids.run.sampling import Moving, Places, Sampler, Still
+from rtbids.run.singular import Singular
 from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Volume
 
@@ -77,6 +78,7 @@ class Chain:
         self.motion = MotionSoFar() if analysis.realigns else None
         self.quality = QualitySoFar(quality.Quality(grid, first.repetition_time)) if analysis.quality else None
         self.design = _design(analysis, events, first.repetition_time) if analysis.models else None
+        self._singular = Singular(self.design.columns) if self.design else None
         self.glm = _glm(analysis, self.design, brain, self.settle)
         self._cleaning = self._make_cleaning()
 
@@ -107,6 +109,8 @@ class Chain:
     def settle(self) -> None:
         """Bring the model of the brain up to the current volume."""
         row, self._pending = self._pending, None
+        if row is not None and self._singular is not None:
+            self._singular.add(row)
         if row is not None and self.glm is not None:
             self.glm.add(row, self._brain_now())
 
@@ -133,7 +137,10 @@ class Chain:
         return {name: value if math.isfinite(value) else None for name, value in zip(design.columns, self._now, strict=True)}
 
     def maps(self) -> Iterator[StatMap]:
-        """Yield the maps, t and effect, of the contrasts that could be estimated."""
+        """Yield the maps, t and effect, of the contrasts that could be estimated, once the last volume is there."""
+        self.settle()
+        if self._singular is not None:
+            self._singular.close()
         if self.glm is None:
             return
         for name in self.glm.contrasts:
