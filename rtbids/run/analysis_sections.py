@@ -124,7 +124,18 @@ def _quality_in_words(found: Findings, derived: Derived, tsnr: Floats, spikes: M
         good = int(np.nansum(derived.floats("good", found.length)))
         minutes = long_time(good * found.repetition_time)
         words.append(f"{minutes} of good data ({percent(good, derived.length)} of volumes, displacement below {GOOD:g} mm)")
-    return "; ".join(words) + "."
+    return "; ".join([*words, *_criterion(found, derived)]) + "."
+
+
+def _criterion(found: Findings, derived: Derived) -> list[str]:
+    """Say when there was enough good data, or how much longer that would have taken."""
+    left = derived.floats("minutes_to_criterion", found.length)
+    if not np.isfinite(left).any():
+        return []
+    enough = np.flatnonzero(left == 0.0)
+    if enough.size:
+        return [f"there was enough of it at {at(int(enough[0]), found.repetition_time)}"]
+    return [f"as it went, another {long_time(60 * float(left[np.isfinite(left)][-1]))} would have been enough"]
 
 
 def _dvars(found: Findings, dvars: Floats, spikes: Mapping[int, str]) -> str:

@@ -67,6 +67,20 @@ def test_each_part_has_its_section_and_its_numbers(study):
     assert "6 volumes, 4 degrees of freedom" in text
 
 
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ((3, 2.5, "n/a", 2), "as it went, another 2 min 0 s would have been enough"),
+        ((1, 0.5, 0.0, 0.0), "there was enough of it at volume 2 · 0:04"),
+    ],
+)
+def test_the_time_to_enough_good_data_is_told_where_it_was_worked_out(study, left, expected):
+    table = study / f"derivatives/rtbids/sub-01/func/{STEM}_desc-quality_timeseries.tsv"
+    rows = [f"{n}\t1.0\t800.0\t60\tnone\t1.0\t{minutes}" for n, minutes in enumerate(left)]
+    table.write_text("\n".join([f"{QUALITY}\tminutes_to_criterion", *rows]) + "\n")
+    assert expected in page(study).text
+
+
 def test_how_far_the_head_moved_and_what_is_wrong_with_it_stand_at_the_top(study):
     found = page(study)
     assert "From one volume to the next the head moved 0.5 mm at most." in found.text
