@@ -14,13 +14,14 @@ from contextlib import suppress
 from typing import Protocol
 
 from rtbids.run.feedback import Row
+from rtbids.run.one_line import short
 
 MOST_WAITING = 1024
 logger = logging.getLogger("rtbids")
 
 
 class Sink(Protocol):
-    """Where the thread puts a line; OSError means that no further one can be taken."""
+    """Where the thread puts a line; OSError means that no further one can be taken, any other error costs that line."""
 
     def write(self, row: Row) -> None: ...
     def close(self) -> None: ...
@@ -35,7 +36,7 @@ class Queued:
         self._sink = sink
         self._rows: queue.Queue[Row | None] = queue.Queue(MOST_WAITING)
         self._handed = self._written = 0
-        self._broken = False
+        self._broken = self._has_warned = False
         self._thread = threading.Thread(target=self._write_all, name=f"feedback to {name}", daemon=True)
         self._thread.start()
 
@@ -59,14 +60,24 @@ class Queued:
     def _write_all(self) -> None:
         try:
             while (row := self._rows.get()) is not None:
-                self._sink.write(row)
-                self._written += 1
+                self._write(row)
         except OSError as error:
             self._broken = True
             why = "its reader has gone" if isinstance(error, BrokenPipeError) else (error.strerror or str(error))
             logger.warning("feedback to %s ends here: %s; the run goes on", self.name, why)
         finally:
             self._sink.close()
+
+    def _write(self, row: Row) -> None:
+        try:
+            self._sink.write(row)
+            self._written += 1
+        except OSError:
+            raise
+        except Exception as error:  # a library's, of whatever kind
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("feedback to %s: a line is left out (%s)", self.name, short(error))
 
 
 class Lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 
 import numpy as np
@@ -34,6 +35,18 @@ def test_a_destination_says_how_many_lines_its_reader_left(caplog):
         destination.send({"volume": index, "status": "ok"})
     destination.close(timeout=0)
     assert "4 lines were left out" in caplog.text
+    os.close(reader)
+
+
+def test_a_line_that_cannot_be_written_costs_no_other(caplog):
+    reader, writer = os.pipe()
+    destination = Queued("a pipe", Lines(writer, as_json), live=True)
+    for value in (1.0, math.nan, math.nan, 2.0):  # JSON has no NaN
+        destination.send({"value": value, "status": "ok"})
+    destination.close()
+    assert [json.loads(line)["value"] for line in os.read(reader, 1000).splitlines()] == [1.0, 2.0]
+    assert caplog.text.count("a line is left out (ValueError") == 1
+    assert "2 lines were left out" in caplog.text
     os.close(reader)
 
 
