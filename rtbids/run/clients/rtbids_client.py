@@ -30,6 +30,7 @@ import time
 
 AGAIN = 0.5  # seconds between two attempts to connect
 MOST = 10000  # lines that wait to be taken; of more the oldest are left out
+PATIENCE = 2.0  # seconds for a connection
 
 
 class Client:
@@ -47,17 +48,21 @@ class Client:
 
     def __init__(self, address, responses=None):
         self._scheme, self._place = _parsed(address)
-        self._responses = _parsed(responses)[1] if responses else None
-        self._datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._datagrams, self._responses = _sender(_parsed(responses)[1]) if responses else (None, None)
         self._lines = collections.deque(maxlen=MOST)
         self._latest = None
+        self._latest_of = {}
         self._socket = None
+        self._sending = threading.Lock()
+        self._unsent = b""
         self._over = threading.Event()
         self._joined = threading.Event()
         listen = self._take_datagrams if self._scheme == "udp" else self._stay_connected
         if self._scheme == "udp":
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._socket.bind(self._place)
+            family, place = _resolved(self._place)
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+            self._socket.bind(place)
             self._joined.set()
         self._thread = threading.Thread(target=listen, daemon=True)
         self._thread.start()
@@ -83,44 +88,67 @@ class Client:
         return taken
 
     def respond(self, event, value=None, duration=None):
-        """Send a response now, such as ``respond("button", "1")``; say whether it could be sent."""
+        """Send a response now, such as ``respond("button", "1")``; say whether it could be sent. It waits for nothing."""
         fields = {"event": event, "value": value, "duration": duration, "time": time.time()}
         line = json.dumps({key: field for key, field in fields.items() if field is not None}).encode() + b"\n"
         try:
-            if self._responses:
+            if self._datagrams is not None:
                 self._datagrams.sendto(line, self._responses)
-            elif self._scheme == "tcp" and self._socket is not None:
-                self._socket.sendall(line)
-            else:
-                return False
+                return True
+            return self._scheme == "tcp" and self._joined.is_set() and self._send(line)
         except OSError:
             return False
-        return True
+
+    def _send(self, line):
+        """Send a line where there is room for it; what of it there was none for goes before the next."""
+        with self._sending:
+            self._push()
+            if self._unsent:
+                return False
+            self._unsent = line
+            self._push()
+            return True
+
+    def _push(self):
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            pass
 
     def close(self):
         """Leave."""
         self._over.set()
         self._thread.join(2.0)
-        self._datagrams.close()
+        if self._datagrams is not None:
+            self._datagrams.close()
 
     def _stay_connected(self):
         while not self._over.is_set():
             try:
-                self._socket = socket.create_connection(self._place, 2.0)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._joined.set()
-                self._read()
+                with socket.create_connection(self._place, PATIENCE) as connection:
+                    self._join(connection)
+                    self._read()
             except OSError:
                 pass
             self._joined.clear()
-            if self._socket is not None:
-                self._socket.close()
             self._over.wait(AGAIN)
+
+    def _join(self, connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setblocking(False)
+        with self._sending:
+            self._socket, self._unsent = connection, b""
+        self._joined.set()
 
     def _read(self):
         pending = b""
         while not self._over.is_set():
-            if not select.select([self._socket], [], [], AGAIN)[0]:
+            readable, writable, _ = select.select([self._socket], [self._socket] if self._unsent else [], [], AGAIN)
+            if writable:
+                with self._sending:
+                    self._push()
+            if not readable:
                 continue
             content = self._socket.recv(65536)
             if not content:
@@ -133,15 +161,35 @@ class Client:
     def _take_datagrams(self):
         while not self._over.is_set():
             if select.select([self._socket], [], [], AGAIN)[0]:
-                self._keep(self._socket.recv(65536))
+                try:
+                    self._keep(self._socket.recv(65536))
+                except OSError:  # a damaged one
+                    pass
         self._socket.close()
 
     def _keep(self, line):
         try:
-            self._latest = json.loads(line.decode())
-        except ValueError:  # not from rtbids
+            row = json.loads(line.decode())
+            experiment = row.get("experiment")
+        except (ValueError, AttributeError):  # not from rtbids
             return
-        self._lines.append(self._latest)
+        if self._latest_of.get(experiment) == row:  # a run gives who connects again the line that he had last
+            return
+        self._latest = self._latest_of[experiment] = row
+        self._lines.append(row)
+
+
+def _resolved(place):
+    """Return the family and the address of a host and a port, be it IPv4 or IPv6."""
+    family, _, _, _, address = socket.getaddrinfo(place[0], place[1], type=socket.SOCK_DGRAM)[0]
+    return family, address
+
+
+def _sender(place):
+    family, address = _resolved(place)
+    sender = socket.socket(family, socket.SOCK_DGRAM)
+    sender.setblocking(False)
+    return sender, address
 
 
 def _parsed(address):
