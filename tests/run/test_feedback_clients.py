@@ -153,16 +153,18 @@ def test_the_python_client_takes_datagrams_by_ipv6(module: Any):
     except OSError:
         pytest.skip("no IPv6 here")
     said: list[str] = []
-    with listening(["udp://[::1]:0"], 1.0, said.append) as responses:
-        with closing(module.Client(address, said[0].removeprefix("responses at "))) as client:
-            (feedback,) = destinations.open_all([address])
-            run = Run(feedback, responses, address)
-            run.send(0, 0.5)
-            while client.latest() is None:
-                pass
-            assert client.respond("button", "1")
-            assert run.pressed() == ("button", "1")
-            feedback.close()
+    with (
+        listening(["udp://[::1]:0"], 1.0, said.append) as responses,
+        closing(module.Client(address, said[0].removeprefix("responses at "))) as client,
+    ):
+        (feedback,) = destinations.open_all([address])
+        run = Run(feedback, responses, address)
+        run.send(0, 0.5)
+        while client.latest() is None:
+            pass
+        assert client.respond("button", "1")
+        assert run.pressed() == ("button", "1")
+        feedback.close()
 
 
 @pytest.fixture
@@ -186,19 +188,21 @@ def test_a_client_that_connects_again_has_every_line_once(module: Any, listener:
 
 def test_a_press_is_sent_whole_or_not_at_all_and_waits_for_nobody(module: Any, listener: socket.socket):
     value = "x" * 20_000
-    with closing(module.Client(f"tcp://127.0.0.1:{listener.getsockname()[1]}")) as client:
-        with listener.accept()[0] as connection:
-            assert client.wait(PATIENCE)
-            assert not client._socket.getblocking()
-            sent = 0
-            while client.respond(str(sent), value):  # until nobody takes it
-                sent += 1
-            came = b""
-            while came.count(b"\n") < sent:
-                came += connection.recv(1 << 16)
-            assert client.respond(str(sent), value)
-            while came.count(b"\n") < sent + 1:
-                came += connection.recv(1 << 16)
+    with (
+        closing(module.Client(f"tcp://127.0.0.1:{listener.getsockname()[1]}")) as client,
+        listener.accept()[0] as connection,
+    ):
+        assert client.wait(PATIENCE)
+        assert not client._socket.getblocking()
+        sent = 0
+        while client.respond(str(sent), value):  # until nobody takes it
+            sent += 1
+        came = b""
+        while came.count(b"\n") < sent:
+            came += connection.recv(1 << 16)
+        assert client.respond(str(sent), value)
+        while came.count(b"\n") < sent + 1:
+            came += connection.recv(1 << 16)
     rows = [json.loads(line) for line in came.splitlines()]
     assert [row["event"] for row in rows] == [str(number) for number in range(sent + 1)]
     assert {row["value"] for row in rows} == {value}

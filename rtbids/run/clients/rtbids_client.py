@@ -22,6 +22,7 @@ and in your task::
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import select
 import socket
@@ -161,10 +162,8 @@ class Client:
     def _take_datagrams(self):
         while not self._over.is_set():
             if select.select([self._socket], [], [], AGAIN)[0]:
-                try:
+                with contextlib.suppress(OSError):  # a damaged one
                     self._keep(self._socket.recv(65536))
-                except OSError:  # a damaged one
-                    pass
         self._socket.close()
 
     def _keep(self, line):
