@@ -22,6 +22,7 @@ from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.priority import first_in_line
 from rtbids.replay.pacing import paced
 from rtbids.run import control, recipes
+from rtbids.run.ahead import Ahead
 from rtbids.run.control import Control
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane, MakeHost
@@ -84,6 +85,7 @@ def run(order: Order, request: sources.Request) -> Progress:
             progress=progress,
             destinations=list(places.shared.values()),
             hearing=Hearing(listens.inbound) if order.responses else None,
+            ahead=(ahead := Ahead()),
             on_end=reports.write if reports else lambda entities: None,
         )
         others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None
@@ -93,7 +95,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
-            inbox = Inbox(_items(order, request, archive, events), around=first_in_line)
+            inbox = Inbox(_items(order, request, archive, events, ahead), around=first_in_line)
             with nullcontext() if order.in_process else first_in_line(2):  # a script in this process may do anything
                 session.run(inbox)
         if reports:
@@ -128,7 +130,13 @@ def _control(
     return orders.control
 
 
-def _items(order: Order, request: sources.Request, archive: Archive | None, events: str | None) -> Iterator[Item]:
+def _items(order: Order, request: sources.Request, archive: Archive | None, events: str | None, ahead: Ahead) -> Iterator[Item]:
+    places: dict[tuple[tuple[str, str], ...], Entities] = {}
+
+    def on_held(entities: Entities, index: int, received: float) -> None:
+        ahead.tell(places.get(run_key(entities), entities), index, received)
+
+    request = replace(request, on_held=on_held)
     if archive is not None:
         request = replace(request, number=sources.numbering(request.entities.get("run"), archive.number))
     explicit = "run" in request.entities and sources.kind(request.source) != "bids"
@@ -141,14 +149,20 @@ def _items(order: Order, request: sources.Request, archive: Archive | None, even
         override = order.events is not None
         stages.append(lambda items: with_events(items, events, override=override))
     if archive is not None:
-        stages.append(lambda items: _placed(items, archive, overwrite=order.overwrite, explicit=explicit))
+        stages.append(lambda items: _placed(items, archive, places, overwrite=order.overwrite, explicit=explicit))
     items: Iterator[Item] = pipe(sources.items(request), *stages)
     return items
 
 
-def _placed(items: Iterator[Item], archive: Archive, *, overwrite: bool, explicit: bool) -> Iterator[Item]:
-    """Give each run the entities that it is archived under."""
-    places: dict[tuple[tuple[str, str], ...], Entities] = {}
+def _placed(
+    items: Iterator[Item],
+    archive: Archive,
+    places: dict[tuple[tuple[str, str], ...], Entities],
+    *,
+    overwrite: bool,
+    explicit: bool,
+) -> Iterator[Item]:
+    """Give each run the entities that it is archived under, and note them in `places`."""
     for item in items:
         key = run_key(item.entities)
         if isinstance(item, RunEnd) and key not in places:  # a run without a volume

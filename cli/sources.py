@@ -78,6 +78,8 @@ class Request:
         Takes the series that are not functional; see `rtbids.convert.series.Assembler`.
     hurry
         Whether somebody may wait for the volumes; see there too.
+    on_held
+        Is told of volumes that wait for one before them; see `rtbids.convert.series.volumes`.
     """
 
     source: str
@@ -92,6 +94,7 @@ class Request:
     on_mode: Callable[[str], None] = lambda mode: None
     others: Others | None = None
     hurry: bool = True
+    on_held: Callable[[Entities, int, float], None] = lambda entities, index, received: None
 
 
 def volumes(source: str | Path, *, speed: float | None = None, wait: bool = False) -> Iterator[Volume]:
@@ -283,7 +286,7 @@ def _converted(found: Iterable[Instance], request: Request, foreseen: Foreseen |
         opened = CLOCK.now()
         return _not_in_vain(series.volumes(found, assembler, lambda: opened), assembler, request)
     inbox: Inbox[Instance] = Inbox(found, wake=lambda: assembler.wake)
-    return _not_in_vain(series.volumes(inbox, assembler), assembler, request)
+    return _not_in_vain(series.volumes(inbox, assembler, on_held=request.on_held), assembler, request)
 
 
 def _check_runs(request: Request, foreseen: Foreseen | None) -> None:

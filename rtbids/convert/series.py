@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from rtbids.bids import entities as bids_entities
 from rtbids.clock import CLOCK, Clock
@@ -16,11 +16,12 @@ from rtbids.convert.beforehand import NOTHING_KNOWN, Foreseen
 from rtbids.convert.dicom import Instance
 from rtbids.convert.labels import Labels, Number, counter
 from rtbids.convert.one_series import MOST_WAITING, Keep, Series, key_of, number_of
+from rtbids.convert.run import Run
 from rtbids.convert.session import Others
 from rtbids.convert.stack import MALFORMED, malformed
 from rtbids.errors import BadData
 from rtbids.receipt import abandon, settle
-from rtbids.volume import Item
+from rtbids.volume import Entities, Item
 
 logger = logging.getLogger("rtbids")
 
@@ -29,16 +30,29 @@ __all__ = ["Assembler", "Keep", "Number", "counter", "volumes"]
 _SAID = ("acquisition", "ceagent", "direction")  # what a protocol's name may say of a run besides its task
 
 
+OnHeld: TypeAlias = Callable[[Entities, int, float], None]
+
+
 def volumes(
-    instances: Iterable[Instance | None], assembler: Assembler, clock: Callable[[], float] = CLOCK.now
+    instances: Iterable[Instance | None],
+    assembler: Assembler,
+    clock: Callable[[], float] = CLOCK.now,
+    on_held: OnHeld = lambda entities, index, received: None,
 ) -> Iterator[Item]:
     """Turn instances into volumes and ends of runs; None is a tick. At the end every run is ended.
 
-    With a `clock` that stands still nothing is given up before the end: for a recording, whose images are all there.
+    With a `clock` that stands still nothing is given up before the end: for a recording, whose images are all there. `on_held`
+    is told, once, of each volume that is whole and waits for one before it: its run, its index, and when it was received.
     """
+    told: set[tuple[str, int]] = set()
     for instance in instances:
         now = clock()
         yield from assembler.tick(now) if instance is None else assembler.add(instance, now)
+        for run in assembler.waiting_runs:
+            for stack in run.order.held:
+                if (run.stem, stack.index) not in told:
+                    told.add((run.stem, stack.index))
+                    on_held(run.entities, stack.index, stack.received)
     yield from assembler.finish()
 
 
@@ -94,6 +108,11 @@ class Assembler:
         self._stems: set[str] = set()
         self._said_left: set[str] = set()  # places in which images are left
         self.left_out = 0  # images that were to be converted and are in no volume
+
+    @property
+    def waiting_runs(self) -> list[Run]:
+        """The runs in which whole volumes wait for one before them."""
+        return [run for series in self._begun if not series.over for run in series.runs if run.order.held]
 
     @property
     def wake(self) -> float | None:

@@ -9,6 +9,7 @@ answered before due     ``ok``, and an alternate for every earlier volume that w
 failed                  ``alternate``, reason ``error``, at once
 due, no answer yet      ``alternate``, reason ``deadline``
 the volume never came   ``alternate``, reason ``missing``, when it is known and its turn has come
+one behind it is due    the same, though the volume may come: then its answer is ``late``
 withheld                ``alternate``, value null, reason ``deadline``, when its turn has come
 answered after due      one more line, ``late``
 ======================  ==========================================================================
@@ -45,6 +46,10 @@ class _Waiting:
     reason: Reason | None = None  # set once it is settled that an alternate goes out
     withheld: bool = False
 
+    def lapse(self) -> None:
+        """Settle that it has no answer in time."""
+        self.reason = self.reason or ("missing" if self.received is None else "deadline")
+
 
 class Deadlines:
     """Decide what leaves when, for one experiment and one run.
@@ -61,6 +66,8 @@ class Deadlines:
         self._handed: tuple[Value] | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._missed: dict[int, _Waiting] = {}
+        self._known = -1  # the highest index that was heard of
+        self._left = -1  # the highest index that has a line
 
     @property
     def outstanding(self) -> tuple[int, ...]:
@@ -79,7 +86,22 @@ class Deadlines:
 
     def arrived(self, index: int, received: float, due: float | None) -> None:
         """Note that a volume is here: its line is due at `due`; None waits for the answer."""
-        self._waiting[index] = _Waiting(received, due)
+        self._known = max(self._known, index)
+        if index <= self._left:
+            self._missed[index] = _Waiting(received, due)
+        elif (expected := self._waiting.get(index)) is not None:
+            dues = [moment for moment in (expected.due, due) if moment is not None]
+            expected.received, expected.due = received, min(dues, default=None)
+        else:
+            self._waiting[index] = _Waiting(received, due)
+
+    def expect(self, index: int, received: float, due: float) -> None:
+        """Note that a volume is here which waits for others before it: no line of theirs may hold up its own."""
+        for earlier in range(self._known + 1, index):
+            self._waiting[earlier] = _Waiting(None, due)
+        if index > self._known:
+            self._waiting[index] = _Waiting(received, due)
+            self._known = index
 
     def is_overdue(self, index: int) -> bool:
         """Say whether the line of a volume has left without the script."""
@@ -87,13 +109,15 @@ class Deadlines:
 
     def missing(self, index: int, now: float) -> list[Line]:
         """Note that a volume will never come."""
-        self._waiting[index] = _Waiting(None, None, "missing")
+        self._known = max(self._known, index)
+        if index > self._left:
+            self._waiting[index] = _Waiting(None, None, "missing")
         return self._drain(now)
 
     def withheld(self, index: int, now: float) -> list[Line]:
         """Note that nobody is to be asked about a volume: feedback is paused."""
-        waiting = self._waiting[index]
-        waiting.reason, waiting.withheld = waiting.reason or "deadline", True
+        if (waiting := self._waiting.get(index)) is not None:
+            waiting.reason, waiting.withheld = waiting.reason or "deadline", True
         return self._drain(now)
 
     def hand_over(self, value: Value) -> None:
@@ -112,7 +136,7 @@ class Deadlines:
         if waiting.reason is not None:
             return lines + self._late(index, value, now)
         del self._waiting[index]
-        self._last = value
+        self._last, self._left = value, index
         lines.append(Line(index, value, "ok", None, waiting.received, waiting.due, now))
         return lines + self._drain(now)
 
@@ -128,8 +152,8 @@ class Deadlines:
     def tick(self, now: float) -> list[Line]:
         """Let the time be `now`."""
         for waiting in self._waiting.values():
-            if waiting.reason is None and waiting.due is not None and waiting.due <= now:
-                waiting.reason = "deadline"
+            if waiting.due is not None and waiting.due <= now:
+                waiting.lapse()
         return self._drain(now)
 
     def close(self, now: float, reason: Reason = "deadline") -> list[Line]:
@@ -142,7 +166,7 @@ class Deadlines:
         """Settle the volumes before `index`: the script took a later one, so they will have no answer."""
         for earlier, waiting in self._waiting.items():
             if earlier < index:
-                waiting.reason = waiting.reason or "deadline"
+                waiting.lapse()
         return self._drain(now)
 
     def _drain(self, now: float) -> list[Line]:
@@ -154,10 +178,12 @@ class Deadlines:
             if waiting.reason is None:
                 break
             del self._waiting[index]
+            self._left = index
             if waiting.reason == "deadline" and not waiting.withheld:
                 self._missed[index] = waiting
             value = None if waiting.withheld else self._alternate()
-            lines.append(Line(index, value, "alternate", waiting.reason, waiting.received, waiting.due, now))
+            due = waiting.due if waiting.received is not None else None
+            lines.append(Line(index, value, "alternate", waiting.reason, waiting.received, due, now))
         return lines
 
     def _late(self, index: int, value: Value, now: float) -> list[Line]:

@@ -162,6 +162,12 @@ class Lane:
             with self._on_its_own():
                 self.host.offer(shared)
 
+    def expect(self, run: OpenRun, index: int, received: float) -> None:
+        """Note a volume that is here and waits for one before it: its line does not wait."""
+        part = self._parts.get(run_key(run.entities))
+        if part is not None and part.deadline is not None:
+            part.deadlines.expect(index, received, received + part.deadline)
+
     def respond(self, run: OpenRun, response: Response) -> None:
         """Give the script a response, if it has a part in the run."""
         part = self._parts.get(run_key(run.entities))

@@ -13,6 +13,7 @@ from rtbids.receipt import settle
 from rtbids.run import provenance
 from rtbids.run.deadlines import Line
 from rtbids.run.derived_tables import Measures
+from rtbids.run.own_time import own_time
 from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
 from rtbids.run.responses import Response
@@ -41,6 +42,8 @@ class OpenRun:
         What the source said of its end, if it did.
     heard
         The responses that came in so far, in order.
+    time
+        Where in the run a moment is.
 
     Parameters
     ----------
@@ -62,11 +65,13 @@ class OpenRun:
         self.indices: list[int] = []
         self.paced = True
         self.end: RunEnd | None = None
+        self.time = own_time(first)
         self.heard: list[Response] = []
         self.is_ending = False
         self._recorder = recorder
         self._on_the_way: dict[int, Volume] = {}  # to the archive
         self._times: dict[int, Mapping[str, float]] = {}  # of the volumes that have no row of latencies yet
+        self._early: dict[int, Mapping[str, float]] = {}  # stages of volumes whose line left before their turn
         self._growing = archive.begin(first, first.events) if archive is not None else None
         signed = provenance.signature(first.entities, with_events=first.events is not None)
         self._record = Record(self.name, self._growing, signed, experiments) if self._growing is not None else None
@@ -81,13 +86,17 @@ class OpenRun:
     def takes(self, volume: Volume) -> None:
         """Note that a volume is here."""
         self.latest = volume.index
+        self.time = own_time(volume, self.time)
         self.indices.append(volume.index)
         self._times[volume.index] = volume.times
+        if (early := self._early.pop(volume.index, None)) is not None:
+            self.passed(volume.index, early)
 
     def lacks(self, index: int) -> None:
         """Note that a volume will never come."""
         self.latest = index
         self._times[index] = {}
+        self._early.pop(index, None)
 
     def write(self, volume: Volume) -> None:
         """Have a volume archived; the first is since the run began."""
@@ -158,6 +167,9 @@ class OpenRun:
 
     def passed(self, index: int, times: Mapping[str, float]) -> None:
         """Record when a volume passed each stage, unless that is done."""
+        if index > self.latest:  # its line left before its turn
+            self._early[index] = times
+            return
         before = self._times.pop(index, None)
         if (record := self._record) is not None and before is not None:
             row = {**before, **times}

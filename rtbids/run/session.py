@@ -20,6 +20,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox
+from rtbids.run.ahead import Ahead
 from rtbids.run.control import Control
 from rtbids.run.feedback import Destination
 from rtbids.run.hearing import Hearing
@@ -53,6 +54,8 @@ class Session:
     ----------
     destinations
         Those that stay open whoever comes or goes; what one experiment alone sends to is closed when it leaves.
+    ahead
+        Tells of volumes that are here and wait for one before them.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Session:
         progress: Progress,
         destinations: Sequence[Destination] = (),
         hearing: Hearing | None = None,
+        ahead: Ahead | None = None,
         on_end: Callable[[Entities], None] = lambda entities: None,
     ) -> None:
         self.lanes = list(lanes)
@@ -76,6 +80,7 @@ class Session:
         self.control: Control | None = None
         self._destinations = destinations
         self._hearing = hearing
+        self._ahead = ahead
         self._on_end = on_end
         self._runs: dict[tuple[tuple[str, str], ...], OpenRun] = {}
         self._recorder = Recorder()
@@ -171,6 +176,8 @@ class Session:
         writers: list[Any] = [lane.host for lane in lanes if lane.host.is_behind]
         if self._hearing is not None:
             readers.append(self._hearing)
+        if self._ahead is not None:
+            readers.append(self._ahead)
         if self.control is not None:
             readers += self.control.readers
             writers += self.control.writers
@@ -186,6 +193,8 @@ class Session:
                 lane.hear()
         if self._hearing is not None and self._hearing in ready:
             self._hearing.hear(self.open_runs, self._staying)
+        if self._ahead is not None and self._ahead in ready:
+            self._expect(self._ahead)
         self._advance()
         self._look_after()
         if self.control is not None:
@@ -299,6 +308,13 @@ class Session:
             lane.begin(run, misfit)
         self.progress.begin(run.name)
         return run
+
+    def _expect(self, ahead: Ahead) -> None:
+        for entities, index, received in ahead.heard():
+            run = self._runs.get(run_key(entities))
+            if run is not None and run.paced and index > run.latest:
+                for lane in self._staying:
+                    lane.expect(run, index, received)
 
     def _miss(self, run: OpenRun, indices: Sequence[int]) -> None:
         for index in indices:

@@ -139,6 +139,26 @@ def test_the_simulator_drives_a_run_live_and_faults_cost_their_volumes_alone(
     assert_answered(out, source, missing)
 
 
+def test_a_volume_that_waits_for_one_that_is_lost_has_its_feedback_on_time(source, start, script, call, tmp_path):
+    export, study = tmp_path / "export", tmp_path / "study"
+    export.mkdir()
+    run = start("run", script(MEAN), export, "--bids-dir", study, "--deadline", "0.1", "--feedback", "-", "--volumes", "6")
+    said(run, b"watching")
+    assert call("replay", source, "--as", "dicom", "--to", export, "--drop", "3", "--volumes", "8").code == 0
+    lines = [json.loads(line) for line in run.stdout.read().splitlines()]
+    assert run.wait(60) == 0
+    assert [line["volume"] for line in lines] == list(range(7))
+    lost, held = lines[3:5]
+    assert (lost["status"], lost["reason"]) == ("alternate", "missing")
+    assert (held["status"], held["reason"]) == ("alternate", "deadline")
+    times = (study / "derivatives" / "rtbids" / "sub-01" / "func" / f"{RUN}_desc-latency_timeseries.tsv").read_text()
+    (row,) = [line.split("\t") for line in times.splitlines() if line.startswith("4\t")]
+    converted, sent = float(row[3]), float(row[6])
+    assert (
+        held["sent"] == sent < converted
+    )  # it left while the volume waited for the lost one, which takes a quarter of a second
+
+
 def test_ctrl_c_ends_the_scan_in_order(source, start, tmp_path):
     export = tmp_path / "export"
     options = ("--as", "dicom", "--write", "slow", "--speed", "0.1", "--to", export)

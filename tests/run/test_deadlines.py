@@ -109,8 +109,32 @@ def test_closing_answers_for_whoever_cannot_any_more():
     assert shown(machine.close(0.1, "error")) == [(0, None, "alternate", "error"), (1, None, "alternate", "error")]
 
 
+def test_a_volume_that_waits_for_one_before_it_has_its_line_on_time_and_so_has_that_one():
+    machine = Deadlines()
+    arrived(machine, 0)
+    machine.answered(0, 5.0, 0.1)
+    machine.expect(2, 2.0, 3.0)
+    assert machine.next_due == 3.0
+    assert machine.tick(3.0) == [
+        Line(1, 5.0, "alternate", "missing", None, None, 3.0),
+        Line(2, 5.0, "alternate", "deadline", 2.0, 3.0, 3.0),
+    ]
+    arrived(machine, 1)  # it was only late
+    assert shown(machine.answered(1, 7.0, 3.2)) == [(1, 7.0, "late", None)]
+    assert machine.missing(2, 3.3) == []
+
+
+def test_a_volume_that_comes_while_another_waits_for_it_is_answered_in_time():
+    machine = Deadlines()
+    machine.expect(1, 1.0, 2.0)
+    arrived(machine, 0)
+    machine.arrived(1, 1.0, 2.0)
+    assert shown(machine.answered(0, 3.0, 0.9)) == [(0, 3.0, "ok", None)]
+    assert shown(machine.answered(1, 4.0, 1.9)) == [(1, 4.0, "ok", None)]
+
+
 steps = st.lists(
-    st.tuples(st.sampled_from(["arrive", "lose", "answer", "fail", "tick"]), st.floats(0, 3), st.integers(0, 5)),
+    st.tuples(st.sampled_from(["arrive", "expect", "lose", "answer", "fail", "tick"]), st.floats(0, 3), st.integers(0, 5)),
     max_size=60,
 )
 
@@ -118,15 +142,19 @@ steps = st.lists(
 @given(steps, st.sampled_from(["last", "none", 1.0]), st.sampled_from([None, 0.5, 2.0]))
 def test_every_volume_has_one_line_in_order_and_never_after_its_due_time_without_a_tick(history, policy, deadline):
     machine = Deadlines(policy)
-    now, following = 0.0, 0
+    now, following, expected = 0.0, 0, -1
     lines: list[Line] = []
     for what, passed, back in history:
         now += passed
-        if machine.next_due is not None and machine.next_due <= now:  # the session ticks at the due time, not after it
+        while machine.next_due is not None and machine.next_due <= now:  # the session ticks at the due time, not after it
             lines += machine.tick(machine.next_due)
         if what == "arrive":
             machine.arrived(following, now, None if deadline is None else now + deadline)
             following += 1
+        elif what == "expect":  # it is here, and waits for `following`
+            if deadline is not None and following + 1 + back > expected:
+                expected = following + 1 + back
+                machine.expect(expected, now, now + deadline)
         elif what == "lose":
             lines += machine.missing(following, now)
             following += 1
@@ -137,7 +165,8 @@ def test_every_volume_has_one_line_in_order_and_never_after_its_due_time_without
             lines += machine.answered(index, 1.0, now) if what == "answer" else machine.failed(index, now)
     lines += machine.close(now)
     first = [line for line in lines if line.status != "late"]
-    assert [line.volume for line in first] == list(range(following))
+    assert [line.volume for line in first] == list(range(max(following, expected + 1)))
+    assert all(line.sent <= line.due for line in first if line.due is not None)
     assert machine.outstanding == ()
     assert all((line.reason is None) == (line.status != "alternate") for line in lines)
     late = [line.volume for line in lines if line.status == "late"]
