@@ -5,6 +5,7 @@ A hang or a crash in here stops nothing but the answers. What the script prints 
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import socket
@@ -24,6 +25,7 @@ from rtbids.run import analysis_config, worker_log
 from rtbids.run.channel import Channel, Message, encoded
 from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_launcher
+from rtbids.run.one_line import short
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.shared import kept, mapped
@@ -177,7 +179,6 @@ class Worker:
             events=events,
         )
 
-
     def _mapped(self, message: Message) -> NDArray[Any]:
         return mapped(self._channel.descriptor(), message["dtype"], tuple(message["shape"]))
 
@@ -194,8 +195,13 @@ def main(descriptor: int) -> None:
     live_and_die_with_the_launcher()
     _stand_behind_the_run()
     os.dup2(2, 1)
+    channel = _own_channel(descriptor)
     with suppress(BrokenPipeError, ConnectionResetError):  # the run has ended, and nobody waits for the answer
-        Worker(_own_channel(descriptor)).serve()
+        try:
+            Worker(channel).serve()
+        except (Exception, KeyboardInterrupt) as error:  # which a script may raise; nobody has pressed Ctrl-C in here
+            channel.send({"say": "log", "level": logging.ERROR, "text": f"its process ends: {short(error)}"})
+            sys.exit(1)
 
 
 def _own_channel(descriptor: int) -> Channel:

@@ -13,6 +13,7 @@ from rtbids.archive import tables
 from rtbids.errors import ExperimentFault
 from rtbids.pipeline import Inbox
 from rtbids.run import one_line
+from rtbids.run.experiment_here import ExperimentHere
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import as_json, as_tsv
 from rtbids.run.host import Answer, Reply
@@ -195,6 +196,24 @@ def test_threads_that_speak_at_once_do_not_spoil_each_others_lines(tmp_path, cap
     talks, answers, tally = beside(tmp_path, THREADS)
     assert {row["status"] for row in talks + answers} == {"ok"}
     assert (tally.restarts, caplog.text) == (0, "")
+
+
+def test_a_script_that_breaks_off_its_process_does_so_in_a_line(tmp_path, caplog, capfd):
+    hostile, answers, tally = beside(tmp_path, HOSTILE.format(bad=BAD, what="raise KeyboardInterrupt"))
+    assert [row["value"] for row in answers] == list(range(COUNT))
+    assert [row["status"] for row in hostile] == ["alternate" if index == BAD else "ok" for index in range(COUNT)]
+    assert tally.restarts == 1
+    assert "its process ends: KeyboardInterrupt" in caplog.text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("what", [VALUES["a dict in itself"], VALUES["an integer that no float holds"]])
+def test_what_cannot_be_sent_costs_one_line_in_the_runs_own_process_too(tmp_path, what):
+    kept = Lines()
+    here = lane(tmp_path / "here", HOSTILE.format(bad=BAD, what=what), kept)
+    here._make_host = lambda recipe, is_overdue, recall, past: ExperimentHere(recipe)
+    session([here]).run(Inbox(volume(index) for index in range(COUNT)))
+    assert [row["status"] for row in kept.rows] == ["alternate" if index == BAD else "ok" for index in range(COUNT)]
 
 
 class Garbling(ExperimentProcess):
