@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,6 +96,12 @@ class Volume:
     def paced(self) -> bool:
         """Whether volumes come at the scanner's pace; without word on it they do."""
         return bool(self.metadata.get("Paced", True))
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as they were acquired volumes come, where a replay says so; otherwise 1."""
+        speed = self.metadata.get("ReplaySpeed", 1.0)
+        return float(speed) if isinstance(speed, int | float) and 0 < speed < math.inf else 1.0
 
     def scaled(self) -> NDArray[np.float64]:
         """Return the scanner's values as float64: ``data * slope + inter``."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from rtbids.volume import Entities, Metadata
 
-_INTERNAL = frozenset({"Paced", "MissingVolumes", "FilledVolumes"})
+_INTERNAL = frozenset({"Paced", "ReplaySpeed", "MissingVolumes", "FilledVolumes"})
 # Conversion leaves identifiers out already; this holds even for a stream that somebody else made.
 _IDENTIFYING = frozenset(
     {

@@ -14,20 +14,24 @@ from rtbids.wakeup import Wakeup
 
 @dataclass
 class _Grid:
-    """When the volumes of one run leave: `start` is that of volume 0, `step` seconds lie between two."""
+    """When the volumes of one run leave: `start` is that of volume 0, `step` seconds lie between two.
+
+    `said` is what their metadata say of it.
+    """
 
     start: float
     step: float
+    said: Metadata
     source: Metadata = field(default_factory=lambda: NOTHING)
     marked: Metadata = field(default_factory=lambda: NOTHING)
 
     def moment(self, index: int) -> float:
         return self.start + index * self.step
 
-    def metadata(self, source: Metadata, paced: bool) -> Metadata:
-        """Return `source` with ``Paced``; volumes that share their mapping share the result too."""
+    def metadata(self, source: Metadata) -> Metadata:
+        """Return `source` with what is said of the pace; volumes that share their mapping share the result too."""
         if source is not self.source:
-            self.source, self.marked = source, MappingProxyType({**source, "Paced": paced})
+            self.source, self.marked = source, MappingProxyType({**source, **self.said})
         return self.marked
 
 
@@ -36,7 +40,8 @@ def paced(items: Iterable[Item], speed: float | None, clock: Clock = CLOCK, stop
 
     Volume k leaves k TR / `speed` after volume 0 would have: a late one does not push back those behind it, and a missing one
     leaves its gap. A run that follows another begins one step after the other's last volume. Each volume's ``received`` is
-    the moment at which it leaves, and times of the old run are dropped; its metadata say whether it is ``Paced``.
+    the moment at which it leaves, and times of the old run are dropped; its metadata say whether it is ``Paced``,
+    and at another speed than the scanner's its ``ReplaySpeed``.
 
     Parameters
     ----------
@@ -59,14 +64,20 @@ def paced(items: Iterable[Item], speed: float | None, clock: Clock = CLOCK, stop
         grids[run_key(item.entities)] = grid
         if not _wait(grid.moment(item.index), clock, stop):
             return
-        metadata = grid.metadata(item.metadata, speed is not None)
+        metadata = grid.metadata(item.metadata)
         yield replace(item, metadata=metadata, times={"received": clock.now()})
 
 
 def _grid(first: Volume, speed: float | None, now: float) -> _Grid:
     """Return the grid on which `first` leaves now."""
     step = 0.0 if speed is None else first.repetition_time / speed
-    return _Grid(now - first.index * step, step)
+    return _Grid(now - first.index * step, step, _said(speed))
+
+
+def _said(speed: float | None) -> Metadata:
+    if speed is None:
+        return {"Paced": False}
+    return {"Paced": True} if speed == 1 else {"Paced": True, "ReplaySpeed": speed}
 
 
 def _wait(moment: float, clock: Clock, stop: Wakeup | None) -> bool:

@@ -21,7 +21,7 @@ class Hearing:
     """Give what comes in to every run that is open, to be recorded, and to the experiments on it.
 
     A run begins here with the last byte of its first volume, a repetition time after it began in the scanner. Until then its
-    responses wait.
+    responses wait. Onsets are in the run's own time: in a replay ten times as fast, ten seconds to a second.
     """
 
     def __init__(self, inbound: Inbound) -> None:
@@ -43,7 +43,7 @@ class Hearing:
 
     def begin(self, run: OpenRun, lanes: Sequence[Lane]) -> None:
         """Give a run that has begun here what came since it began in the scanner, or up to one repetition time before."""
-        since = beginning(run.first) - run.first.repetition_time
+        since = earliest(run.first)
         early, self._early = self._early, deque(maxlen=MOST_EARLY)
         for response in early:
             if response.arrived >= since:
@@ -58,7 +58,7 @@ class Hearing:
         self._given += 1
         tables = set()
         for run in runs:
-            onset = round(response.arrived - beginning(run.first), 6)
+            onset = round(run.time.at(response.arrived), 6)
             placed = replace(response, onset=onset, after_volume=run.latest)
             run.heard.append(placed)
             if run.events_key not in tables:  # echoes and parts share one
@@ -68,6 +68,6 @@ class Hearing:
                 lane.respond(run, placed)
 
 
-def beginning(first: Volume) -> float:
-    """Return when a run began in the scanner (POSIX seconds), as far as the last byte of its first volume tells."""
-    return first.times["received"] - (first.index + 1) * first.repetition_time
+def earliest(first: Volume) -> float:
+    """Return the moment since which responses belong to a run (POSIX seconds): one repetition time before its beginning."""
+    return first.times["received"] - (first.index + 2) * first.repetition_time / first.speed

@@ -28,7 +28,8 @@ SIDECAR: Mapping[str, Any] = {
     "value": {"Description": "What was sent with an event that came during the run, such as the button that was pressed"},
     "arrived": {
         "Description": "When an event came in that was sent during the run, POSIX time on the clock of the analysis. Its onset "
-        "is this less the beginning of the first volume, taken to be one repetition time before its last byte was received",
+        "is this less the beginning of the first volume, taken to be one repetition time before its last byte was received, in "
+        "the run's own time: a replay that was N times as fast has N seconds to a second",
         "Units": "s",
     },
     "sender_time": {"Description": "The same event on the clock of the machine that sent it, POSIX time", "Units": "s"},

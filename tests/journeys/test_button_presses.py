@@ -110,7 +110,7 @@ def test_a_press_reaches_the_script_and_the_data_set_and_a_replay_gives_the_same
     heard = run.lines[-1]["value"]["heard"]
     assert [(name, value) for name, value, _, _ in heard] == [("button", "1"), ("button", "2"), ("button", "fail")]
     assert all(after >= before for _, _, _, after in heard)
-    assert run.said.count("the sender's clock is") == 1
+    assert run.said.count("onsets are by the time of arrival here") == 1
 
     (events,) = (study / "sub-07").rglob("*_events.tsv")
     known, came = responses.split(events.read_text())
@@ -126,6 +126,25 @@ def test_a_press_reaches_the_script_and_the_data_set_and_a_replay_gives_the_same
     again = call("run", script(PRESSES), study, "--speed", "max")
     assert again.code == 0, again.err
     assert [line["value"] for line in again.lines] == [line["value"] for line in run.lines]
+
+
+def test_in_a_replay_that_is_faster_a_press_has_its_onset_in_the_runs_own_time(small, start, script, tmp_path):
+    study, speed = tmp_path / "study", 10.0
+    options = ("--speed", speed, "--deadline", 60, "--feedback", "-", "--responses", "udp://127.0.0.1:0", "--bids-dir", study)
+    run = Live(start("run", script(PRESSES), small.root, *options), (b"", b""))
+    endpoint = run.until_said("responses at ")
+    run.until_answered(5)
+    press(endpoint, value="1")
+    _, err = run.process.communicate(timeout=PATIENCE)
+    assert run.process.returncode == 0, err.decode()
+    (events,) = (study / "sub-07").rglob("*_events.tsv")
+    _, (came,) = responses.split(events.read_text())
+    first = float(table(study, "latency")[0]["received"])
+    repetition_time = json.loads(next((study / "sub-07").rglob("*_bold.json")).read_text())["RepetitionTime"]
+    assert came.onset == pytest.approx(repetition_time + speed * (came.arrived - first), abs=1e-4)
+    assert came.after_volume >= 4
+    assert came.onset > came.after_volume * repetition_time
+    assert "ReplaySpeed" not in next((study / "sub-07").rglob("*_bold.json")).read_text()
 
 
 def test_without_events_of_its_own_a_run_has_those_that_came(live, small, tmp_path):

@@ -78,8 +78,15 @@ def test_without_a_speed_nothing_waits() -> None:
 def test_the_metadata_say_whether_the_run_is_paced(speed: float | None, said: bool) -> None:
     out = [item for item in paced([volume(0), volume(1)], speed, ManualClock()) if isinstance(item, Volume)]
     assert [item.metadata["Paced"] for item in out] == [said, said]
+    assert "ReplaySpeed" not in out[0].metadata
     assert out[0].metadata is out[1].metadata
     assert "Paced" not in SIDECAR
+
+
+@pytest.mark.parametrize("speed", [10.0, 0.5])
+def test_a_replay_at_another_speed_says_so(speed: float) -> None:
+    (out,) = [item for item in paced([volume(0)], speed, ManualClock()) if isinstance(item, Volume)]
+    assert (out.paced, out.speed) == (True, speed)
 
 
 def test_a_field_that_becomes_known_later_is_kept() -> None:

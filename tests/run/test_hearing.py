@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtbids.run.hearing import MOST_EARLY, Hearing, beginning
+from rtbids.run.hearing import MOST_EARLY, Hearing
 from rtbids.run.intake import Inbound
 from rtbids.run.open_run import OpenRun
 from rtbids.run.recorder import Recorder
@@ -50,11 +50,6 @@ def begun(volume: Volume) -> OpenRun:
     run = OpenRun(volume, None, Recorder())
     run.takes(volume)
     return run
-
-
-def test_a_run_began_a_repetition_time_before_its_first_volume_was_here():
-    assert beginning(first()) == RECEIVED - TR
-    assert beginning(first(index=3)) == RECEIVED - 4 * TR
 
 
 def test_a_response_has_its_onset_in_the_run_and_the_newest_volume(inbound: Inbound, ear: Any):
