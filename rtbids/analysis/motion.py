@@ -12,10 +12,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from rtbids.analysis.space import Array, Grid, inverse, parameters_of, rigid
-from rtbids.analysis.splines import FWHM, Voxels, coefficients, sample
+from rtbids.analysis.splines import FWHM, Voxels, coefficients, gaps, sample
 from rtbids.errors import BadData
 
 SPACING = 4.0  # mm between the points at which volumes are compared
@@ -128,18 +127,18 @@ class Realigner:
         """Return the head's pose in a volume (i, j, k); `coefs` are its coefficients where they are already there."""
         if values.shape != self.grid.shape:
             raise BadData(f"expected a volume of {_by(self.grid.shape)} voxels as the reference, found {_by(values.shape)}")
-        if (bad := _not_numbers(values)) > 0:
-            return Pose(self._latest, 0, np.nan, f"{bad} voxels are not numbers")
-        pose = self._search(self.coefficients(values) if coefs is None else coefs)
+        unknown = gaps(values, _near(self.grid, self.fwhm))
+        pose = self._search(self.coefficients(values) if coefs is None else coefs, unknown)
         self._latest = pose.matrix
         return pose
 
-    def _search(self, coefs: Voxels) -> Pose:
+    def _search(self, coefs: Voxels, unknown: NDArray[np.bool_] | None) -> Pose:
         matrix = self._latest
         for step in range(1, MOST_STEPS + 1):
-            seen = _compared(self._points, coefs, self.grid, matrix)
+            seen = _compared(self._points, coefs, self.grid, matrix, unknown)
             if seen.share < LEAST_INSIDE:
-                return self._lost(step, f"only {100 * seen.share:.0f} % of the reference is left in the volume")
+                why = "" if unknown is None else " where its voxels are numbers"
+                return self._lost(step, f"only {100 * seen.share:.0f} % of the reference is left in the volume{why}")
             change = _change(self._points, seen)
             if change is None:
                 return self._lost(step, "nothing in the volume to find the head by")
@@ -175,9 +174,17 @@ class _Seen:
         return float((a * b).sum() / length) if length > 0 else 0.0
 
 
-def _compared(points: _Points, coefs: Voxels, grid: Grid, matrix: Array) -> _Seen:
+def _compared(points: _Points, coefs: Voxels, grid: Grid, matrix: Array, unknown: NDArray[np.bool_] | None) -> _Seen:
     places = grid.moved(points.voxels, matrix)
-    return _Seen(sample(coefs, places).astype(np.float64), grid.holds(places))
+    inside = grid.holds(places)
+    if unknown is not None:
+        inside[inside] = ~unknown[tuple(np.rint(places[:, inside]).astype(int))]
+    return _Seen(sample(coefs, places).astype(np.float64), inside)
+
+
+def _near(grid: Grid, fwhm: float) -> NDArray[np.intp]:
+    """Return how many voxels around one that is no number are not to be trusted, along each axis."""
+    return np.maximum(1, np.ceil(fwhm / grid.zooms)).astype(np.intp)
 
 
 def _change(points: _Points, seen: _Seen) -> Array | None:
@@ -220,12 +227,10 @@ def _lattice(grid: Grid) -> Array:
 
 def _known(reference: NDArray[np.generic], grid: Grid, fwhm: float, voxels: Array) -> NDArray[np.bool_]:
     """Return at which places no voxel that is not a number has a part in the smoothed reference."""
-    bad = ~np.isfinite(np.asarray(reference, np.float64))
-    if not bad.any():
+    unknown = gaps(reference, _near(grid, fwhm))
+    if unknown is None:
         return np.ones(voxels.shape[1], bool)
-    near = np.maximum(1, np.ceil(fwhm / grid.zooms)).astype(int)
-    clear = ~ndimage.maximum_filter(bad, size=2 * near + 1)
-    return np.asarray(clear[tuple(np.rint(voxels).astype(int))])
+    return np.asarray(~unknown[tuple(np.rint(voxels).astype(int))])
 
 
 def _slopes(coefs: Voxels, grid: Grid, voxels: Array, by: float = 0.01) -> Array:
@@ -238,10 +243,6 @@ def _slopes(coefs: Voxels, grid: Grid, voxels: Array, by: float = 0.01) -> Array
 def _products(jacobian: Array) -> Array:
     """Return ``J J'``: by einsum, whose sums do not depend on the number of threads as BLAS's do."""
     return np.asarray(np.einsum("in,jn->ij", jacobian, jacobian))
-
-
-def _not_numbers(values: NDArray[np.generic]) -> int:
-    return 0 if values.dtype.kind in "iub" else int(values.size - np.isfinite(values).sum())
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -47,6 +47,14 @@ def finite(values: NDArray[np.generic]) -> Voxels:
     return np.where(bad, np.float32(0), known) if bad.any() else known
 
 
+def gaps(values: NDArray[np.generic], near: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+    """Return which voxels (i, j, k) are no numbers or as near to one as `near` voxels along each axis; None where none is."""
+    if values.dtype.kind in "iub":
+        return None
+    bad = ~np.isfinite(values)
+    return np.asarray(ndimage.maximum_filter(bad, size=tuple(2 * near + 1))) if bad.any() else None
+
+
 def sampled(coefs: Voxels, grid: Grid, matrix: Array, voxels: Array) -> Voxels:
     """Return a volume's values (n,) at voxels of the reference, wherever the head has taken them.
 

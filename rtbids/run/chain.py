@@ -73,6 +73,7 @@ class Chain:
         self._brain: Places = np.array(np.nonzero(brain)) if brain is not None else np.zeros((3, 0), np.intp)
         self._brain_values: NDArray[Any] | None = None
         self._pending: Array | None = None
+        self._lost = 0
         self._now: Array | None = None  # the current volume's row of the design
         self._affine = grid.affine
         self.motion = MotionSoFar() if analysis.realigns else None
@@ -101,10 +102,17 @@ class Chain:
         if pose is None or pose.converged:
             self._add_signals(volume, pose)
         else:
+            self._lose(volume.index, pose)
             for roi in self._regions.values():
                 roi.lacks(volume.index)
         if self.quality is not None:
             self.quality.add(values, pose)
+
+    def _lose(self, index: int, pose: Pose) -> None:
+        """Count a volume without a pose; the first is said at once, with the reason."""
+        self._lost += 1
+        if self._lost == 1:
+            logger.warning("volume %d has no part in the analysis, the head is not found in it: %s", index, pose.reason)
 
     def settle(self) -> None:
         """Bring the model of the brain up to the current volume."""
@@ -141,6 +149,8 @@ class Chain:
         self.settle()
         if self._singular is not None:
             self._singular.close()
+        if self._lost > 1:
+            logger.warning("%d volumes had no part in the analysis: the head was not found in them", self._lost)
         if self.glm is None:
             return
         for name in self.glm.contrasts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +15,8 @@ from rtbids.analysis.splines import Voxels
 from rtbids.errors import BadData
 
 Places = NDArray[np.intp]  # (3, n): indices i, j, k
-logger = logging.getLogger("rtbids")
+REACH = 1.27  # FWHM: as far a voxel that is no number has a part in the smoothed volume, and three voxels on in its splines
+LEAST_NEAR = 5  # voxels: a tenth of a percent of a voxel that is none is left there in splines that are not smoothed
 
 
 class Sampler(Protocol):
@@ -49,7 +49,8 @@ class Moving:
     """The head is found in every volume, and sampled where it is; unsmoothed where `fwhm` is None.
 
     Without a `reference` it is the first volume in which a head can be found. Voxels that are no numbers in it count as outside
-    the field of view, and volumes are not held against it for being none there too.
+    the field of view, and volumes are not held against it for being none there too. What is no number in a volume alone is
+    outside of its field of view, and so is what the smoothed volume has so near to it that it would be wrong.
     """
 
     def __init__(self, grid: Grid, fwhm: float | None, reference: NDArray[np.generic] | None = None) -> None:
@@ -57,6 +58,8 @@ class Moving:
         self._realigner: Realigner | None = None
         self._outside: NDArray[np.bool_] | None = None
         self._coefs: Voxels | None = None
+        self._near = np.maximum(LEAST_NEAR, np.ceil(REACH * self._fwhm / grid.zooms) + 3).astype(np.intp)
+        self._unknown: NDArray[np.bool_] | None = None  # voxels of the current volume that tell nothing
         self._pose = Pose(np.eye(4), 0, np.nan, "no volume yet")
         if reference is not None:
             self._refer_to(reference)
@@ -71,17 +74,16 @@ class Moving:
             try:
                 self._refer_to(values)
             except BadData as error:
-                return self._unknown(values, str(error))
+                return self._without(values, f"it is none to realign to, the next that is one will be taken ({error})")
         assert self._realigner is not None
         known = values if self._outside is None else np.where(self._outside, np.float32(0), values)
+        self._unknown = splines.gaps(known, self._near)
         coefs = self._realigner.coefficients(known)
         self._pose = self._realigner.estimate(known, coefs)
         self._coefs = coefs if self._fwhm == self._realigner.fwhm else splines.coefficients(known, self._grid, self._fwhm)
         return self._pose
 
-    def _unknown(self, values: Voxels, reason: str) -> Pose:
-        if self._coefs is None:
-            logger.warning("the first volume is none to realign to, the next that is one will be taken: %s", reason)
+    def _without(self, values: Voxels, reason: str) -> Pose:
         self._coefs = splines.coefficients(values, self._grid, self._fwhm)
         self._pose = Pose(np.eye(4), 0, np.nan, reason)
         return self._pose
@@ -90,5 +92,9 @@ class Moving:
         assert self._coefs is not None, "take a volume first"
         moved = self._grid.moved(places.astype(np.float64), self._pose.matrix)
         values = splines.sample(self._coefs, moved)
-        values[~self._grid.holds(moved, beyond=0.5)] = np.nan
+        inside = self._grid.holds(moved, beyond=0.5)
+        if self._unknown is not None:
+            within = np.minimum(np.rint(moved[:, inside]), np.array(self._grid.shape)[:, None] - 1)
+            inside[inside] = ~self._unknown[tuple(np.maximum(within, 0).astype(int))]
+        values[~inside] = np.nan
         return values

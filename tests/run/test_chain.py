@@ -181,6 +181,50 @@ def test_no_numbers_around_the_head_do_not_hide_it(volumes):
     assert np.isfinite(regions["left"].signal).all()
 
 
+def test_voxels_that_are_no_numbers_are_outside_the_field_of_view_and_cost_no_volume(volumes, tmp_path, caplog):
+    """A run with two planes that are no numbers, and a reference that is whole."""
+    nibabel.save(nibabel.Nifti1Image(heads.head().astype(np.float32), AFFINE), tmp_path / "earlier.nii.gz")
+    analysis = Analysis(motion=Reference(tmp_path / "earlier.nii.gz"), smooth=5.0)
+    (whole, sound), (made, regions) = chain(analysis, volumes[0]), chain(analysis, volumes[0])
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        for volume in volumes[:8]:
+            image = np.array(volume.data)
+            image[2:4] = np.nan
+            whole.add(volume)
+            made.add(replace(volume, data=image))
+            assert made.motion.converged
+            assert np.abs(made.motion.parameters - whole.motion.parameters).max() < 0.1
+    assert np.isfinite(regions["left"].signal).all()
+    np.testing.assert_allclose(regions["right"].signal, sound["right"].signal, rtol=5e-3)  # the poses differ a little
+    (told,) = caplog.messages  # the planes are four voxels from the left region
+    assert "voxels of region 'left' are no numbers and left out" in told
+
+
+def test_what_is_mixed_with_no_numbers_is_none_either(volumes):
+    made, regions = chain(Analysis(motion=True, smooth=5.0), volumes[0])
+    image = np.array(volumes[1].data)
+    image[8, 11, 8] = np.nan  # in the left region
+    made.add(volumes[0])
+    made.add(replace(volumes[1], data=image))
+    assert made.motion.converged
+    assert np.isnan(regions["left"].signal[1])
+    assert np.isfinite(regions["right"].signal[1])
+
+
+def test_volumes_without_a_pose_are_said_once_and_counted_at_the_end(volumes, caplog):
+    made, _ = chain(Analysis(motion=True), volumes[0])
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        for volume in volumes[:3]:
+            made.add(volume)
+        for index in (3, 4, 5):
+            made.add(heads.volume(np.full(SHAPE, np.nan), index))
+        made.add(volumes[6])
+        list(made.maps())
+    first, last = [message for message in caplog.messages if "the head" in message]
+    assert first.startswith("volume 3 has no part in the analysis, the head is not found in it: only 0 % of the reference")
+    assert last == "3 volumes had no part in the analysis: the head was not found in them"
+
+
 def test_an_earlier_run_may_be_the_reference(volumes, tmp_path):
     pose = [0.5, 0.4, -0.6, 0.01, 0.0, -0.01]
     earlier = np.stack([heads.head(), heads.head([9, 9, 9, 0, 0, 0])], axis=3).astype(np.float32)
