@@ -6,11 +6,12 @@ import csv
 import io
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from rtbids.errors import BadData
 
 REST = "rest"
 _SLACK = 1e-6  # seconds: onsets are decimal text, volume times are multiples of a binary TR
+Spans: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 _NO_CELLS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -53,8 +55,21 @@ class Events:
         ``rest``, where no event has that name, is every time that no event covers.
         """
         if condition == REST and condition not in self.conditions:
-            return ~_within(self.rows, times)
-        return _within([event for event in self.rows if event.trial_type == condition], times)
+            return ~_within(self._spans(None), times)
+        return _within(self._spans(condition), times)
+
+    def _spans(self, condition: str | None) -> Spans:
+        """Return the onsets and the ends of a condition's events, or of all, each in order."""
+        if condition not in self._known_spans:
+            rows = [event for event in self.rows if condition is None or event.trial_type == condition]
+            onsets = np.array([event.onset for event in rows], np.float64)
+            ends = np.array([max(event.onset, event.end) for event in rows], np.float64)
+            self._known_spans[condition] = np.sort(onsets), np.sort(ends)
+        return self._known_spans[condition]
+
+    @cached_property
+    def _known_spans(self) -> dict[str | None, Spans]:
+        return {}
 
     def during(self, start: float, stop: float) -> tuple[Event, ...]:
         """Return the events that overlap the time from `start` to `stop` (seconds, without `stop` itself), in order of onset.
@@ -100,14 +115,14 @@ class EventsSoFar(Events):
         rows = list(self.rows)
         insort(rows, event, key=lambda row: row.onset)
         vars(self)["rows"] = tuple(rows)
-        vars(self).pop("_times", None)
+        for known in ("_times", "_known_spans"):
+            vars(self).pop(known, None)
 
 
-def _within(rows: Iterable[Event], times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    inside = np.zeros(np.shape(times), dtype=bool)
-    for event in rows:
-        inside |= (times >= event.onset - _SLACK) & (times < event.end - _SLACK)
-    return inside
+def _within(spans: Spans, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which times have more events begun than over."""
+    begun, over = (np.searchsorted(moments, np.asarray(times) + _SLACK, side="right") for moments in spans)
+    return np.asarray(begun > over)
 
 
 def read(text: str, where: str) -> Events:

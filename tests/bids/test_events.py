@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import timeit
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,32 @@ def test_every_volume_of_a_block_is_counted_though_its_time_is_a_binary_multiple
     read = events.read(text, "events.tsv")
     times = np.arange(500) * repetition_time
     assert [int(read.covers(f"c{n}", times).sum()) for n in range(50)] == [10] * 50
+
+
+@given(st.lists(st.tuples(st.integers(-5, 25), st.integers(-3, 12), st.sampled_from("ab")), max_size=12))
+def test_events_that_overlap_or_have_no_duration_cover_what_each_of_them_does(rows: list[tuple[int, int, str]]) -> None:
+    so_far = events.EventsSoFar()
+    times = np.arange(-8.0, 40.0)
+    for onset, duration, name in rows:
+        so_far.covers("a", times)  # what was asked before does not hold for what comes after
+        so_far.add(Event(float(onset), float(duration), name))
+    for name in "ab":
+        own = [range(onset, onset + duration) for onset, duration, other in rows if other == name]
+        assert so_far.covers(name, times).tolist() == [any(time in span for span in own) for time in times]
+    every = [range(onset, onset + duration) for onset, duration, _ in rows]
+    assert so_far.covers("rest", times).tolist() == [not any(time in span for span in every) for time in times]
+
+
+def test_a_question_costs_no_more_where_there_are_many_events() -> None:
+    """Seven hundred times as many; what each costs is the search among them."""
+    few, many = (events.Events(tuple(Event(10.0 * n, 5.0, "go") for n in range(count))) for count in (1, 700))
+    times = np.arange(7200.0)
+    assert many.covers("rest", times).sum() == 7200 - 3500
+    took = []
+    for table in (few, many):
+        table.covers("rest", times)
+        took.append(min(timeit.repeat(lambda table=table: table.covers("rest", times), number=5, repeat=5)))
+    assert took[1] < 30 * took[0]
 
 
 def test_rest_is_what_no_event_covers() -> None:
