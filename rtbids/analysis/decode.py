@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.analysis import localizer, masks
+from rtbids.analysis.course import NONE, Clean
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
 from rtbids.errors import BadData
@@ -136,8 +137,15 @@ class Decoding:
         decoder = self.decoder
         if np.shape(values) != decoder.voxels.shape:
             raise BadData(f"the decoder was trained on {decoder.voxels.size} voxels, found values of {np.shape(values)}")
-        change = self._level.change(values, inside=self._shows_baseline(index))
-        self._decision = None if change is None else decoder.decision(change)
+        self._decide(index, values, self._level.change(values, inside=self._shows_baseline(index)))
+
+    def add_clean(self, index: int, clean: Clean) -> None:
+        """Take what volume `index` has at `places`, with and without drift, motion and the like."""
+        change = self._level.clean_change(clean, inside=self._shows_baseline(index))
+        self._decide(index, clean.before, None if clean.voxels is None else change)
+
+    def _decide(self, index: int, values: Array, change: Array | None) -> None:
+        self._decision = None if change is None else self.decoder.decision(change)
         bad = 0 if change is None else int(np.count_nonzero(~np.isfinite(values)))
         if bad and not self._warned:
             self._warned = True
@@ -190,6 +198,7 @@ class Level:
     def __init__(self, voxels: int, against: Against) -> None:
         self._against = against
         self._sum, self._count = np.zeros(voxels), np.zeros(voxels)
+        self._regressors, self._cleaned = NONE, 0  # their sum over the volumes that have part in the level, and how many
 
     def change(self, values: Array, *, inside: bool) -> Array | None:
         """Take the next volume's voxels (V,), which are `inside` the baseline or not; return their change in percent.
@@ -199,10 +208,33 @@ class Level:
         values = np.asarray(values, np.float64)
         if self._against == "training":
             return values
-        if inside or self._against == "run":
+        self._learn(values, inside=inside)
+        return self._percent(values)
+
+    def clean_change(self, clean: Clean, *, inside: bool) -> Array | None:
+        """Do the same without what nuisance did between the level's volumes and now, by the fit of now."""
+        if self._against == "training":
+            return clean.voxels
+        known = bool(np.isfinite(clean.regressors).all())
+        if known:
+            self._learn(clean.before, inside=inside)
+        if known and self._learns(inside=inside):
+            self._regressors = clean.regressors + (self._regressors if self._cleaned else 0.0)
+            self._cleaned += 1
+        if not self._cleaned:
+            return None
+        return self._percent(clean.before - clean.explained(clean.regressors - self._regressors / self._cleaned))
+
+    def _learns(self, *, inside: bool) -> bool:
+        return inside or self._against == "run"
+
+    def _learn(self, values: Array, *, inside: bool) -> None:
+        if self._learns(inside=inside):
             known = np.isfinite(values)
             self._sum += np.where(known, values, 0.0)
             self._count += known
+
+    def _percent(self, values: Array) -> Array | None:
         if not self._count.any():
             return None
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -100,6 +100,12 @@ class Design:
         return self.columns[len(self.conditions) + 1 :]
 
     @property
+    def sizes(self) -> dict[str, float]:
+        """How large a column of nuisance usually is, where that is known: drift in its units, motion of 1 mm at 50 mm."""
+        height = math.sqrt(2 / self.planned) if self._model.drift == "dct" else 1.0
+        return {**dict.fromkeys(self._drift, height), **self._motion.sizes}
+
+    @property
     def events(self) -> Events:
         """The events that are in the design so far."""
         return Events(tuple(sorted(self._rows, key=lambda event: event.onset)))

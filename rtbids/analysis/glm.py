@@ -22,6 +22,7 @@ from rtbids.errors import BadData
 
 Array = NDArray[np.float64]
 EXACT = 1e-24  # of the sum of squares: residuals below are rounding, as those of a voxel that is always the same
+ALL = slice(None)
 logger = logging.getLogger("rtbids")
 
 
@@ -61,15 +62,18 @@ class Glm:
         Names of the regressors, each once. Of columns that say the same the first is kept: give conditions first.
     voxels
         How many.
+    held
+        Of each column how far its beta is held near 0 (columns,): as if a volume had that in the column, 0 in all others and 0
+        in every voxel. None for plain least squares.
     """
 
-    def __init__(self, columns: Sequence[str], voxels: int) -> None:
+    def __init__(self, columns: Sequence[str], voxels: int, held: Array | None = None) -> None:
         if len(set(columns)) < len(columns) or not columns:
             raise ValueError(f"columns have names of their own, found {columns}")
         self.columns, self.voxels = tuple(columns), voxels
         self.count = 0
         self.skipped = 0
-        self._r = np.zeros((len(columns), len(columns)))
+        self._r = np.zeros((len(columns), len(columns))) if held is None else np.diag(np.asarray(held, np.float64))
         self._z = np.zeros((len(columns) + 1, voxels))  # rotated voxels; in the last row what the new volume leaves over
         self._next = np.empty_like(self._z)
         self._left_over = np.zeros(voxels)
@@ -154,10 +158,15 @@ class Glm:
     @property
     def beta(self) -> Array:
         """Least squares up to now (columns, V); NaN for columns that are left out, and everywhere while undefined."""
-        betas = np.full((len(self.columns), self.voxels), np.nan)
+        return self.betas(ALL)
+
+    def betas(self, voxels: slice) -> Array:
+        """Return `beta` of some voxels."""
+        z = self._z[:-1, voxels]
+        betas = np.full((len(self.columns), z.shape[1]), np.nan)
         if not self.undefined:
             factors = self._factors
-            betas[factors.kept] = times(factors.inverse(), self._z[:-1])
+            betas[factors.kept] = times(factors.inverse(), z)
         return betas
 
     @property
@@ -177,10 +186,10 @@ class Glm:
         rest = self.residual_squares
         return np.where(rest <= EXACT * self._squares, 0.0, rest / max(1, self.count))
 
-    def explained(self, row: Array, columns: Sequence[str]) -> Array:
+    def explained(self, row: Array, columns: Sequence[str], voxels: slice = ALL) -> Array:
         """Return what `columns` explain of a volume of this row (V,); NaN while undefined. Columns left out explain nothing."""
         part = np.where([name in columns for name in self.columns], row, 0.0)
-        return self._weighted(part)
+        return self._weighted(part, voxels)
 
     def estimate(self, weights: Mapping[str, float]) -> Estimate:
         """Return effect and t of a contrast: the weight of each column, 0 where it is not named."""
@@ -207,12 +216,13 @@ class Glm:
         left_out = self.left_out
         return "the contrast cannot be estimated: " + "; ".join(f"{name} is {left_out[name]}" for name in mixed)
 
-    def _weighted(self, k: Array) -> Array:
+    def _weighted(self, k: Array, voxels: slice = ALL) -> Array:
+        z = self._z[:-1, voxels]
         if self.undefined:
-            return np.full(self.voxels, np.nan)
+            return np.full(z.shape[1], np.nan)
         factors = self._factors
         inner = factors.rotated(k)
-        return times((factors.q @ inner)[None], self._z[:-1]).ravel()
+        return times((factors.q @ inner)[None], z).ravel()
 
     def _t(self, k: Array, effect: Array) -> Array:
         factors, rest = self._factors, self.residual_squares

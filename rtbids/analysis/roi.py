@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.analysis import signals
-from rtbids.analysis.scaling import DynamicScaling
+from rtbids.analysis.course import NONE, Clean, Course
+from rtbids.analysis.scaling import DynamicScaling, scaled_change
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
 from rtbids.errors import BadData
@@ -67,8 +68,7 @@ class Roi:
         self._events = events
         self._repetition_time = repetition_time
         self._summary = summary
-        self._indices: list[int] = []
-        self._signal: list[float] = []
+        self._course = Course()
         self._values: NDArray[Any] = np.zeros(0)
         self._slope, self._inter = 1.0, 0.0
         self._scaling = DynamicScaling()
@@ -113,25 +113,43 @@ class Roi:
             raise BadData(f"{self._called} has {self._voxels.size} voxels, found values of {np.shape(values)}")
         self._add(index, np.array(values), 1.0, 0.0)
 
+    def add_clean(self, index: int, clean: Clean) -> None:
+        """Take what volume `index` has here, with and without drift, motion and the like."""
+        self._see(index, clean.before, 1.0, 0.0)
+        self._values = np.full(self._voxels.shape, np.nan) if clean.voxels is None else clean.voxels
+        self._follow(index, clean.number, clean.regressors, clean.betas)
+        for decoding in self._decodings:
+            decoding.add_clean(index, clean)
+
     def lacks(self, index: int) -> None:
         """Note that volume `index` came but has no signal here: it could not be corrected."""
-        self._indices.append(index)
         self._values, self._slope, self._inter = np.full(self._voxels.shape, np.nan), 1.0, 0.0
-        self._signal.append(np.nan)
+        self._follow(index, np.nan)
         for decoding in self._decodings:
             decoding.lacks()
 
+    def number(self, values: NDArray[Any]) -> float:
+        """Return what the region makes of its voxels' values (n,); NaN where none of them is a number."""
+        return _of_numbers(values, self._summary, self._weights)
+
     def _add(self, index: int, values: NDArray[Any], slope: float, inter: float) -> None:
-        self._indices.append(index)
+        self._see(index, values, slope, inter)
+        self._follow(index, self._of(self._summary))
+        for decoding in self._decodings:
+            decoding.add_values(index, values * np.float64(slope) + inter)
+
+    def _follow(self, index: int, number: float, regressors: Array = NONE, betas: Array = NONE) -> None:
+        self._course.add(index, number, regressors, betas)
+        self._scaling.add(number)
+
+    def _see(self, index: int, values: NDArray[Any], slope: float, inter: float) -> None:
+        """Make `values` the current ones; say once where some are no numbers."""
         self._values, self._slope, self._inter = values, slope, inter
         bad = int(np.count_nonzero(~np.isfinite(values))) if values.dtype.kind == "f" else 0
         if bad and not self._warned:
             self._warned = True
             called, count = self._called, values.size
             logger.warning("volume %d: %d of %d voxels of %s are no numbers and left out", index, bad, count, called)
-        self._signal.append(self._of(self._summary))
-        for decoding in self._decodings:
-            decoding.add_values(index, values * np.float64(slope) + inter)
 
     def decoding(self, decoder: Decoder) -> Decoding:
         """Decode this region from now on, every volume of it: ask in ``start(run)``, and the answers in ``feedback``.
@@ -146,12 +164,7 @@ class Roi:
 
     def _of(self, summary: Summary) -> float:
         """Return a number of the current voxels; NaN where none of them is a number."""
-        value = _summary(self._values, summary, self._weights)
-        if not np.isfinite(value):
-            good = np.isfinite(self._values)
-            weights = None if self._weights is None else self._weights[good]
-            value = _summary(self._values[good], summary, weights) if good.any() else np.nan
-        return value * self._slope + self._inter
+        return _of_numbers(self._values, summary, self._weights) * self._slope + self._inter
 
     def mean(self) -> float:
         """Return the region's mean in the current volume, in the scanner's units."""
@@ -172,9 +185,13 @@ class Roi:
 
     @property
     def signal(self) -> Array:
-        """The region's number in every volume so far, by index; NaN where a volume never came. Read-only."""
-        filled = np.full(max(self._indices, default=-1) + 1, np.nan)
-        filled[self._indices] = self._signal
+        """The region's number in every volume so far, by index; NaN where a volume never came. Read-only.
+
+        Where drift, motion and the like are taken out, that is done anew in all of it by the fit of now, so that its values may
+        be held against each other; a past one is not exactly what it was in its own time.
+        """
+        filled = np.full(int(self._course.indices.max(initial=-1)) + 1, np.nan)
+        filled[self._course.indices] = self._course.numbers
         filled.setflags(write=False)
         return filled
 
@@ -187,6 +204,9 @@ class Roi:
     ) -> float | None:
         """Return ``100 (y - m) / m``: y the current signal, m its mean in the volumes of `baseline` so far.
 
+        Where drift, motion and the like are taken out, what they did between those volumes and now is taken from y, by the fit
+        of now.
+
         `baseline` is a ``trial_type``; ``rest``, where no event has that name, is every volume that no event covers. With
         ``window="block"``, m is of the latest block of the baseline alone, the one that is going on included. The first `skip`
         volumes of each block are left out, while the response to what was before goes down. None before the first volume of
@@ -195,24 +215,17 @@ class Roi:
         inside = self._baseline(baseline, skip)
         if window == "block":
             inside = signals.latest_block(inside)
-        series = np.array(self._signal)
-        inside &= np.isfinite(series)
-        if not inside.any() or not np.isfinite(series[-1]):
-            return None
-        level = float(np.mean(series[inside]))
-        return None if level == 0 else 100.0 * (self._signal[-1] - level) / level
+        return self._course.change(inside)
 
     def scaled_signal_change(self, baseline: str = "rest", *, skip: int = 2) -> float | None:
         """Return OpenNFT's percent signal change: 100 times the rise over the baseline's median, on a scale of 0 to 1.
 
         The scale's limits are the least and greatest signal so far, from 20 volumes on the medians of its 5 % tails (Koush et
-        al., NeuroImage 156 (2017) 489); each value keeps the scale of its own time. Not the same as `percent_signal_change`,
-        and not percent of the signal.
+        al., NeuroImage 156 (2017) 489). Each value keeps the scale of its own time; where drift, motion and the like are taken
+        out, all of the signal has that of now. Not the same as `percent_signal_change`, and not percent of the signal.
         """
         inside = self._baseline(baseline, skip)
-        for value in self._signal[len(self._scaling.scaled) :]:
-            self._scaling.add(value)
-        return self._scaling.change(inside)
+        return scaled_change(self._course.numbers, inside) if self._course.cleaned else self._scaling.change(inside)
 
     def difference(self, other: Roi, baseline: str = "rest") -> float | None:
         """Return this region's percent signal change less that of `other`; None where either is None."""
@@ -230,18 +243,27 @@ class Roi:
         """Which of the volumes so far are of a condition, without the first `skip` of each block."""
         self._require_volume()
         self._require_condition(condition)
-        indices = np.array(self._indices)
-        inside = self._events.covers(condition, indices * self._repetition_time)
+        indices = self._course.indices
+        inside = self._events.covers(condition, indices * np.float64(self._repetition_time))
         return signals.without_first(inside, indices, skip) if skip else inside
 
     def _require_volume(self) -> None:
-        if not self._signal:
+        if not len(self._course):
             raise BadData("this region has seen no volume yet")
 
     def _require_condition(self, condition: str) -> None:
         known = self._events.conditions
         if condition not in known and condition != "rest":
             raise BadData(f"no event has the trial_type {condition!r}; there are: {', '.join(known) or 'none'}")
+
+
+def _of_numbers(values: NDArray[Any], summary: Summary, weights: Array | None) -> float:
+    """Return a number of the values that are numbers; NaN where none is."""
+    value = _summary(values, summary, weights)
+    if not np.isfinite(value):
+        good = np.isfinite(values)
+        value = _summary(values[good], summary, None if weights is None else weights[good]) if good.any() else np.nan
+    return value
 
 
 def _summary(values: NDArray[Any], summary: Summary, weights: Array | None) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[np.float64]
 TAIL = 0.05  # of the values at either end
 FROM = 20  # volumes: before, the limits are the least and the greatest value
 
@@ -26,7 +28,7 @@ class DynamicScaling:
 
     def __init__(self) -> None:
         self.scaled: list[float] = []
-        self._seen: list[float] = []
+        self._ordered: list[float] = []
 
     def add(self, value: float) -> float:
         """Take the next value; return it scaled."""
@@ -36,8 +38,8 @@ class DynamicScaling:
     def _scaled(self, value: float) -> float:
         if not math.isfinite(value):
             return math.nan
-        self._seen.append(value)
-        low, high = limits(self._seen)
+        insort(self._ordered, value)
+        low, high = _limits(self._ordered)
         return (value - low) / (high - low) if high > low else math.nan
 
     def change(self, baseline: NDArray[np.bool_]) -> float | None:
@@ -49,11 +51,27 @@ class DynamicScaling:
         return 100.0 * float(scaled[-1] - np.median(before))
 
 
-def limits(values: Sequence[float]) -> tuple[float, float]:
+def scaled_change(values: Array, baseline: NDArray[np.bool_]) -> float | None:
+    """Return 100 times the newest value less the median of those of the baseline, on the scale of all of them.
+
+    For values that change with every volume. None before there are both, and while all are the same.
+    """
+    known = np.isfinite(values)
+    before = values[baseline & known]
+    if not before.size or not known[-1]:
+        return None
+    low, high = limits(values[known])
+    return 100.0 * float(values[-1] - np.median(before)) / (high - low) if high > low else None
+
+
+def limits(values: Sequence[float] | Array) -> tuple[float, float]:
     """Return the lower and upper limit of a scale for these values."""
-    ordered = sorted(values)
+    return _limits(np.sort(np.asarray(values, np.float64)))
+
+
+def _limits(ordered: Sequence[float] | Array) -> tuple[float, float]:
     if len(ordered) < FROM:
-        return ordered[0], ordered[-1]
+        return float(ordered[0]), float(ordered[-1])
     tail = int(TAIL * len(ordered))
     return float(np.median(ordered[:tail])), float(np.median(ordered[-tail:]))
 

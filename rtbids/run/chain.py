@@ -29,7 +29,7 @@ from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
 from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.run.analysis_config import GLOBAL, Analysis, Reference
-from rtbids.run.cleaning import Cleaning
+from rtbids.run.cleaning import Cleaning, Part
 from rtbids.run.derived_tables import Measure
 from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
 from rtbids.run.sampling import Moving, Places, Sampler, Still
@@ -84,11 +84,15 @@ class Chain:
         self._cleaning = self._make_cleaning()
 
     def _make_cleaning(self) -> Cleaning:
-        sizes = {name: places.shape[1] for name, places in self._places.items() if name not in self._analysis.nuisance}
-        columns = self.design.columns if self.design else ()
-        cleaning = Cleaning(sizes, columns, self.design.nuisance if self.design else (), despike=self._analysis.despike)
+        kept = {name: roi for name, roi in self._regions.items() if name not in self._analysis.nuisance}
+        parts = {name: Part(self._places[name].shape[1], roi.number) for name, roi in kept.items()}
+        design, despike = self.design, self._analysis.despike
+        if design is None:
+            return Cleaning(parts, (), (), despike=despike)
+        cleaning = Cleaning(parts, design.columns, design.nuisance, design.sizes, despike=despike)
         if cleaning.undefined:
-            logger.info("regions have no signal before %d volumes: so many columns are taken out of them", len(columns) + 1)
+            count = len(design.columns)
+            logger.info("regions have no signal before %d volumes: so many columns are taken out of them", count + 1)
         return cleaning
 
     def add(self, volume: Volume) -> None:
@@ -177,10 +181,10 @@ class Chain:
         sampled = self._sampled()
         row = self._row(volume.index, pose, sampled) if self.design else np.zeros(0)
         self._now = self._pending = row if self.design else None
-        clean: dict[str, NDArray[Any] | None] = {**sampled, **self._cleaning.add(row, sampled)}
-        for name, values in clean.items():
-            if values is None:
-                self._regions[name].lacks(volume.index)
+        clean = self._cleaning.add(row, sampled)
+        for name, values in sampled.items():
+            if name in clean:
+                self._regions[name].add_clean(volume.index, clean[name])
             else:
                 self._regions[name].add_values(volume.index, values)
 

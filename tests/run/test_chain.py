@@ -30,9 +30,10 @@ def chain(analysis: Analysis, first, events: str = EVENTS) -> tuple[Chain, dict[
 def everything(analysis: Analysis, volumes, *, asks: bool = False) -> dict[str, np.ndarray]:
     """Return all that comes out of a run, volume by volume."""
     made, regions = chain(analysis, volumes[0])
-    measures, maps = [], []
+    measures, maps, changes = [], [], []
     for volume in volumes:
         made.add(volume)
+        changes.append([np.nan if (now := roi.percent_signal_change()) is None else now for roi in regions.values()])
         cells = [value for table in made.measures().values() for value in table.values()]
         measures.append([value if isinstance(value, float) else np.nan for value in cells])
         if asks:
@@ -42,6 +43,7 @@ def everything(analysis: Analysis, volumes, *, asks: bool = False) -> dict[str, 
     return {
         "left": regions["left"].series(),
         "right": regions["right"].series(),
+        "changes": np.array(changes),
         "measures": np.array(measures, float),
         "maps": np.array(maps, float),
     }
@@ -86,9 +88,12 @@ def test_regions_lose_their_nuisance_as_least_squares_says(volumes):
     x -= x.mean(axis=0)
     task = np.array([made.design._responses["go"].at(2.0 * n) for n in range(len(volumes))])
     whole = np.column_stack([task, np.ones(len(x)), x])
-    beta = np.linalg.lstsq(whole, raw["left"].signal, rcond=None)[0]
-    expected = raw["left"].signal[-1] - x[-1] @ beta[2:]
-    assert regions["left"].signal[-1] == pytest.approx(expected, rel=1e-9)
+    # What is of known size is held near 0, as if volumes said so: of drift, 1; of motion, 1 mm at 50 mm.
+    held = np.diag(np.array([0, 0, 1, *[1, 1, 1, 0.02, 0.02, 0.02] * 2, 0]) / 12)
+    answers = np.append(raw["left"].signal, np.zeros(len(held)))
+    beta = np.linalg.lstsq(np.vstack([whole, held]), answers, rcond=None)[0]
+    np.testing.assert_allclose(regions["left"].signal, raw["left"].signal - x @ beta[2:], rtol=1e-9)
+    assert regions["left"].mean() == pytest.approx(raw["left"].signal[-1] - x[-1] @ beta[2:], rel=1e-9)
     assert len(made.design.columns) == whole.shape[1]
 
 
@@ -125,8 +130,9 @@ def test_the_region_that_acts_has_the_higher_t(volumes):
 
 def test_a_prefix_of_the_run_gives_a_prefix_of_all_that_comes_out(volumes):
     whole, part = everything(FULL, volumes), everything(FULL, volumes[:25])
-    for name in ("left", "right", "measures"):
+    for name in ("changes", "measures"):
         np.testing.assert_array_equal(part[name], whole[name][:25])
+    assert np.isfinite(part["changes"]).all(axis=1).sum() >= 5
 
 
 def test_whether_the_script_asks_for_the_model_changes_no_bit_of_it(volumes):
