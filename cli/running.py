@@ -95,7 +95,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
-            inbox = Inbox(_items(order, request, archive, events, ahead), around=first_in_line)
+            inbox = Inbox(session.opened(_items(order, request, archive, events, ahead)), around=first_in_line)
             with nullcontext() if order.in_process else first_in_line(2):  # a script in this process may do anything
                 session.run(inbox)
         if reports:

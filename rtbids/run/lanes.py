@@ -85,6 +85,7 @@ class Lane:
         self._clock = clock
         self._parts: dict[tuple[tuple[str, str], ...], Part] = {}
         self._pace = Pace()
+        self._misfits: dict[tuple[tuple[str, str], ...], BadData | None] = {}
         self._fitted = False  # whether the regions were on a run's grid
         self._wrong: str | None = None  # why it is to be started again
         self._restarts = 0  # in a row
@@ -122,15 +123,21 @@ class Lane:
             given += _past(run)
         self.host = self._make_host(self.recipe, self._is_overdue, self._recall, given)
 
-    def misfit(self, volume: Volume) -> BadData | None:
-        """Say which region, or which reference of the analysis, is not on the volumes' grid."""
+    def misfit(self, first: Volume) -> BadData | None:
+        """Say which region, or which reference of the analysis, is not on the grid of a run; looked at once."""
+        key = run_key(first.entities)
+        if key not in self._misfits:
+            self._misfits[key] = self._looked_for_misfit(first)
+        self._fitted = self._fitted or self._misfits[key] is None
+        return self._misfits[key]
+
+    def _looked_for_misfit(self, first: Volume) -> BadData | None:
         try:
             for path in self.recipe.config.rois.values():
-                masks.check_grid(path, volume.shape, volume.affine)
-            analysis_config.check_grid(self.recipe.config.analysis, volume)
+                masks.check_grid(path, first.shape, first.affine)
+            analysis_config.check_grid(self.recipe.config.analysis, first)
         except BadData as error:
             return error
-        self._fitted = True
         return None
 
     @property
@@ -233,6 +240,7 @@ class Lane:
 
     def leave(self, run: OpenRun) -> None:
         """Forget a run that has ended."""
+        self._misfits.pop(run_key(run.entities), None)
         if (part := self._parts.pop(run_key(run.entities), None)) is not None:
             part.close(self.name)
             part.run.left(self.name, {**self.about, **part.outcome})

@@ -5,12 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from rtbids.bids import entities as bids_entities
 from rtbids.receipt import settle
-from rtbids.run import provenance
 from rtbids.run.deadlines import Line
 from rtbids.run.derived_tables import Measures
 from rtbids.run.own_time import own_time
@@ -21,12 +19,6 @@ from rtbids.run.shared import Shared
 from rtbids.run.statistical_maps import StatMap
 from rtbids.run.where import Where
 from rtbids.volume import Entities, RunEnd, Volume, run_key
-
-
-class Archive(Protocol):
-    """What a session needs of `rtbids.archive`."""
-
-    def begin(self, volume: Volume, events: str | None) -> Any: ...
 
 
 class OpenRun:
@@ -47,17 +39,11 @@ class OpenRun:
 
     Parameters
     ----------
-    experiments
-        What the results are to say of each experiment, by its name.
+    record
+        What it is written to, the first volume being in it; None where it is kept nowhere.
     """
 
-    def __init__(
-        self,
-        first: Volume,
-        archive: Archive | None,
-        recorder: Recorder,
-        experiments: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, first: Volume, record: Record | None, recorder: Recorder) -> None:
         self.name = bids_entities.stem(first.entities)
         self.entities: Entities = first.entities
         self.first = first
@@ -72,11 +58,7 @@ class OpenRun:
         self._on_the_way: dict[int, Volume] = {}  # to the archive
         self._times: dict[int, Mapping[str, float]] = {}  # of the volumes that have no row of latencies yet
         self._early: dict[int, Mapping[str, float]] = {}  # stages of volumes whose line left before their turn
-        self._growing = archive.begin(first, first.events) if archive is not None else None
-        signed = provenance.signature(first.entities, with_events=first.events is not None)
-        self._record = Record(self.name, self._growing, signed, experiments) if self._growing is not None else None
-        if self._record is not None:
-            self._record.first(first)
+        self._record = record
 
     @property
     def is_kept(self) -> bool:
@@ -114,7 +96,7 @@ class OpenRun:
 
     def recall(self, index: int) -> Shared | None:
         """Return a volume that came before: in the archive, or on its way there; None where it is not archived."""
-        if self._growing is None:
+        if self._record is None:
             return None
         is_safe = self.is_safe(index)
         volume = replace(self.first, index=index, times={}, receipts=()) if is_safe else self._on_the_way.get(index)
@@ -123,17 +105,18 @@ class OpenRun:
     def ends(self, end: RunEnd) -> None:
         """Note that no more volumes come."""
         self.end, self.is_ending = end, True
-        if self._growing is not None:
-            self._growing.is_ending = True
+        if self._record is not None:
+            self._record.growing.is_ending = True
 
     def where(self, volume: Volume) -> Where:
         """Say where a volume that came is to be found again."""
         source = volume.belongings.file if volume.belongings else None
         replayed = None if source is None else str(source.absolute())
-        if self._growing is None or self._record is None:
+        if self._record is None:
             return Where(replayed)
-        place = volume.index if self._growing.fills_gaps else bisect_left(self.indices, volume.index)
-        return Where(replayed, str(self._growing.file.absolute()), place, self._record.written)
+        growing = self._record.growing
+        place = volume.index if growing.fills_gaps else bisect_left(self.indices, volume.index)
+        return Where(replayed, str(growing.file.absolute()), place, self._record.written)
 
     def sent(self, experiment: str, line: Line) -> None:
         """Record a line that has left."""

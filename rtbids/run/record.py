@@ -83,7 +83,11 @@ class GrowingRun(Protocol):
     """What the archive gives for a run; see `rtbids.archive`."""
 
     earlier: tuple[str, ...]
+    file: Path
+    is_ending: bool
 
+    @property
+    def fills_gaps(self) -> bool: ...
     def append(self, volume: Volume) -> None: ...
     def end(self, end: RunEnd | None) -> None: ...
     def merge_events(self, text: str, fields: bytes) -> None: ...
@@ -111,7 +115,7 @@ class Record:
         experiments: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         self._run = run
-        self._growing = growing
+        self.growing = growing
         self._signature = signature
         self._experiments = dict(experiments)
         self._outcomes: dict[str, Mapping[str, Any]] = {}
@@ -135,7 +139,7 @@ class Record:
 
     def table(self, description: str, columns: Any, sidecar: Mapping[str, Any]) -> Table:
         """Begin a table of the run, whose sidecar says where it comes from; columns go before what is said of the whole."""
-        return self._growing.table(description, columns, {**self._signature, **sidecar})
+        return self.growing.table(description, columns, {**self._signature, **sidecar})
 
     @property
     def _feedback_fields(self) -> Mapping[str, Any]:
@@ -151,7 +155,7 @@ class Record:
         self._note(volume)
 
     def append(self, volume: Volume) -> None:
-        self._growing.append(volume)
+        self.growing.append(volume)
         self._note(volume)
         self._learn(volume)
         if len(self._responses) <= MOST_MERGED:
@@ -174,7 +178,7 @@ class Record:
         if self._contrasts.setdefault(found.contrast, experiment) != experiment:
             found = replace(found, contrast=found.contrast + bids_entities.clean_label(experiment))
         said = {"Experiment": experiment, **self._experiments.get(experiment, {})}
-        statistical_maps.write(self._growing, replace(found, fields={**found.fields, **self._signature, **said}))
+        statistical_maps.write(self.growing, replace(found, fields={**found.fields, **self._signature, **said}))
 
     def responded(self, response: Response) -> None:
         """Add a response: at once to a table of their own, and with the next volume to the run's events."""
@@ -192,13 +196,13 @@ class Record:
                     table.close()
             self._derived.close(self._written + 1)
             self._tell_outcomes()
-            self._growing.end(end)
+            self.growing.end(end)
 
     def _tell_outcomes(self) -> None:
         """Have the sidecar of the feedback say what became of each experiment."""
         if self._outcomes:
             self._experiments |= self._outcomes
-            self._growing.describe("feedback", {**self._signature, **self._feedback_fields})
+            self.growing.describe("feedback", {**self._signature, **self._feedback_fields})
 
     def _learn(self, volume: Volume) -> None:
         if volume.events is not None and volume.events != self._events:
@@ -208,7 +212,7 @@ class Record:
     def _merge(self) -> None:
         """Have the responses that came since stand among the run's events."""
         if self._merged < len(self._responses):
-            self._growing.merge_events(responses.merged(self._events, self._responses), self._described())
+            self.growing.merge_events(responses.merged(self._events, self._responses), self._described())
             self._merged = len(self._responses)
 
     def _described(self) -> bytes:

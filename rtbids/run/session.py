@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rtbids.bids import entities as bids_entities
@@ -25,7 +26,8 @@ from rtbids.run.control import Control
 from rtbids.run.feedback import Destination
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane
-from rtbids.run.open_run import Archive, OpenRun
+from rtbids.run.open_run import OpenRun
+from rtbids.run.openings import Archive, Openings
 from rtbids.run.progress import Progress
 from rtbids.run.recorder import Recorder
 from rtbids.run.shared import Shared
@@ -75,7 +77,7 @@ class Session:
         self.stop = stop
         self.progress = progress
         self.paused = False
-        self._archive = archive
+        self._openings = Openings(archive, self._about, self._is_wanted) if archive is not None else None
         self._clock = clock
         self.control: Control | None = None
         self._destinations = destinations
@@ -293,21 +295,32 @@ class Session:
     def _staying(self) -> list[Lane]:
         return [lane for lane in self.lanes if not lane.is_leaving]
 
-    def _begin(self, volume: Volume) -> OpenRun:
-        """Begin a run, unless its first volume shows that no experiment has regions on this grid.
+    def opened(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Have the runs begun before their first volumes come here: a stage for the thread that takes volumes in."""
+        return items if self._openings is None else self._openings.before(items)
 
-        Once one was under way that is no reason to lose the run, and somebody may be in the scanner.
-        """
+    def _begin(self, volume: Volume) -> OpenRun:
         misfits = [lane.misfit(volume) for lane in self._staying]  # before anything of this run is written
-        if misfits and all(misfits) and not any(lane.has_fitted for lane in self.lanes):
-            assert misfits[0] is not None
-            raise misfits[0]
-        about = {lane.name: lane.about for lane in self._staying}
-        run = self._runs[run_key(volume.entities)] = OpenRun(volume, self._archive, self._recorder, about)
+        if not self._is_wanted(volume):
+            raise next(misfit for misfit in misfits if misfit is not None)
+        record = self._openings.record(volume) if self._openings is not None else None
+        run = self._runs[run_key(volume.entities)] = OpenRun(volume, record, self._recorder)
         for lane, misfit in zip(self._staying, misfits, strict=True):
             lane.begin(run, misfit)
         self.progress.begin(run.name)
         return run
+
+    def _is_wanted(self, first: Volume) -> bool:
+        """Say whether to begin a run: not where its first volume shows that no experiment has regions on this grid.
+
+        Once one was under way that is no reason to lose the run, and somebody may be in the scanner.
+        """
+        misfits = [lane.misfit(first) for lane in self._staying]
+        return not misfits or not all(misfits) or any(lane.has_fitted for lane in self.lanes)
+
+    def _about(self) -> dict[str, Mapping[str, object]]:
+        """Return what the results are to say of each experiment, by its name."""
+        return {lane.name: lane.about for lane in self._staying}
 
     def _expect(self, ahead: Ahead) -> None:
         for entities, index, received in ahead.heard():
@@ -352,6 +365,8 @@ class Session:
             lane.break_off()  # the run is broken off: nobody will answer
         for run in self.open_runs:
             self._finish(run)
+        for record in self._openings.left if self._openings is not None else ():
+            self._recorder.do(partial(record.end, None))
         self._recorder.close()
         if self._hearing is not None:
             self._hearing.close()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
-from run.sessions import FAR, lines, volume
+from run.sessions import FAR, Lines, SmallDisk, lane, lines, session, volume
 
+from rtbids.pipeline import Inbox
 from rtbids.run import experiment_process
 from rtbids.run.host import Answer
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
-from rtbids.volume import Item, RunEnd
+from rtbids.volume import Item, RunEnd, Volume
 
 MANY = 3 * experiment_process.MOST_WAITING
 SLOW_TO_BEGIN = """
@@ -69,3 +70,29 @@ def test_an_answer_waits_for_the_disk_until_it_is_due_itself(now, left):
     if now > 1.0:
         found += part.released(now, is_broken=False) + part.deadlines.tick(now)
     assert [(line.volume, line.status) for line in found] == left
+
+
+class SlowToBegin(SmallDisk):
+    """An archive whose second run begins when feedback of the first has left."""
+
+    def __init__(self, until: Callable[[], None]) -> None:
+        super().__init__(10)
+        self._until = until
+
+    def begin(self, volume: Volume, events: str | None) -> SmallDisk:
+        if volume.entities["run"] == "02":
+            self._until()
+        return super().begin(volume, events)
+
+
+def test_a_run_that_takes_long_to_begin_holds_up_no_feedback_of_another(tmp_path):
+    kept = Lines()
+    busy = "import time\n\ndef feedback(volume, run):\n    time.sleep(1.0)\n    return 1\n"
+    archive = SlowToBegin(lambda: kept.wait_for(tmp_path.name, 0))
+    ends = [RunEnd({"subject": "01", "task": "nf", "run": run}, 1) for run in ("01", "02")]
+    taken = session([lane(tmp_path, busy, kept, 0.2)], archive)
+    taken.run(Inbox(taken.opened(iter([volume(0, "01"), volume(0, "02"), *ends]))))
+    assert [(row["run"], row["status"]) for row in kept.rows if row["status"] != "late"] == [
+        ("sub-01_task-nf_run-01", "alternate"),
+        ("sub-01_task-nf_run-02", "alternate"),
+    ]
