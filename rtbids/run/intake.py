@@ -117,6 +117,12 @@ class Intake:
         self._left_out[why] += 1
         self._say_once(why, text)
 
+    def lost(self, count: int) -> None:
+        """Count datagrams that came faster than they could be read, so that nobody knows what was in them."""
+        if count:
+            self._left_out["lost before they were read"] += count
+            self._say_once("lost", "datagrams come faster than they can be read: some are lost (over TCP none would be)")
+
     def _say_once(self, about: str, text: str) -> None:
         if about not in self._said:
             self._said.add(about)

@@ -5,26 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import select
-import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from rtbids.clock import CLOCK
 from rtbids.errors import InputMissing, RtbidsError, UsageFault
 from rtbids.run import lsl, sockets
+from rtbids.run.bursts import Bursts
 from rtbids.run.intake import Inbound, Intake
 from rtbids.run.line_server import LineServer
 from rtbids.run.one_line import short
 from rtbids.stream import endpoints, fifo
 from rtbids.wakeup import Wakeup
 
-MOST = 1 << 16  # bytes of one read: a datagram has no more
+MOST = 1 << 16  # bytes of one read
 AGAIN = 0.1  # seconds after what could not be read
 LSL_STEP = 0.5  # seconds that closing an inlet may take: nothing else ends a wait for its next sample
 logger = logging.getLogger("rtbids")
+Pieces: TypeAlias = Iterable[tuple[Any, ...]]
 
 
 class Listener(Protocol):
@@ -88,9 +89,9 @@ def listening(ends: Sequence[str], timeout: float, say: Callable[[str], None] = 
 
 
 class _Reader:
-    """Give `feed` what comes at a source that never blocks; it returns for how many seconds no more is to be read."""
+    """Give `feed` each piece that comes at a source that never blocks; it says for how many seconds to read no more."""
 
-    def __init__(self, name: str, source: Any, read: Callable[[Any], tuple[Any, ...]], feed: Callable[..., float]) -> None:
+    def __init__(self, name: str, source: Any, read: Callable[[Any], Pieces], feed: Callable[..., float]) -> None:
         self._name = name
         self._source = source
         self._read = read
@@ -108,14 +109,23 @@ class _Reader:
 
     def _take(self) -> float:
         try:
-            return self._feed(*self._read(self._source))
-        except BlockingIOError:  # another reader of the same pipe has it, or the datagram was damaged
+            return max((self._fed(*piece) for piece in self._read(self._source)), default=0.0)
+        except BlockingIOError:  # another reader of the same pipe has it
             return 0.0
+        except OSError as error:
+            return self._failed(error)
+
+    def _fed(self, *piece: Any) -> float:
+        try:
+            return self._feed(*piece)
         except Exception as error:  # whatever somebody has sent: the others are heard on
-            if not self._has_warned:
-                self._has_warned = True
-                logger.warning("responses from %s: something is left out (%s)", self._name, short(error))
-            return AGAIN
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> float:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("responses from %s: something is left out (%s)", self._name, short(error))
+        return AGAIN
 
     def close(self) -> None:
         self._over.set()
@@ -161,16 +171,17 @@ class _Inlet:
 def _datagrams(address: sockets.Address, intake: Intake, say: Callable[[str], None]) -> _Reader:
     bound, given = sockets.bound(address)
     say(f"responses at {given}")
-    bound.setblocking(False)
-    return _Reader(str(given), bound, _of_socket, intake.datagram)
+
+    def of_socket(source: Bursts) -> Pieces:
+        came = source.read()
+        intake.lost(source.lost())
+        return came
+
+    return _Reader(str(given), Bursts(bound), of_socket, intake.datagram)
 
 
-def _of_socket(source: socket.socket) -> tuple[bytes, object]:
-    return source.recvfrom(MOST)
-
-
-def _of_descriptor(source: int) -> tuple[bytes]:
-    return (os.read(source, MOST),)
+def _of_descriptor(source: int) -> Pieces:
+    return [(os.read(source, MOST),)]
 
 
 def _opened(path: Path) -> int:

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import subprocess
+import sys
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import CannotWrite, InputMissing, RtbidsError, StreamBroken, UsageFault
 from rtbids.run import destinations, intake
+from rtbids.run.bursts import ROOM, Bursts
 from rtbids.run.intake import Inbound, Intake
 from rtbids.run.listeners import Responses, listening
 from rtbids.run.responses import Response, row
@@ -127,6 +129,48 @@ def test_a_flood_is_bounded_and_named_once(caplog):
     assert "2000 were left out (2000 came too fast)" in caplog.text
 
 
+def test_a_burst_is_read_or_counted():
+    """More than the system keeps: what is not there to be read has been counted, as the system counts."""
+    with closing(Bursts(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))) as bursts, sender() as udp:
+        bursts._bound.bind(("127.0.0.1", 0))
+        sent = 20_000
+        for _ in range(sent):
+            udp.sendto(b"1", bursts._bound.getsockname())
+        if not (lost := bursts.lost()) and sys.platform != "linux":
+            pytest.skip("only Linux says what it dropped")
+        read = sum(len(some) for some in iter(bursts.read, []))
+        assert lost > 0
+        assert read + lost == sent
+        udp.sendto(b"1", bursts._bound.getsockname())
+        assert len(bursts.read()) == 1
+        assert bursts.lost() == 0
+
+
+def test_there_is_room_for_two_thousand_presses_at_once():
+    with closing(Bursts(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))) as bursts, sender() as udp:
+        given = bursts._bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        if given < ROOM:
+            pytest.skip(f"the administrator allows {given} bytes (net.core.rmem_max)")
+        bursts._bound.bind(("127.0.0.1", 0))
+        for _ in range(2000):
+            udp.sendto(b'{"event": "button", "value": "1"}', bursts._bound.getsockname())
+        assert sum(len(some) for some in iter(bursts.read, [])) == 2000
+        assert bursts.lost() == 0
+
+
+def test_what_is_lost_is_said_once_and_counted(caplog):
+    deaf = Intake("udp://:5000", Inbound(), ManualClock(100.0))
+    for count in (0, 3, 4):
+        deaf.lost(count)
+    deaf.close()
+    assert caplog.text.count("datagrams come faster than they can be read") == 1
+    assert "7 were left out (7 lost before they were read)" in caplog.text
+
+
+def sender() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+
 def test_nobody_who_takes_is_waited_for(caplog):
     inbound = Inbound()
     clock = ManualClock(100.0)
@@ -230,7 +274,7 @@ def test_whatever_one_sends_the_next_is_heard(said, endpoint, send, nasty):
 def test_a_datagram_that_is_not_there_after_all_is_not_waited_for(said):
     with listening(["udp://:0"], 1.0, said.append) as responses:
         ((reader, _),) = responses._listeners
-        assert not reader._source.getblocking()  # a damaged one is thrown away between `select` and `recv`
+        assert not reader._source._bound.getblocking()  # a damaged one is thrown away between `select` and `recv`
 
 
 def test_what_is_malformed_is_named_once_each_and_counted(caplog):
