@@ -34,7 +34,8 @@ from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
 from rtbids.wakeup import Wakeup
 
-MOST_UNWRITTEN = 64  # volumes that wait for the disk before the source is held
+MOST_UNWRITTEN = 512 * 2**20  # bytes of volumes that wait for the disk before the source, and with it feedback, is held
+FEW_UNWRITTEN = 64  # volumes that wait for the disk before a source that can wait is held
 MOST_WAITING = 32  # volumes that wait for a script before a source that can wait is held
 GRACE = 1.0  # seconds that a source may take to end after a signal
 logger = logging.getLogger("rtbids")
@@ -259,13 +260,16 @@ class Session:
 
         A scanner cannot wait: what an experiment does not keep up with delays no other.
         """
-        if self.unwritten >= MOST_UNWRITTEN:
+        unwritten, size = self.unwritten, max((run.first.data.nbytes for run in self.open_runs), default=0)
+        if unwritten * size >= MOST_UNWRITTEN:
             return False
         if any(run.is_ending for run in self.open_runs) and any(lane.host.is_here for lane in self.lanes):
             return False  # a script in this process that asks for the run before would wait for it, and we for the script
         if all(run.paced for run in self.open_runs):
             return True
-        return not any(lane.outstanding or lane.host.backlog >= MOST_WAITING for lane in self.lanes)
+        return unwritten < FEW_UNWRITTEN and not any(
+            lane.outstanding or lane.host.backlog >= MOST_WAITING for lane in self.lanes
+        )
 
     def _volume(self, volume: Volume) -> None:
         run = self._runs.get(run_key(volume.entities))

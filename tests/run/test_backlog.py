@@ -14,6 +14,7 @@ from rtbids.run import experiment_process
 from rtbids.run.host import Answer
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
+from rtbids.run.session import FEW_UNWRITTEN
 from rtbids.volume import Item, RunEnd, Volume
 
 MANY = 3 * experiment_process.MOST_WAITING
@@ -96,3 +97,23 @@ def test_a_run_that_takes_long_to_begin_holds_up_no_feedback_of_another(tmp_path
         ("sub-01_task-nf_run-01", "alternate"),
         ("sub-01_task-nf_run-02", "alternate"),
     ]
+
+
+class Stalled(SmallDisk):
+    """An archive whose disk takes nothing more until feedback of a late volume has left."""
+
+    def __init__(self, until: Callable[[], None]) -> None:
+        super().__init__(1000)
+        self._until = until
+
+    def append(self, volume: Volume) -> None:
+        self._until()
+        super().append(volume)
+
+
+def test_a_disk_that_stalls_for_long_holds_up_no_feedback(tmp_path):
+    kept, many = Lines(), 2 * FEW_UNWRITTEN
+    disk = Stalled(lambda: kept.wait_for(tmp_path.name, many - 1))
+    rows = lines("def feedback(volume, run):\n    return 1\n", tmp_path, map(volume, range(many)), 0.2, archive=disk, kept=kept)
+    assert [row["volume"] for row in rows if row["status"] != "late"] == list(range(many))
+    assert [volume.index for volume in disk.volumes] == list(range(many))
