@@ -8,10 +8,9 @@ algorithm AS 75). A volume costs the same however many came before it.
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -230,28 +229,3 @@ class Glm:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = effect / np.sqrt(rest / self.degrees_of_freedom * (inner @ inner))
             return np.where(rest > EXACT * self._squares, t, np.nan)
-
-    def save(self, file: BinaryIO) -> None:
-        """Write all that is needed to go on later, bit for bit (NumPy's .npz)."""
-        r, z, left_over, squares = self._r, self._z, self._left_over, self._squares
-        counts = np.array([self.count, self.skipped])
-        np.savez(file, columns=np.array(self.columns), counts=counts, r=r, z=z, left_over=left_over, squares=squares)
-
-
-def load(file: BinaryIO, where: str) -> Glm:
-    """Read what `Glm.save` wrote; `where` names it in errors (BadData)."""
-    try:
-        with np.load(file, allow_pickle=False) as state:
-            glm = Glm([str(name) for name in state["columns"]], len(state["squares"]))
-            glm.count, glm.skipped = (int(count) for count in state["counts"])
-            for name in ("r", "z", "left_over", "squares"):
-                setattr(glm, f"_{name}", _of_shape(state[name], getattr(glm, f"_{name}").shape))
-    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise BadData(f"{where}: not a saved model ({error})") from None
-    return glm
-
-
-def _of_shape(array: Array, shape: tuple[int, ...]) -> Array:
-    if array.shape != shape or array.dtype != np.float64:
-        raise ValueError(f"expected float64 {shape}, found {array.dtype} {array.shape}")
-    return array

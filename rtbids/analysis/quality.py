@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rtbids.analysis.displacement import FSL_RADIUS, POWER_RADIUS, framewise, rms
+from rtbids.analysis.displacement import framewise, rms
+from rtbids.analysis.limits import Limits as Limits
 from rtbids.analysis.motion import Pose
 from rtbids.analysis.space import Array, Grid
 from rtbids.analysis.splines import FWHM, finite
@@ -21,32 +22,6 @@ from rtbids.errors import BadData
 
 BRAIN = 0.8  # of the global mean
 _PER_FWHM = 1 / np.sqrt(8 * np.log(2))
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What counts as good.
-
-    Attributes
-    ----------
-    spike_displacement
-        mm of framewise displacement (Power) from which a volume is a spike (OpenNFT's highest of 0.1, 0.2 and 0.5).
-    spike_dvars
-        Percent of the brain's median from which it is one (OpenNFT).
-    good_displacement
-        mm of framewise displacement below which a volume counts as good data; FIRMM has 0.2, 0.3 and 0.4.
-    criterion
-        Minutes of good data to reach (FIRMM).
-    power_radius, rms_radius
-        mm; see `rtbids.analysis.displacement`.
-    """
-
-    spike_displacement: float = 0.5
-    spike_dvars: float = 5.0
-    good_displacement: float = 0.2
-    criterion: float = 12.5
-    power_radius: float = POWER_RADIUS
-    rms_radius: float = FSL_RADIUS
 
 
 @dataclass(frozen=True)
@@ -198,8 +173,7 @@ class Quality:
         before, self._known = self._known, pose
         if before is None:
             return None, None
-        limits = self._limits
-        return framewise(before.matrix, pose.matrix, limits.power_radius), rms(before.matrix, pose.matrix, limits.rms_radius)
+        return framewise(before.matrix, pose.matrix), rms(before.matrix, pose.matrix)
 
     def _spikes_of(self, displacement: float | None, dvars: float | None, pose: Pose | None) -> list[str]:
         reasons = {

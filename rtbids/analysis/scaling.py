@@ -74,9 +74,3 @@ def _limits(ordered: Sequence[float] | Array) -> tuple[float, float]:
         return float(ordered[0]), float(ordered[-1])
     tail = int(TAIL * len(ordered))
     return float(np.median(ordered[:tail])), float(np.median(ordered[-tail:]))
-
-
-def median_change(changes: Sequence[float | None]) -> float | None:
-    """Return the median of several regions' changes, as OpenNFT combines them; None where one of them is."""
-    known = [change for change in changes if change is not None]
-    return float(np.median(known)) if known and len(known) == len(changes) else None

@@ -66,14 +66,9 @@ def sampled(coefs: Voxels, grid: Grid, matrix: Array, voxels: Array) -> Voxels:
         The volume's pose (`Pose.matrix`).
     voxels
         (3, n) indices in the reference, such as ``np.array(np.nonzero(mask), float)``. One that left the field of view gets the
-        value mirrored at its border; `outside` counts them.
+        value mirrored at its border; `Grid.holds` tells which.
     """
     return sample(coefs, grid.moved(voxels, matrix))
-
-
-def outside(grid: Grid, matrix: Array, voxels: Array) -> int:
-    """Return how many voxels (3, n) of the reference have their centre in no voxel of the volume after the head moved."""
-    return int(np.count_nonzero(~grid.holds(grid.moved(voxels, matrix), beyond=0.5)))
 
 
 def resliced(values: NDArray[np.generic], grid: Grid, matrix: Array) -> Voxels:

@@ -14,6 +14,7 @@ import numpy as np
 
 from rtbids import config
 from rtbids.analysis import masks
+from rtbids.analysis.limits import Limits
 from rtbids.analysis.space import Grid
 from rtbids.errors import BadData, UsageFault
 from rtbids.volume import Volume
@@ -66,7 +67,7 @@ class Analysis:
     volumes
         How many the run is to have. Drift is fixed by it; by default it goes to 16 s after the last event.
     quality
-        DVARS, tSNR, spikes and minutes of good data.
+        DVARS, tSNR, spikes and minutes of good data; with limits of one's own as ``{good_displacement: 0.3, criterion: 10}``.
     """
 
     motion: bool | Reference = False
@@ -78,7 +79,7 @@ class Analysis:
     contrasts: dict[str, str] = field(default_factory=dict)
     conditions: tuple[str, ...] | None = None
     volumes: int | None = None
-    quality: bool = False
+    quality: bool | Limits = False
 
     @property
     def realigns(self) -> bool:

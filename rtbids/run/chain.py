@@ -76,8 +76,8 @@ class Chain:
         self._lost = 0
         self._now: Array | None = None  # the current volume's row of the design
         self._affine = grid.affine
-        self.motion = MotionSoFar() if analysis.realigns else None
-        self.quality = QualitySoFar(quality.Quality(grid, first.repetition_time)) if analysis.quality else None
+        self.motion = MotionSoFar(grid) if analysis.realigns else None
+        self.quality = _quality(analysis, grid, first.repetition_time)
         self.design = _design(analysis, events, first.repetition_time) if analysis.models else None
         self._singular = Singular(self.design.columns) if self.design else None
         self.glm = _glm(analysis, self.design, brain, self.settle)
@@ -270,6 +270,11 @@ def _glm(analysis: Analysis, design: Design | None, brain: NDArray[np.bool_] | N
             hint = "where its events come during the run, name them in analysis.conditions"
             raise BadData(f"analysis.contrasts.{name}: {error}", hint) from None
     return GlmSoFar(design, found, brain, settle)
+
+
+def _quality(analysis: Analysis, grid: Grid, repetition_time: float) -> QualitySoFar | None:
+    limits = quality.Limits() if analysis.quality is True else analysis.quality
+    return QualitySoFar(quality.Quality(grid, repetition_time, limits=limits)) if limits else None
 
 
 def _reference(analysis: Analysis, grid: Grid) -> NDArray[np.generic] | None:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtbids.analysis import displacement
+from rtbids.analysis import displacement, splines
 from rtbids.analysis.design import Design
 from rtbids.analysis.glm import Estimate, Glm
 from rtbids.analysis.motion import Pose
 from rtbids.analysis.quality import Measures, Quality, Summary
+from rtbids.analysis.space import Grid
 from rtbids.errors import UsageFault
+from rtbids.volume import Volume
 
 Array = NDArray[np.float64]
 
@@ -30,7 +32,9 @@ class MotionSoFar:
         Jenkinson's, in mm, likewise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._matrices: dict[int, Array] = {}
         self.framewise_displacement: float | None = None
         self.rms_displacement: float | None = None
         self._pose: Pose | None = None
@@ -50,7 +54,7 @@ class MotionSoFar:
             self.rms_displacement = displacement.rms(self._known.matrix, pose.matrix)
             self._displacements[index] = self.framewise_displacement
         self._known = pose
-        self._parameters[index] = pose.parameters
+        self._parameters[index], self._matrices[index] = pose.parameters, pose.matrix
 
     @property
     def pose(self) -> Pose:
@@ -81,6 +85,19 @@ class MotionSoFar:
         for index, parameters in self._parameters.items():
             poses[index] = parameters
         return poses
+
+    def resliced(self, volume: Volume) -> NDArray[np.float32] | None:
+        """Return a volume of this run as if the head had not moved since the reference (i, j, k), in the scanner's units.
+
+        Cubic B-splines, unsmoothed, 0 outside the field of view; None where the volume's pose is not known. It costs as much as
+        the rest of a chain together: regions are sampled where the head is and do not need it.
+        """
+        if volume.shape != self._grid.shape:
+            raise UsageFault(f"expected a volume of this run, of {self._grid.shape} voxels, found {volume.shape}")
+        matrix = self._matrices.get(volume.index)
+        if matrix is None:
+            return None
+        return splines.resliced(splines.floats(volume.data, volume.slope, volume.inter), self._grid, matrix)
 
     @property
     def displacements(self) -> Array:

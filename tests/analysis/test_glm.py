@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from rtbids.analysis.design import Design, Model
-from rtbids.analysis.glm import Glm, load
+from rtbids.analysis.glm import Glm
 from rtbids.analysis.rank import rank
 from rtbids.bids.events import Event, Events
 from rtbids.errors import BadData
@@ -289,27 +288,6 @@ def test_neither_row_nor_voxels_are_changed():
     np.testing.assert_array_equal(values, before[1])
 
 
-@pytest.mark.parametrize("make", [random_design, late_column])
-@pytest.mark.parametrize("stop", [1, 13, 30])
-def test_a_model_that_was_saved_goes_on_bit_for_bit(make, stop):
-    design, values = make(), series(80)
-    whole, first = Glm(names(design), VOXELS), Glm(names(design), VOXELS)
-    for n in range(stop):
-        whole.add(design[n], values[n])
-        first.add(design[n], values[n])
-    file = io.BytesIO()
-    first.save(file)
-    file.seek(0)
-    again = load(file, "model.npz")
-    assert again.columns == whole.columns
-    for n in range(stop, 80):
-        whole.add(design[n], values[n])
-        again.add(design[n], values[n])
-        np.testing.assert_array_equal(again.beta, whole.beta)
-        np.testing.assert_array_equal(again.t({"x0": 1}), whole.t({"x0": 1}))
-        np.testing.assert_array_equal(again.residual_squares, whole.residual_squares)
-
-
 THREADS = """
 import hashlib
 import numpy as np
@@ -330,22 +308,6 @@ def test_the_last_bit_does_not_depend_on_how_many_threads_there_are():
         command = [sys.executable, "-c", THREADS]
         found.add(subprocess.run(command, env={**os.environ, **limits}, capture_output=True, check=True).stdout)
     assert len(found) == 1
-
-
-@pytest.mark.parametrize("cut", [0, 10, 400])
-def test_a_damaged_model_is_refused_by_name(cut):
-    file = io.BytesIO()
-    Glm(("a", "b"), VOXELS).save(file)
-    with pytest.raises(BadData, match=r"model\.npz: not a saved model"):
-        load(io.BytesIO(file.getvalue()[:cut]), "model.npz")
-
-
-def test_an_array_that_is_no_model_is_refused_by_name():
-    file = io.BytesIO()
-    np.savez(file, columns=np.array(["a"]), squares=np.zeros(3))
-    file.seek(0)
-    with pytest.raises(BadData, match=r"model\.npz: not a saved model"):
-        load(file, "model.npz")
 
 
 def test_what_does_not_fit_the_design_is_refused():

@@ -8,7 +8,7 @@ from test_roi import told
 
 from rtbids.analysis import signals
 from rtbids.analysis.activation import Activation
-from rtbids.analysis.scaling import DynamicScaling, limits, median_change
+from rtbids.analysis.scaling import DynamicScaling, limits
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=(2, 40))
@@ -72,12 +72,6 @@ def test_scaled_signal_change_is_100_times_the_rise_over_the_medians_of_the_base
     roi.add_values(5, np.array([19.0]))  # every volume has part, also those for which nobody asked
     assert roi.scaled_signal_change() == pytest.approx(100 * (0.9 - at_2))
     assert told(values[:2]).scaled_signal_change() is None
-
-
-def test_several_regions_are_combined_by_their_median():
-    assert median_change([1.0, 5.0, 3.0]) == 3
-    assert median_change([1.0, None]) is None
-    assert median_change([]) is None
 
 
 def hinds(design: np.ndarray, values: np.ndarray, nuisance: list[int], noise: np.ndarray | None = None) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from moving_head import AFFINE, EVENTS, FULL, LEFT, RIGHT, SHAPE
 
+from rtbids.analysis.limits import Limits
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import parameters_of
 from rtbids.bids import events as bids_events
@@ -229,6 +230,35 @@ def test_volumes_without_a_pose_are_said_once_and_counted_at_the_end(volumes, ca
     first, last = [message for message in caplog.messages if "the head" in message]
     assert first.startswith("volume 3 has no part in the analysis, the head is not found in it: only 0 % of the reference")
     assert last == "3 volumes had no part in the analysis: the head was not found in them"
+
+
+def test_limits_of_quality_are_those_of_the_config(volumes):
+    found = []
+    for quality in (Limits(0.01, 90.0, 0.02, 0.1), Limits(5.0, 90.0, 4.0, 0.1), True):
+        made, _ = chain(Analysis(motion=True, quality=quality), volumes[0])
+        for volume in volumes[:8]:
+            made.add(volume)
+        found.append(made.quality.summary)
+    strict, kind, usual = found
+    assert (strict.spikes, strict.good, strict.minutes_to_criterion) == (7, 0, None)
+    assert (kind.spikes, kind.good, kind.minutes_to_criterion) == (0, 7, 0.0)
+    assert usual.spikes > 0
+
+
+def test_a_volume_may_be_had_as_if_the_head_had_not_moved(volumes):
+    pose = [-3.0, 2.0, 2.0, 0.03, 0.03, 0.0]
+    made, _ = chain(Analysis(motion=True, smooth=8.0), first := heads.volume(heads.head(), 0))
+    moved = heads.volume(heads.head(pose), 1)
+    scaled = replace(moved, data=(moved.data / 2).astype(np.float32), slope=2.0)
+    for volume in (first, scaled, heads.volume(np.zeros(SHAPE), 2)):
+        made.add(volume)
+    inner = (slice(3, -3),) * 3
+    apart = [np.abs(image[inner] - heads.head()[inner]).mean() for image in (made.motion.resliced(scaled), moved.data)]
+    assert apart[0] < 0.2 * apart[1]
+    np.testing.assert_allclose(made.motion.resliced(first), first.data, atol=0.5)
+    assert made.motion.resliced(heads.volume(np.zeros(SHAPE), 2)) is None  # its pose is not known
+    with pytest.raises(UsageFault, match="expected a volume of this run"):
+        made.motion.resliced(replace(first, data=first.data[:-1]))
 
 
 def test_an_earlier_run_may_be_the_reference(volumes, tmp_path):

@@ -46,7 +46,9 @@ def test_a_reference_is_relative_to_the_experiment(tmp_path):
     assert read.motion == Reference(tmp_path / "earlier.nii.gz")
 
 
-@pytest.mark.parametrize("text", [FULL, "{motion: {reference: earlier.nii.gz, resample: true}, conditions: [face]}"])
+@pytest.mark.parametrize(
+    "text", [FULL, "{motion: {reference: earlier.nii.gz, resample: true}, conditions: [face], quality: {criterion: 5}}"]
+)
 def test_the_keys_reach_the_experiments_process_as_they_are(tmp_path, text):
     read = analysis(tmp_path, text)
     assert analysis_config.from_json(analysis_config.to_json(read)) == read
@@ -69,6 +71,8 @@ def test_the_keys_reach_the_experiments_process_as_they_are(tmp_path, text):
         ('{contrasts: {"faces > scenes": face}}', "a name has letters and digits only"),
         ("{contrasts: {faces: ' '}}", "expected a contrast such as"),
         ("{volumes: 0}", "analysis.volumes: expected 1 or more"),
+        ("{quality: {criterion: 0}}", "analysis.quality: criterion: expected a number above 0, found 0"),
+        ("{quality: {good_displacment: 1}}", "did you mean 'analysis.quality.good_displacement'"),
     ],
 )
 def test_what_makes_no_sense_is_said_with_its_key(tmp_path, text, said):
