@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,61 @@ def test_the_decoder_sample_is_trained_as_its_readme_says(real_data, repository,
     assert again.about["sources"] == there.about["sources"]
     assert again.mean == pytest.approx(there.mean, abs=1e-9)
     assert np.corrcoef(again.coefficients[0], there.coefficients[0])[0, 1] > 0.999
+
+
+@pytest.mark.slow
+def test_the_decoder_sample_is_used_on_ones_own_scanner_as_its_readme_says(repository, tmp_path):
+    """On a grid that is not the sample's: step by step, in its words, but that the scanner is a past run and waits."""
+    pytest.importorskip("sklearn")
+    mask = localizer_run(tmp_path / "export")
+    steps = typed(repository / "sample_experiments" / "decoder_feedback" / "README.rst")
+    assert [" ".join(words[:2]) for words in steps] == ["rtbids init", "rtbids run", "python my_decoder/train.py", "rtbids run"]
+    for words in steps:
+        if words[0] == "python":
+            mask.rename(tmp_path / "my_decoder" / "voxels.nii.gz")
+        call = [sys.executable, *(["-m", "rtbids"] if words[0] == "rtbids" else []), *words[1:]]
+        waits = ["--speed", "max"] if "/data/export" in words else []
+        call = ["export" if word == "/data/export" else word for word in call]
+        done = subprocess.run([*call, *waits], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    values = [json.loads(line)["value"] for line in (tmp_path / "feedback.jsonl").read_text().splitlines()]
+    table = bids_events.read((tmp_path / "localizer.tsv").read_text(), "events")
+    shown = {volume: localizer.shown(table, volume, 2.0, 5.0) for volume in range(len(values))}
+    right = [(values[volume] > 0.5) == (name == "face") for volume, name in shown.items() if name in ("face", "scene")]
+    assert len(right) > 10
+    assert all(right)  # it is the run that taught it
+
+
+def typed(readme: Path) -> list[list[str]]:
+    """Return what a README tells its user to type, in order."""
+    lines = [re.sub(r"^.*``(rtbids init.*)``.*$", r"       \1", line) for line in readme.read_text().splitlines()]
+    return [line.split() for line in lines if re.match(r"       (rtbids|python) \S", line)]
+
+
+def localizer_run(folder: Path) -> Path:
+    """Write a run of faces and scenes in a data set, and its events and a mask beside it; return the mask."""
+    func = folder / "sub-01" / "func"
+    func.mkdir(parents=True)
+    (folder / "dataset_description.json").write_text(json.dumps({"Name": "export", "BIDSVersion": "1.10.0"}))
+    rows = [f"{onset}\t8\t{'face' if number % 2 else 'scene'}" for number, onset in enumerate(range(12, 92, 16))]
+    for table in (
+        func / "sub-01_task-localizer_run-01_events.tsv",
+        folder.parent / "localizer.tsv",
+        folder.parent / "events.tsv",
+    ):
+        table.write_text("\n".join(["onset\tduration\ttrial_type", *rows, ""]))
+    events = bids_events.read(table.read_text(), "events")
+    rng = np.random.default_rng(0)
+    patterns = {"face": rng.normal(size=(12, 11, 6)), "scene": rng.normal(size=(12, 11, 6))}
+    shown = [patterns.get(localizer.shown(events, volume, 2.0, 5.0) or "", 0.0) for volume in range(50)]
+    voxels = np.stack([1000 + 20 * pattern + rng.normal(size=(12, 11, 6)) for pattern in shown], axis=-1)
+    image = nibabel.Nifti1Image(voxels.astype("i2"), np.diag([3.0, 3.0, 4.0, 1.0]))
+    image.header.set_zooms((3, 3, 4, 2.0))
+    image.header.set_xyzt_units("mm", "sec")
+    image.to_filename(func / "sub-01_task-localizer_run-01_bold.nii.gz")
+    (func / "sub-01_task-localizer_run-01_bold.json").write_text(json.dumps({"RepetitionTime": 2.0, "TaskName": "localizer"}))
+    nibabel.Nifti1Image(np.ones((12, 11, 6), "u1"), image.affine).to_filename(folder.parent / "mask.nii.gz")
+    return folder.parent / "mask.nii.gz"
 
 
 def test_the_decoder_sample_tells_faces_from_scenes_in_the_part_that_it_has_not_seen(real_data, repository):
