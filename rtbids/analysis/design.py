@@ -143,8 +143,8 @@ class Design:
 
     def _take(self, event: Event) -> bool:
         """Add an event to its condition's response; say once where its condition has no column."""
-        if not (math.isfinite(event.onset) and math.isfinite(event.duration) and event.duration >= 0):
-            raise BadData(f"event {event.trial_type!r}: onset {event.onset} s and duration {event.duration} s are no time")
+        if event.duration < 0:
+            raise BadData(f"event {event.trial_type!r} at {event.onset:g} s: a duration of {event.duration:g} s is no time")
         if event.trial_type not in self._responses:
             self._say_left_out(event.trial_type)
             return False

@@ -37,7 +37,7 @@ class Response:
     """
 
     def __init__(self) -> None:
-        self._points = np.zeros(0)
+        self._firsts, self._ends = np.zeros(0, np.int64), np.zeros(0, np.int64)  # points of the grid
         self._weights = np.zeros(0)
 
     def add(self, onset: float, duration: float) -> None:
@@ -45,12 +45,18 @@ class Response:
         first = math.floor(onset / RESOLUTION + _ROUNDING)
         count = max(1, round(duration / RESOLUTION))
         weight = RESOLUTION if duration > 0 else 1.0
-        points = np.append(self._points, (first + np.arange(count)) * RESOLUTION)
-        order = np.argsort(points, kind="stable")
-        self._points = points[order]
-        self._weights = np.append(self._weights, np.full(count, weight))[order]
+        self._firsts, self._ends = np.append(self._firsts, first), np.append(self._ends, first + count)
+        self._weights = np.append(self._weights, weight)
 
     def at(self, time: float) -> float:
         """Return the response at `time` (s); what begins later has no part in it."""
-        first, last = np.searchsorted(self._points, [time - LENGTH, time])
-        return float(hrf(time - self._points[first:last]) @ self._weights[first:last])
+        low, high = math.floor((time - LENGTH) / RESOLUTION), math.ceil(time / RESOLUTION) + 1
+        points, weights = [np.zeros(0, np.int64)], [np.zeros(0)]
+        for place in np.flatnonzero(
+            (self._ends > low) & (self._firsts < high)
+        ):  # a long event is not laid out but where it acts
+            points.append(np.arange(max(low, self._firsts[place]), min(high, self._ends[place])))
+            weights.append(np.full(points[-1].size, self._weights[place]))
+        seen, size = np.concatenate(points) * RESOLUTION, np.concatenate(weights)
+        order = np.argsort(seen, kind="stable")
+        return float(np.sum(hrf(time - seen[order]) * size[order]))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rtbids.errors import BadData
 
 REST = "rest"
+LONGEST = 1e6  # seconds: no run lasts for eleven days, and a table that says so has another unit or another zero
 _SLACK = 1e-6  # seconds: onsets are decimal text, volume times are multiples of a binary TR
 Spans: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 _NO_CELLS: Mapping[str, str] = MappingProxyType({})
@@ -32,6 +33,11 @@ class Event:
     duration: float
     trial_type: str
     cells: Mapping[str, str] = field(default_factory=lambda: _NO_CELLS, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("onset", self.onset), ("duration", self.duration)):
+            if not abs(seconds) <= LONGEST:
+                raise BadData(f"the {name} of an event is in seconds, {LONGEST:.0f} at most, found {seconds:g}")
 
     @property
     def end(self) -> float:
@@ -147,7 +153,10 @@ def read(text: str, where: str) -> Events:
         if None in row.values():
             raise BadData(f"{where}, line {table.line_num}: fewer cells than the header has columns")
         trial_type = row.get("trial_type") or ""
-        rows.append(Event(onset, duration, "" if trial_type == "n/a" else trial_type, row))
+        try:
+            rows.append(Event(onset, duration, "" if trial_type == "n/a" else trial_type, row))
+        except BadData as error:
+            raise BadData(f"{where}, line {table.line_num}: {error}") from None
     return Events(tuple(sorted(rows, key=lambda event: event.onset)))
 
 

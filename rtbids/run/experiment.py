@@ -174,6 +174,12 @@ class Experiment:
 
     def begin(self, first: Volume, where: Where = NOWHERE) -> None:
         """Begin a run, whose geometry, sidecar and events `first` carries: masks are read and ``start(run)`` is called."""
+        with _as_faults("the beginning of the run"):
+            run = self._new_run(first, where)
+        self._runs[run_key(first.entities)] = run
+        self._call("start", run)
+
+    def _new_run(self, first: Volume, where: Where) -> Run:
         entities = dict(first.entities)
         name = bids_entities.stem(entities)
         known, came = responses.split(first.events) if first.events else (None, ())
@@ -183,7 +189,7 @@ class Experiment:
         for roi, path in self._rois.items():
             masks.check_grid(path, first.shape, first.affine)
             regions[roi] = Roi(masks.read(path)[0], events, first.repetition_time, name=roi, affine=first.affine)
-        run = Run(
+        return Run(
             self._settings,
             entities,
             first.repetition_time,
@@ -197,8 +203,6 @@ class Experiment:
             _where=where,
             _is_open=lambda name: any(name == bids_entities.stem(run.entities) for run in self._runs.values()),
         )
-        self._runs[run_key(entities)] = run
-        self._call("start", run)
 
     def _chain(self, first: Volume, events: Events, regions: Mapping[str, Roi]) -> Chain | None:
         if self._analysis is None:
@@ -250,15 +254,18 @@ class Experiment:
         """Take a response into a run that has begun: ``response(event, run)`` is called, unless that was done before."""
         run = self._runs[run_key(entities)]
         run.responses.append(response)
+        try:
+            with _as_faults("an event that came"):
+                self._learn(run, response)
+            if ask:
+                self._call("response", response, run)
+        except RtbidsError as error:
+            self._complain(entities, str(error))
+
+    def _learn(self, run: Run, response: Response) -> None:
         run.events.add(responses.event(response))
         if run._chain is not None:
             run._chain.event(response.onset, response.duration, response.name)
-        if not ask:
-            return
-        try:
-            self._call("response", response, run)
-        except ExperimentFault as error:
-            self._complain(entities, str(error))
 
     def end(self, entities: Mapping[str, str]) -> None:
         """End a run: ``end(run)`` is called."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from rtbids.archive.tables import cell
-from rtbids.bids.events import Event
+from rtbids.bids.events import LONGEST, Event
 from rtbids.errors import BadData
 
 PLAIN = "response"  # the name of an event that is plain text
@@ -103,7 +103,7 @@ def _from_object(fields: Mapping[str, Any], arrived: float) -> Response:
     name = fields.get("event")
     if not isinstance(name, str) or not (cleaned := _as_cell(name)) or len(cleaned) > LONGEST_NAME:
         raise BadData(f'expected a name of up to {LONGEST_NAME} characters under "event"')
-    time, duration = _number(fields, "time"), _number(fields, "duration", least=0.0)
+    time, duration = _number(fields, "time"), _number(fields, "duration", 0.0, LONGEST)
     return Response(cleaned, _as_cell(fields.get("value")), arrived, time, duration or 0.0)
 
 
@@ -120,12 +120,13 @@ def _as_cell(value: object) -> str:
     return "" if text == "n/a" else text.replace('"', "'") if text.startswith('"') else text
 
 
-def _number(fields: Mapping[str, Any], key: str, least: float = -math.inf) -> float | None:
+def _number(fields: Mapping[str, Any], key: str, least: float = -MOST_SECONDS, most: float = MOST_SECONDS) -> float | None:
     value = fields.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not max(least, -MOST_SECONDS) <= value <= MOST_SECONDS:
-        raise BadData(f'expected seconds under "{key}"')
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        at_most = f", {most:.0f} at most" if most < MOST_SECONDS else ""
+        raise BadData(f'expected seconds under "{key}"{at_most}')
     return float(value)
 
 

@@ -70,6 +70,14 @@ def test_a_question_costs_no_more_where_there_are_many_events() -> None:
     assert took[1] < 30 * took[0]
 
 
+@pytest.mark.parametrize(("row", "name"), [("10\t1e12", "duration"), ("1e19\t5", "onset"), ("-2e6\t5", "onset")])
+def test_times_that_no_run_has_are_refused_in_a_line(row: str, name: str) -> None:
+    with pytest.raises(
+        BadData, match=rf"^events.tsv, line 3: the {name} of an event is in seconds, 1000000 at most, found \S+$"
+    ):
+        events.read(f"onset\tduration\n1\t2\n{row}\n", "events.tsv")
+
+
 def test_rest_is_what_no_event_covers() -> None:
     read = events.read(TABLE, "events.tsv")
     assert read.covers("rest", np.array([-1.0, 5.0, 15.0, 30.0])).tolist() == [True, False, False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import moving_head as heads
@@ -14,11 +15,13 @@ from rtbids import write_decoder
 from rtbids.analysis.decode import Decoder
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, EventsSoFar
+from rtbids.errors import ExperimentFault
 from rtbids.run import responses
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.experiment import Experiment
 from rtbids.run.responses import Response
 
+LOST = "def feedback(volume, run):\n    return len(run.events.rows)\n"
 SCRIPT = """
 from pathlib import Path
 
@@ -138,3 +141,28 @@ def test_events_that_are_added_stand_in_order_and_are_found():
     assert so_far.conditions == ("go", "press", "stop")
     assert list(so_far.covers("stop", np.array([1.0, 9.5]))) == [False, False]
     assert list(so_far.covers("rest", np.array([0.0, 2.0, 9.5]))) == [True, False, False]
+
+
+@pytest.mark.parametrize("duration", [1e12, 1e299])
+def test_an_event_of_an_absurd_length_costs_a_line_and_no_feedback(duration, volumes, tmp_path):
+    """The intake refuses it; a table that is replayed may have it all the same."""
+    said: list[str] = []
+    made = experiment(tmp_path, ANALYSIS, LOST)
+    made._complain = lambda entities, error: said.append(error)
+    made.begin(heads.volume(heads.head(), 0, events=NONE))
+    made.analyse(volumes[0])
+    for bad in (Response("go", onset=2.0, duration=duration), Response("go", onset=2.0, duration=math.nan)):
+        made.respond(volumes[0].entities, bad)
+    made.respond(volumes[0].entities, Response("go", onset=4.0, duration=8.0))
+    made.analyse(volumes[1])
+    assert made.feedback(volumes[1]) == 1
+    assert said == [
+        f"the duration of an event is in seconds, 1000000 at most, found {length}" for length in (f"{duration:g}", "nan")
+    ]
+
+
+def test_what_goes_wrong_at_the_beginning_of_a_run_is_a_line(tmp_path, monkeypatch):
+    made = experiment(tmp_path, ANALYSIS, LOST)
+    monkeypatch.setattr(made, "_chain", lambda *of: 1 / 0)
+    with pytest.raises(ExperimentFault, match=r"^the beginning of the run failed: ZeroDivisionError: division by zero$"):
+        made.begin(heads.volume(heads.head(), 0, events=NONE))

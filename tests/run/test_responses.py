@@ -58,6 +58,7 @@ def test_a_line_is_a_response(line: bytes, expected: Response):
         (b'{"event": "b", "time": -1' + b"0" * 400 + b"}", 'seconds under "time"'),
         (b'{"event": "b", "value": ' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}", "expected"),
         (b'{"event": "b", "duration": -1}', 'seconds under "duration"'),
+        (b'{"event": "b", "duration": 1e12}', 'seconds under "duration", 1000000 at most'),
         (b"\xff\xfe1", "UTF-8"),
         (b"a\x00b", "control characters"),
     ],
