@@ -17,6 +17,7 @@ from rtbids.run.given import Given
 from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
 from rtbids.run.launcher import Launcher
 from rtbids.run.one_line import short
+from rtbids.run.patience import LOADING
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
 from rtbids.run.said import understood
@@ -24,7 +25,6 @@ from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
-LOADING = 120.0  # seconds that a script may take to be imported, or to start: some load models
 MOST_WAITING = 32  # volumes whose voxels are held for a script that is behind; older ones are read back from the archive
 MOST_HELD = 512 * 2**20  # bytes of voxels that are held where there is no archive
 LAST_WORDS = 1.0  # seconds that it may take to end once nobody speaks to it any more
@@ -126,7 +126,7 @@ class ExperimentProcess:
             self._let_go(len(self._waiting) - MOST_WAITING - 1)
 
     def _let_go(self, place: int) -> None:
-        """Let go of the voxels at `place` of what waits: they are read back. Those archived nowhere stay while there is room."""
+        """Let go of the voxels at `place` of what waits: they are read back. Those archived nowhere stay while that goes."""
         held = self._waiting[place]
         if not isinstance(held, Shared):
             return

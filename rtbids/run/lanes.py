@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from rtbids.analysis import masks
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.run import analysis_config, feedback, provenance
+from rtbids.run import feedback, provenance
 from rtbids.run.deadlines import Line
-from rtbids.run.experiment_process import LOADING
 from rtbids.run.feedback import Destination
+from rtbids.run.fitting import Fitting
 from rtbids.run.host import (
     Alternate,
     Answer,
@@ -34,6 +33,7 @@ from rtbids.run.host import (
 from rtbids.run.one_line import short
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
+from rtbids.run.patience import MOST_RESTARTS, patience
 from rtbids.run.prediction import Pace
 from rtbids.run.progress import Tally
 from rtbids.run.recipe import Recipe
@@ -42,10 +42,6 @@ from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
-PATIENCE = 10  # deadlines that a script may be silent before it is started again
-SILENCE = 120.0  # seconds, where the source waits and nobody said how long a volume may take
-LAST_WORDS = 5.0  # seconds that `end(run)` may take
-MOST_RESTARTS = 3  # in a row without an answer
 logger = logging.getLogger("rtbids")
 MakeHost: TypeAlias = Callable[[Recipe, IsOverdue, Recall, Iterable[Past | Heard]], Host]
 
@@ -61,6 +57,8 @@ class Lane:
         Whether the table of latencies tells of this experiment: there is one row a volume, and the first has it.
     about
         What the results say of it: its script, settings and regions.
+    fitting
+        Whether the regions are on a run's grid.
     fault
         What kept the script from being loaded or from starting.
     is_added
@@ -76,6 +74,7 @@ class Lane:
         self.destinations = destinations
         self.about: Mapping[str, object] = provenance.of(recipe)  # before the script runs: it may be changed meanwhile
         self.tally = Tally(recipe.name)
+        self.fitting = Fitting(recipe)
         self.leads = False
         self.fault: RtbidsError | None = None
         self.is_added = False
@@ -85,11 +84,8 @@ class Lane:
         self._clock = clock
         self._parts: dict[tuple[tuple[str, str], ...], Part] = {}
         self._pace = Pace()
-        self._misfits: dict[tuple[tuple[str, str], ...], BadData | None] = {}
-        self._fitted = False  # whether the regions were on a run's grid
         self._wrong: str | None = None  # why it is to be started again
         self._restarts = 0  # in a row
-        self._said_too_long = False
 
     @property
     def name(self) -> str:
@@ -120,29 +116,8 @@ class Lane:
         given: list[Past | Heard] = []
         for run in past:
             self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=True)
-            given += _past(run)
+            given += run.past
         self.host = self._make_host(self.recipe, self._is_overdue, self._recall, given)
-
-    def misfit(self, first: Volume) -> BadData | None:
-        """Say which region, or which reference of the analysis, is not on the grid of a run; looked at once."""
-        key = run_key(first.entities)
-        if key not in self._misfits:
-            self._misfits[key] = self._looked_for_misfit(first)
-        self._fitted = self._fitted or self._misfits[key] is None
-        return self._misfits[key]
-
-    def _looked_for_misfit(self, first: Volume) -> BadData | None:
-        try:
-            for path in self.recipe.config.rois.values():
-                masks.check_grid(path, first.shape, first.affine)
-            analysis_config.check_grid(self.recipe.config.analysis, first)
-        except BadData as error:
-            return error
-        return None
-
-    @property
-    def has_fitted(self) -> bool:
-        return self._fitted
 
     def begin(self, run: OpenRun, misfit: BadData | None) -> None:
         """Take part in a run; one on another grid than the regions costs its feedback and no more."""
@@ -204,9 +179,9 @@ class Lane:
 
     def look_after(self, now: float, *, hurry: bool, over: bool) -> None:
         """Start the script again where it has gone or was silent for too long; for good where everything is to end."""
-        silent, patience = self.host.silent_since, self._patience(hurry=hurry, over=over)
-        if self._wrong is None and silent is not None and now >= silent + patience:
-            self._wrong = f"it was silent for {round(patience, 1):g} s"
+        silent, seconds = self.host.silent_since, self._patience(hurry=hurry, over=over)
+        if self._wrong is None and silent is not None and now >= silent + seconds:
+            self._wrong = f"it was silent for {round(seconds, 1):g} s"
         if self._wrong is None:
             return
         why, self._wrong = self._wrong, None
@@ -240,7 +215,7 @@ class Lane:
 
     def leave(self, run: OpenRun) -> None:
         """Forget a run that has ended."""
-        self._misfits.pop(run_key(run.entities), None)
+        self.fitting.forget(run.entities)
         if (part := self._parts.pop(run_key(run.entities), None)) is not None:
             part.close(self.name)
             part.run.left(self.name, {**self.about, **part.outcome})
@@ -264,19 +239,14 @@ class Lane:
         return volume.repetition_time if volume.paced else None
 
     def _predict(self, part: Part, index: int, due: float | None, now: float) -> None:
-        """Count the answers that will not be there in time, as far as the latest tell, and say when that begins."""
-        since, usual = self.host.silent_since, self._pace.usual
-        begins = now if since is None or usual is None else max(now, since + usual)
-        self.tally.expects_miss = self._pace.misses(due, begins)
+        """Count an answer that will not be there in time, as far as the latest tell, and say when that begins."""
+        self.tally.expects_miss = self._pace.misses(due, now, self.host.silent_since)
         if self.tally.expects_miss:
             self.tally.predicted += 1
             part.predicted.append(index)
-        too_long = usual is not None and self.deadline is not None and usual > self.deadline
-        if too_long and not self._said_too_long:
-            self._said_too_long = True
-            logger.warning(
-                "%s takes %.3g s for a volume, of the %.3g s it has: answers will be late", self.name, usual, self.deadline
-            )
+        if self._pace.is_new_that_it_takes_longer_than(self.deadline):
+            text = "%s takes %.3g s for a volume, of the %.3g s it has: answers will be late"
+            logger.warning(text, self.name, self._pace.usual, self.deadline)
 
     def _is_overdue(self, entities: Entities, index: int) -> bool:
         part = self._parts.get(run_key(entities))
@@ -296,15 +266,18 @@ class Lane:
             case Gone():
                 self._wrong = reply.why
                 self._begun(RtbidsError(reply.why))
-            case Measured() | Mapped():
-                if (part := self._parts.get(run_key(reply.entities))) is not None:
-                    self._take_found(part, reply)
-            case Alternate() | Complaint() | Ended() | Answer():
+            case _:
                 if (part := self._parts.get(run_key(reply.entities))) is not None:
                     self._take_of_run(part, reply)
 
-    def _take_of_run(self, part: Part, reply: Alternate | Complaint | Ended | Answer) -> None:
+    def _take_of_run(self, part: Part, reply: Measured | Mapped | Alternate | Complaint | Ended | Answer) -> None:
         match reply:
+            case Measured() if reply.volume > part.measured:  # a script that was started again is given them anew
+                part.measured = reply.volume
+                part.run.measured(self.name, reply.volume, reply.measures)
+                self.tally.measured(reply.measures)
+            case Mapped():
+                part.run.mapped(self.name, reply.found)
             case Alternate():
                 part.deadlines.hand_over(reply.value)
             case Complaint():
@@ -315,15 +288,6 @@ class Lane:
                 part.over = True
             case Answer():
                 self._answer(part, reply)
-
-    def _take_found(self, part: Part, reply: Measured | Mapped) -> None:
-        match reply:
-            case Measured() if reply.volume > part.measured:  # a script that was started again is given them anew
-                part.measured = reply.volume
-                part.run.measured(self.name, reply.volume, reply.measures)
-                self.tally.measured(reply.measures)
-            case Mapped():
-                part.run.mapped(self.name, reply.found)
 
     def _answer(self, part: Part, answer: Answer) -> None:
         part.note(answer)
@@ -388,14 +352,13 @@ class Lane:
 
     def _patience(self, *, hurry: bool, over: bool) -> float:
         """Return how long the script may be silent, in seconds."""
-        if self._is_last(hurry=hurry, over=over):
-            return LAST_WORDS
-        if self.host.stage == "loading":
-            return LOADING
-        if any(part.ended for part in self._parts.values()):
-            return LAST_WORDS
-        deadlines = [part.deadline for part in self._parts.values() if part.deadline is not None]
-        return PATIENCE * max(deadlines) if deadlines else SILENCE
+        parts = self._parts.values()
+        return patience(
+            self.host.stage,
+            [part.deadline for part in parts if part.deadline is not None],
+            is_last=self._is_last(hurry=hurry, over=over),
+            is_ending=any(part.ended for part in parts),
+        )
 
     def _try_again(self, why: str) -> None:
         try:
@@ -426,11 +389,3 @@ class Lane:
         self.break_off()
         for part in self._parts.values():
             part.over = part.over or part.ended
-
-
-def _past(run: OpenRun) -> list[Past | Heard]:
-    """Return what an open run has had so far, in order: its volumes, where they are kept, and the responses."""
-    given: list[Past | Heard] = [Past(run.entities, index) for index in run.indices if run.is_kept]
-    given += [Heard(run.entities, response, ask=False) for response in run.heard]
-    # In a place of both the volume is first: it was there when the response came.
-    return sorted(given, key=lambda item: item.index if isinstance(item, Past) else item.response.after_volume)

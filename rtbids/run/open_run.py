@@ -11,6 +11,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.receipt import settle
 from rtbids.run.deadlines import Line
 from rtbids.run.derived_tables import Measures
+from rtbids.run.host import Heard, Past
 from rtbids.run.own_time import own_time
 from rtbids.run.record import Record
 from rtbids.run.recorder import Recorder
@@ -101,6 +102,14 @@ class OpenRun:
         is_safe = self.is_safe(index)
         volume = replace(self.first, index=index, times={}, receipts=()) if is_safe else self._on_the_way.get(index)
         return Shared(volume, where=self.where(volume), is_stored=is_safe) if volume is not None else None
+
+    @property
+    def past(self) -> list[Past | Heard]:
+        """What it has had so far, in order: its volumes, where they are kept, and the responses."""
+        given: list[Past | Heard] = [Past(self.entities, index) for index in self.indices if self.is_kept]
+        given += [Heard(self.entities, response, ask=False) for response in self.heard]
+        # In a place of both the volume is first: it was there when the response came.
+        return sorted(given, key=lambda item: item.index if isinstance(item, Past) else item.response.after_volume)
 
     def ends(self, end: RunEnd) -> None:
         """Note that no more volumes come."""

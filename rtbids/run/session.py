@@ -304,7 +304,7 @@ class Session:
         return items if self._openings is None else self._openings.before(items)
 
     def _begin(self, volume: Volume) -> OpenRun:
-        misfits = [lane.misfit(volume) for lane in self._staying]  # before anything of this run is written
+        misfits = [lane.fitting.misfit(volume) for lane in self._staying]  # before anything of this run is written
         if not self._is_wanted(volume):
             raise next(misfit for misfit in misfits if misfit is not None)
         record = self._openings.record(volume) if self._openings is not None else None
@@ -319,8 +319,8 @@ class Session:
 
         Once one was under way that is no reason to lose the run, and somebody may be in the scanner.
         """
-        misfits = [lane.misfit(first) for lane in self._staying]
-        return not misfits or not all(misfits) or any(lane.has_fitted for lane in self.lanes)
+        misfits = [lane.fitting.misfit(first) for lane in self._staying]
+        return not misfits or not all(misfits) or any(lane.fitting.has_fitted for lane in self.lanes)
 
     def _about(self) -> dict[str, Mapping[str, object]]:
         """Return what the results are to say of each experiment, by its name."""

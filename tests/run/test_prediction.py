@@ -33,3 +33,21 @@ def test_only_the_latest_count():
 )
 def test_an_answer_is_late_that_would_come_after_its_due_time(due, begins, expected):
     assert pace(0.5, 0.5, 0.5).misses(due, begins) is expected
+
+
+def test_a_script_that_is_busy_begins_when_that_is_done():
+    usually = pace(0.5, 0.5, 0.5)
+    assert not usually.misses(2.0, now=1.0, busy_since=0.8)  # done at 1.3, answered at 1.8
+    assert usually.misses(1.7, now=1.0, busy_since=0.8)
+
+
+def test_that_it_takes_too_long_is_new_once():
+    slow = pace(0.5, 0.5, 0.5)
+    assert [slow.is_new_that_it_takes_longer_than(limit) for limit in (None, 0.6, 0.4, 0.4, 0.6, 0.4)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]

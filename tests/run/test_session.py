@@ -159,7 +159,7 @@ def test_no_answer_leaves_for_a_volume_that_the_disk_did_not_take(tmp_path):
 
 
 def test_ctrl_c_does_not_wait_for_a_script_that_hangs_where_nothing_is_due(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("rtbids.run.lanes.LAST_WORDS", 0.1)
+    monkeypatch.setattr("rtbids.run.patience.LAST_WORDS", 0.1)
     hang = f"""
 import time
 from pathlib import Path
