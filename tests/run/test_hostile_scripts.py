@@ -17,6 +17,7 @@ from rtbids.run.experiment_here import ExperimentHere
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import as_json, as_tsv
 from rtbids.run.host import Answer, Reply
+from rtbids.run.lanes import Lane
 from rtbids.run.progress import Tally
 from rtbids.run.values import DEEPEST, checked
 from rtbids.volume import Item
@@ -68,18 +69,20 @@ class Tables(SmallDisk):
         return tables.Table(self._folder / f"{description}.tsv", columns)
 
 
+def each_answered(kept: Lines, lanes: list[Lane]) -> Iterator[Item]:
+    """Yield volumes, each when all have had their line of the one before."""
+    for index in range(COUNT):
+        yield volume(index)
+        for each in lanes:
+            kept.wait_for(each.name, index)
+
+
 def beside(tmp_path: Path, script: str) -> tuple[list[Mapping[str, object]], list[Mapping[str, object]], Tally]:
     """Run `script` beside one that answers; return the lines of both, and what there is to tell of the first."""
     kept = Lines()
     lanes = [lane(tmp_path / "hostile", script, kept), lane(tmp_path / "answers", ANSWERS, kept)]
 
-    def items() -> Iterator[Item]:
-        for index in range(COUNT):
-            yield volume(index)
-            for each in lanes:
-                kept.wait_for(each.name, index)
-
-    session(lanes, Tables(tmp_path)).run(Inbox(items()))
+    session(lanes, Tables(tmp_path)).run(Inbox(each_answered(kept, lanes)))
     return kept.of("hostile"), kept.of("answers"), lanes[0].tally
 
 
@@ -231,13 +234,7 @@ def test_whatever_comes_of_an_experiment_is_the_fault_of_that_one(tmp_path, capl
     garbles, answers = lane(tmp_path / "garbles", ANSWERS, kept), lane(tmp_path / "answers", ANSWERS, kept)
     garbles._make_host = lambda recipe, is_overdue, recall, past: Garbling(recipe, is_overdue, recall, past=past)
 
-    def items() -> Iterator[Item]:
-        for index in range(COUNT):
-            yield volume(index)
-            kept.wait_for("garbles", index)
-            kept.wait_for("answers", index)
-
-    session([garbles, answers]).run(Inbox(items()))
+    session([garbles, answers]).run(Inbox(each_answered(kept, [garbles, answers])))
     assert [row["value"] for row in kept.of("answers")] == list(range(COUNT))
     assert [row["status"] for row in kept.of("garbles")] == ["alternate" if index == BAD else "ok" for index in range(COUNT)]
     assert "TypeError: not to be taken" in caplog.text
