@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 from rtbids.clock import Clock
@@ -344,7 +344,8 @@ class Lane:
                 raise
             logger.debug("%s", self.name, exc_info=True)
             self._wrong = f"what came of it could not be taken ({short(error)})"
-            self.break_off()
+            with suppress(Exception):  # it may be the sending that goes wrong
+                self.break_off()
 
     def _is_last(self, *, hurry: bool, over: bool) -> bool:
         """Say whether the script has nothing left to do but to end."""
