@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis.blocks import summed
 from rtbids.analysis.gaps import LastKnown
 from rtbids.analysis.glm import Glm
 
@@ -49,7 +50,7 @@ class Activation:
         if not good.any():
             return None
         weights = 1 / noise[good]
-        return float(weights @ (above[good] / np.sqrt(noise[good])) / weights.sum())
+        return float(summed(weights, above[good] / np.sqrt(noise[good])) / weights.sum())
 
     def _noise(self) -> Array:
         """Return the mean squared residual of each voxel, 0 where it is rounding."""

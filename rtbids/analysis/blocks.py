@@ -2,6 +2,7 @@
 
 A product that is small enough is computed by the thread that asks for it; above that OpenBLAS wakes others, which on a busy
 machine costs ten times what it gains, and how many there are may show in the last bit. Blocks stay in the cache, besides.
+The same goes for the sum of many products.
 (For the same reason small systems are solved by NumPy here: SciPy's triangular solver wakes threads for any size.)
 """
 
@@ -23,3 +24,8 @@ def times(matrix: Array, voxels: Array, out: Array | None = None) -> Array:
         block = slice(first, first + step)
         np.matmul(matrix, voxels[:, block], out=product[:, block])
     return product
+
+
+def summed(a: Array, b: Array) -> Array:
+    """Return ``a @ b`` of a vector (n,), or of several (m, n), and another (n,), in one order for any number of threads."""
+    return np.asarray(np.einsum("...i,i->...", a, b))

@@ -92,6 +92,8 @@ def _terms(text: str, columns: Sequence[str]) -> Iterator[tuple[str, float]]:
         if rest[0].isspace():
             place += 1
         elif rest[0] in "+->":
+            if signed and text[:place].rstrip().endswith(("+", "-")):
+                raise BadData(f"expected a name before {rest[0]!r} in the contrast {text!r}")
             if rest[0] == ">":
                 yield ">", 0.0
             weight, signed, place = (-1.0 if rest[0] == "-" else 1.0), True, place + 1

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis.blocks import summed
+
 Array = NDArray[np.float64]
 NONE: Array = np.zeros(0)
 
@@ -90,7 +92,7 @@ class Course:
         regressors = self._regressors.rows
         known = self._known.rows
         centre = regressors[known].mean(axis=0) if known.any() else regressors[-1]
-        clean: Array = numbers - np.einsum("ij,j->i", regressors - centre, self._betas)
+        clean: Array = numbers - summed(regressors - centre, self._betas)
         return clean
 
     def change(self, inside: NDArray[np.bool_]) -> float | None:
@@ -105,7 +107,7 @@ class Course:
         rise = float(self._numbers.rows[-1]) - level
         if self.cleaned:
             regressors = self._regressors.rows
-            rise -= float(np.sum((regressors[-1] - regressors[baseline].mean(axis=0)) * self._betas))
+            rise -= float(summed(regressors[-1] - regressors[baseline].mean(axis=0), self._betas))
         return 100.0 * rise / level if level and np.isfinite(rise) else None
 
 

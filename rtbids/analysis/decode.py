@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.analysis import localizer, masks
+from rtbids.analysis.blocks import summed
 from rtbids.analysis.course import NONE, Clean
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
@@ -75,7 +76,7 @@ class Decoder:
     def decision(self, change: Array) -> Array:
         """Return the decision values (1,) or (classes,) of voxels' changes (V,); one that is no number counts as its mean."""
         z = (change - self.mean) / self.scale
-        return np.asarray(self.coefficients @ np.where(np.isfinite(z), z, 0.0) + self.intercept)
+        return np.asarray(summed(self.coefficients, np.where(np.isfinite(z), z, 0.0)) + self.intercept)
 
     def probabilities(self, decision: Array) -> Array | None:
         """Return the probability of each class, or None where the model has none."""
@@ -101,7 +102,8 @@ class Decoder:
         i, j, k = mask.shape
         if mask_sha256(np.flatnonzero(mask.ravel(order="F")), Grid((i, j, k), self.grid.affine)) != self.mask_sha256:
             count, found = self.voxels.size, int(np.count_nonzero(mask))
-            raise BadData(f"the decoder was trained on other voxels: {count}, {called} has {found}", "train it with this mask")
+            which = f"{count}, {called} has {found}" if count != found else f"{called} has as many ({count}), but not the same"
+            raise BadData(f"the decoder was trained on other voxels: {which}", "train it with this mask")
 
     @property
     def mask_sha256(self) -> str:

@@ -57,6 +57,6 @@ class Response:
         ):  # a long event is not laid out but where it acts
             points.append(np.arange(max(low, self._firsts[place]), min(high, self._ends[place])))
             weights.append(np.full(points[-1].size, self._weights[place]))
-        seen, size = np.concatenate(points) * RESOLUTION, np.concatenate(weights)
+        seen, size = np.concatenate(points) * np.float64(RESOLUTION), np.concatenate(weights)
         order = np.argsort(seen, kind="stable")
         return float(np.sum(hrf(time - seen[order]) * size[order]))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.analysis import signals
+from rtbids.analysis.blocks import summed
 from rtbids.analysis.course import NONE, Clean, Course
 from rtbids.analysis.scaling import DynamicScaling, scaled_change
 from rtbids.analysis.space import Grid
@@ -272,5 +273,5 @@ def _summary(values: NDArray[Any], summary: Summary, weights: Array | None) -> f
             return float(np.median(values))
         if summary == "weighted mean" and weights is not None:
             total = float(weights.sum())
-            return float(weights @ values.astype(np.float64)) / total if total else np.nan
+            return float(summed(weights, values.astype(np.float64))) / total if total else np.nan
         return float(values.mean(dtype=np.float64))

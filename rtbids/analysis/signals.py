@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis.blocks import summed
+from rtbids.errors import BadData
+
 Array = NDArray[np.float64]
 FEWEST = 3  # volumes for a correlation: two are always on a line
+ROUNDING = 1e-12  # of a signal's height: what is left of a constant one when something was taken out of it
 
 
 def difference(a: float | None, b: float | None) -> float | None:
@@ -25,16 +29,20 @@ def correlation(a: Array, b: Array, window: int | None = None) -> float | None:
     """Return Pearson's r of two signals over their latest `window` volumes, or over all.
 
     Signals are by volume index; a volume that is NaN in one is left out of both. None with fewer than three volumes, and where
-    a signal does not change.
+    a signal does not change beyond rounding. BadData where `window` is below three.
     """
+    if window is not None and window < FEWEST:
+        raise BadData(f"a correlation is over a window of {FEWEST} volumes or more, found {window}")
     length = max(len(a), len(b))
-    a, b = (np.append(signal, np.full(length - len(signal), np.nan))[-window if window else 0 :] for signal in (a, b))
+    a, b = (np.append(signal, np.full(length - len(signal), np.nan))[-(window or 0) :] for signal in (a, b))
     both = np.isfinite(a) & np.isfinite(b)
     if np.count_nonzero(both) < FEWEST:
         return None
-    a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(np.clip(a @ b / scale, -1, 1)) if scale else None
+    a, b = a[both], b[both]
+    if any(np.ptp(signal) <= ROUNDING * np.abs(signal).max() for signal in (a, b)):
+        return None
+    a, b = a - a.mean(), b - b.mean()
+    return float(np.clip(summed(a, b) / np.sqrt(summed(a, a) * summed(b, b)), -1, 1))
 
 
 def latest_block(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

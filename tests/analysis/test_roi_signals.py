@@ -9,6 +9,7 @@ from test_roi import told
 from rtbids.analysis import signals
 from rtbids.analysis.activation import Activation
 from rtbids.analysis.scaling import DynamicScaling, limits
+from rtbids.errors import BadData
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=(2, 40))
@@ -34,6 +35,18 @@ def test_volumes_that_one_region_lacks_are_left_out_of_both():
 @pytest.mark.parametrize("a", [np.ones(9), np.arange(2.0), np.full(9, np.nan), np.zeros(0)])
 def test_there_is_no_correlation_with_what_does_not_change_or_is_too_short(a):
     assert signals.correlation(a, np.arange(9.0)) is None
+
+
+@pytest.mark.parametrize(("level", "count"), [(0.1, 7), (1000.1, 9), (1234.567, 33), (712.3333, 50)])
+def test_a_constant_signal_correlates_with_nothing_whatever_its_mean_is_rounded_to(level, count):
+    """The mean of 33 times 1234.567 is another number: what is left is a correlation of rounding."""
+    assert signals.correlation(np.full(count, level), np.arange(count) + 500.3) is None
+
+
+@pytest.mark.parametrize("window", [-4, 0, 2])
+def test_a_window_of_too_few_volumes_is_refused(window):
+    with pytest.raises(BadData, match=f"window of 3 volumes or more, found {window}$"):
+        told(A).correlation(told(B), window)
 
 
 def test_difference_and_ratio_are_of_percent_signal_change():
