@@ -38,7 +38,7 @@ from rtbids.stream.clocks import on_our_clock
 from rtbids.volume import Entities, Item, RunEnd, run_key
 
 logger = logging.getLogger("rtbids")
-NOT_WAITED = "the volumes are kept; the next rtbids run on this data set finishes the run"
+NOT_WAITED = "the volumes are kept; what is not finished, the next rtbids run on this data set finishes"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def run(order: Order, request: sources.Request) -> Progress:
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
         with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
-            inbox = Inbox(session.opened(_items(order, request, archive, events, ahead)), around=first_in_line)
+            inbox = Inbox(session.runs.opened(_items(order, request, archive, events, ahead)), around=first_in_line)
             with nullcontext() if order.in_process else first_in_line(2):  # a script in this process may do anything
                 session.run(inbox)
         if reports:
@@ -182,7 +182,9 @@ def _events(path: Path | None) -> str | None:
         raise InputMissing(f"{path}: the events cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise BadData(f"{path}: expected a table in UTF-8") from None
-    bids_events.read(text, str(path))
+    for event in bids_events.read(text, str(path)).rows:
+        if event.duration < 0:
+            raise BadData(f"{path}: the event at {event.onset:g} s has a duration of {event.duration:g} s: expected 0 or more")
     return bids_events.in_order(text)
 
 

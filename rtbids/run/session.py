@@ -13,11 +13,9 @@ from __future__ import annotations
 import logging
 import select
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from rtbids.bids import entities as bids_entities
 from rtbids.clock import Clock
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox
@@ -26,12 +24,11 @@ from rtbids.run.control import Control
 from rtbids.run.feedback import Destination
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane
-from rtbids.run.open_run import OpenRun
-from rtbids.run.openings import Archive, Openings
+from rtbids.run.open_runs import OpenRuns
+from rtbids.run.openings import Archive
 from rtbids.run.progress import Progress
 from rtbids.run.recorder import Recorder
-from rtbids.run.shared import Shared
-from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
+from rtbids.volume import Entities, Item, Volume
 from rtbids.wakeup import Wakeup
 
 MOST_UNWRITTEN = 512 * 2**20  # bytes of volumes that wait for the disk before the source, and with it feedback, is held
@@ -52,6 +49,8 @@ class Session:
         Whether nobody is asked for feedback.
     control
         Where commands come from while it runs.
+    runs
+        Those that are open.
 
     Parameters
     ----------
@@ -78,15 +77,13 @@ class Session:
         self.stop = stop
         self.progress = progress
         self.paused = False
-        self._openings = Openings(archive, self._about, self._is_wanted) if archive is not None else None
         self._clock = clock
         self.control: Control | None = None
         self._destinations = destinations
         self._hearing = hearing
         self._ahead = ahead
-        self._on_end = on_end
-        self._runs: dict[tuple[tuple[str, str], ...], OpenRun] = {}
         self._recorder = Recorder()
+        self.runs = OpenRuns(self.lanes, archive, self._recorder, progress, clock, on_end)
         self._stopped_at: float | None = None
         self._over = False
         self._broken: BaseException | None = None
@@ -98,13 +95,9 @@ class Session:
         """About how many volumes wait for the disk: each has a line of every experiment, and a row of latencies."""
         return self._recorder.backlog // (2 + len(self.lanes))
 
-    @property
-    def open_runs(self) -> list[OpenRun]:
-        return list(self._runs.values())
-
     def add(self, lane: Lane) -> None:
         """Take one more experiment in: it has a line for each volume from the next on."""
-        lane.start(self.open_runs)
+        lane.start(list(self.runs))
         self.lanes.append(lane)
         self._order()
 
@@ -156,10 +149,10 @@ class Session:
         while not self._over and not self._aborted:
             self._wait([inbox] if self._has_room() else [])
             self._over = self._take(inbox) or self._recorder.error is not None or self._is_out_of_time()
-        for run in self.open_runs:
+        for run in self.runs:
             run.is_ending = True
         self._advance()
-        while self._runs and not self._aborted:
+        while self.runs and not self._aborted:
             self._wait([])
 
     def _is_out_of_time(self) -> bool:
@@ -173,47 +166,48 @@ class Session:
     def _wait(self, also: list[Inbox[Item]]) -> None:
         """Wait for the next thing to happen, and let it: first what may be due, last what may take a moment."""
         lanes = [lane for lane in self.lanes if not lane.host.is_over]
-        readers: list[Any] = [self._recorder.done, *also, *(lane.host for lane in lanes)]
-        if not self.stop.is_set():
-            readers.append(self.stop)
-        writers: list[Any] = [lane.host for lane in lanes if lane.host.is_behind]
-        if self._hearing is not None:
-            readers.append(self._hearing)
-        if self._ahead is not None:
-            readers.append(self._ahead)
-        if self.control is not None:
-            readers += self.control.readers
-            writers += self.control.writers
+        readers, writers = self._sides(lanes)
         moment = self._next_moment()
         timeout = None if moment is None else max(0.0, moment - self._clock.now())
-        ready, takes, _ = select.select(readers, writers, [], timeout)
-        if self._recorder.done in ready:
-            self._recorder.done.clear()
+        ready, takes, _ = select.select([*readers, *also], writers, [], timeout)
         for lane in lanes:
             if lane.host in takes:
                 lane.host.flush()
             if lane.host in ready:
                 lane.hear()
-        if self._hearing is not None and self._hearing in ready:
-            self._hearing.hear(self.open_runs, self._staying)
-        if self._ahead is not None and self._ahead in ready:
-            self._expect(self._ahead)
+        self._hear(ready)
         self._advance()
         self._look_after()
         if self.control is not None:
             self.control.step(ready, takes)
         self._advance()  # what was given up or stopped may have been all that a run waited for
 
+    def _sides(self, lanes: list[Lane]) -> tuple[list[Any], list[Any]]:
+        """Return what may have something to say, and what may be told something."""
+        readers: list[Any] = [self._recorder.done, *(lane.host for lane in lanes)]
+        readers += [side for side in (self._hearing, self._ahead) if side is not None]
+        writers: list[Any] = [lane.host for lane in lanes if lane.host.is_behind]
+        if not self.stop.is_set():
+            readers.append(self.stop)
+        if self.control is not None:
+            readers += self.control.readers
+            writers += self.control.writers
+        return readers, writers
+
+    def _hear(self, ready: list[Any]) -> None:
+        if self._recorder.done in ready:
+            self._recorder.done.clear()
+        if self._hearing is not None and self._hearing in ready:
+            self._hearing.hear(list(self.runs), self.runs.staying)
+        if self._ahead is not None and self._ahead in ready:
+            for early in self._ahead.heard():
+                self.runs.expect(*early)
+
     def _advance(self) -> None:
         """Send what is due, and end the runs of which every experiment has taken leave."""
         for lane in self.lanes:
             lane.pass_time(self._clock.now(), is_broken=self._recorder.error is not None)
-        for run in self.open_runs:
-            for lane in self.lanes:
-                if lane.is_leaving and lane.has_ended(run):
-                    lane.leave(run)
-            if run.is_ending and all(lane.has_ended(run) for lane in self.lanes):
-                self._finish(run)
+        self.runs.finish_ended()
 
     def _look_after(self) -> None:
         faults = [lane.fault for lane in self.lanes if lane.fault is not None and not lane.is_added]
@@ -252,108 +246,30 @@ class Session:
             if isinstance(item, Volume):
                 self._volume(item)
             else:
-                self._run_end(item)
+                self.runs.end(item)
+                self._advance()
         return False
+
+    def _volume(self, volume: Volume) -> None:
+        begun = self.runs.take(volume, ask=not self.paused)
+        if begun is not None and self._hearing is not None:
+            self._hearing.begin(begun, self.runs.staying)
 
     def _has_room(self) -> bool:
         """Hold the source where the disk is far behind, or where it can wait and a script is not done.
 
         A scanner cannot wait: what an experiment does not keep up with delays no other.
         """
-        unwritten, size = self.unwritten, max((run.first.data.nbytes for run in self.open_runs), default=0)
+        unwritten, size = self.unwritten, max((run.first.data.nbytes for run in self.runs), default=0)
         if unwritten * size >= MOST_UNWRITTEN:
             return False
-        if any(run.is_ending for run in self.open_runs) and any(lane.host.is_here for lane in self.lanes):
+        if any(run.is_ending for run in self.runs) and any(lane.host.is_here for lane in self.lanes):
             return False  # a script in this process that asks for the run before would wait for it, and we for the script
-        if all(run.paced for run in self.open_runs):
+        if all(run.paced for run in self.runs):
             return True
         return unwritten < FEW_UNWRITTEN and not any(
             lane.outstanding or lane.host.backlog >= MOST_WAITING for lane in self.lanes
         )
-
-    def _volume(self, volume: Volume) -> None:
-        run = self._runs.get(run_key(volume.entities))
-        if run is not None and volume.index <= run.latest:
-            logger.warning("%s: volume %d came after volume %d and is left out", run.name, volume.index, run.latest)
-            return
-        begins = run is None
-        run = run or self._begin(volume)
-        if found := difference(run.first, volume):
-            logger.warning("%s, volume %d is left out: %s", run.name, volume.index, found)
-            return
-        now = self._clock.now()
-        run.paced = volume.paced and not any(lane.host.is_here for lane in self.lanes)
-        self._miss(run, range(run.latest + 1, volume.index))
-        run.takes(volume)
-        self.progress.volumes += 1
-        shared = Shared(volume, ask=not self.paused, where=run.where(volume))
-        for lane in self._staying:
-            lane.take(run, shared, now)  # first: the scripts work while the volume is written
-        if begins and self._hearing is not None:
-            self._hearing.begin(run, self._staying)
-        if not self._staying:
-            run.passed(volume.index, {})
-        run.write(volume)
-
-    @property
-    def _staying(self) -> list[Lane]:
-        return [lane for lane in self.lanes if not lane.is_leaving]
-
-    def opened(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Have the runs begun before their first volumes come here: a stage for the thread that takes volumes in."""
-        return items if self._openings is None else self._openings.before(items)
-
-    def _begin(self, volume: Volume) -> OpenRun:
-        misfits = [lane.fitting.misfit(volume) for lane in self._staying]  # before anything of this run is written
-        if not self._is_wanted(volume):
-            raise next(misfit for misfit in misfits if misfit is not None)
-        record = self._openings.record(volume) if self._openings is not None else None
-        run = self._runs[run_key(volume.entities)] = OpenRun(volume, record, self._recorder)
-        for lane, misfit in zip(self._staying, misfits, strict=True):
-            lane.begin(run, misfit)
-        self.progress.begin(run.name)
-        return run
-
-    def _is_wanted(self, first: Volume) -> bool:
-        """Say whether to begin a run: not where its first volume shows that no experiment has regions on this grid.
-
-        Once one was under way that is no reason to lose the run, and somebody may be in the scanner.
-        """
-        misfits = [lane.fitting.misfit(first) for lane in self._staying]
-        return not misfits or not all(misfits) or any(lane.fitting.has_fitted for lane in self.lanes)
-
-    def _about(self) -> dict[str, Mapping[str, object]]:
-        """Return what the results are to say of each experiment, by its name."""
-        return {lane.name: lane.about for lane in self._staying}
-
-    def _expect(self, ahead: Ahead) -> None:
-        for entities, index, received in ahead.heard():
-            run = self._runs.get(run_key(entities))
-            if run is not None and run.paced and index > run.latest:
-                for lane in self._staying:
-                    lane.expect(run, index, received)
-
-    def _miss(self, run: OpenRun, indices: Sequence[int]) -> None:
-        for index in indices:
-            run.lacks(index)
-            self.progress.missing += 1
-            for lane in self._staying:
-                lane.miss(run, index, self._clock.now())
-
-    def _run_end(self, end: RunEnd) -> None:
-        run = self._runs.get(run_key(end.entities))
-        if run is None:
-            logger.warning("%s: the run ended without a volume", bids_entities.stem(end.entities))
-            return
-        self._miss(run, [index for index in end.missing if index > run.latest])
-        run.ends(end)
-        self._advance()
-
-    def _finish(self, run: OpenRun) -> None:
-        self._runs.pop(run_key(run.entities), None)
-        for lane in self.lanes:
-            lane.leave(run)
-        run.close(self._on_end)
 
     def _next_moment(self) -> float | None:
         hurry = self.stop.is_set()
@@ -367,10 +283,7 @@ class Session:
             self.control.close()
         for lane in self.lanes:
             lane.break_off()  # the run is broken off: nobody will answer
-        for run in self.open_runs:
-            self._finish(run)
-        for record in self._openings.left if self._openings is not None else ():
-            self._recorder.do(partial(record.end, None))
+        self.runs.close()
         self._recorder.close()
         if self._hearing is not None:
             self._hearing.close()

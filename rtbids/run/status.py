@@ -31,7 +31,7 @@ class Refused(RtbidsError):
 
 def described(session: Session, about: Mapping[str, Any]) -> Fields:
     """Return the status of a run as plain JSON; see docs/reference/control.rst."""
-    progress, runs = session.progress, session.open_runs
+    progress, runs = session.progress, list(session.runs)
     return {
         **about,
         "run": runs[-1].name if runs else None,

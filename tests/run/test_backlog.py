@@ -92,7 +92,7 @@ def test_a_run_that_takes_long_to_begin_holds_up_no_feedback_of_another(tmp_path
     archive = SlowToBegin(lambda: kept.wait_for(tmp_path.name, 0))
     ends = [RunEnd({"subject": "01", "task": "nf", "run": run}, 1) for run in ("01", "02")]
     taken = session([lane(tmp_path, busy, kept, 0.2)], archive)
-    taken.run(Inbox(taken.opened(iter([volume(0, "01"), volume(0, "02"), *ends]))))
+    taken.run(Inbox(taken.runs.opened(iter([volume(0, "01"), volume(0, "02"), *ends]))))
     assert [(row["run"], row["status"]) for row in kept.rows if row["status"] != "late"] == [
         ("sub-01_task-nf_run-01", "alternate"),
         ("sub-01_task-nf_run-02", "alternate"),
