@@ -10,7 +10,7 @@ import click
 from rtbids.cli import options
 
 
-@click.group(name="archive", short_help="Grow a BIDS data set, and look at it.")
+@click.group(name="archive", short_help="Grow a BIDS data set.")
 def command() -> None:
     """Grow a BIDS data set.
 

@@ -168,7 +168,7 @@ def _of_experiment(tally: Tally, *, bars: bool, named: bool) -> str:
         parts.append(sparkline(list(tally.values)[-16:]))
     if isinstance(tally.value, int | float):
         parts.append(f"{tally.value:.4g}")
-    if tally.latency is not None:
+    if tally.latency is not None and tally.is_due:
         parts.append(f"{1000 * tally.latency:.0f} ms")
     if tally.displacement is not None:
         parts.append(f"moved {tally.displacement:.2f} mm")

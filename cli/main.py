@@ -18,7 +18,7 @@ COMMANDS = {
     "watch": ("rtbids.cli.watch", "Hand on DICOM files as each becomes complete."),
     "convert": ("rtbids.cli.convert", "Turn DICOM into BIDS, volume by volume."),
     "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),
-    "archive": ("rtbids.cli.archive", "Grow a BIDS data set, and look at it."),
+    "archive": ("rtbids.cli.archive", "Grow a BIDS data set."),
     "init": ("rtbids.cli.init", "Make a new experiment from a sample."),
     "clients": ("rtbids.cli.clients", "Put the files for the stimulus computer into a folder."),
 }

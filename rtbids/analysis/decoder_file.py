@@ -54,11 +54,16 @@ def read(path: str | Path) -> Decoder:
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise InputMissing(f"{path}: the decoder cannot be read ({error.strerror})", "train one first") from None
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadData(f"{path}: not a decoder that rtbids wrote ({said})", "train it again") from None
+        raise BadData(f"{path}: not a decoder that rtbids wrote ({_reason(error)})", "train it again") from None
     if fault := _fault(decoder, model.get("mask_sha256")):
         raise BadData(f"{path}: the decoder is damaged: {fault}", "train it again")
     return decoder
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong in a line, without numpy's advice to load it all the same."""
+    said = str(error).partition("\n")[0]
+    return "it is no archive of plain numbers" if "pickle" in said else said or type(error).__name__
 
 
 def _about(decoder: Decoder) -> bytes:

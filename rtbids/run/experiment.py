@@ -28,6 +28,7 @@ from rtbids.run import responses
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.deadlines import Value
 from rtbids.run.one_line import short
+from rtbids.run.recipe import config_beside
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.values import checked
@@ -323,7 +324,7 @@ def load(script: Path) -> ModuleType:
 def _settings(module: ModuleType, settings: Mapping[str, object], script: Path) -> object:
     declared = getattr(module, "Settings", None)
     if dataclasses.is_dataclass(declared) and isinstance(declared, type):
-        return config.read(declared, settings, f"{script.parent.name}, settings")
+        return config.read(declared, settings, f"{config_beside(script) or script}, settings")
     if settings:
         raise UsageFault(
             f"{script}: the config has settings ({', '.join(settings)}) but the script has no dataclass Settings",

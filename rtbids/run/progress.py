@@ -22,7 +22,8 @@ class Tally:
     predicted
         How often an answer was expected to miss its due time; `expects_miss` says whether the next is.
     latency
-        Seconds from the latest volume's last byte to its line.
+        Seconds from the latest volume's last byte to its line; `is_due` says whether that has a limit. Without one volumes
+        come before their turn, and most of it is waiting.
     displacement, dvars, tsnr
         How far the head moved at the latest volume (mm, Power), how much the signal changed (percent), and the signal-to-noise
         ratio so far, where they are worked out; `spikes` counts the volumes that are any.
@@ -40,6 +41,7 @@ class Tally:
     restarts: int = 0
     value: Value = None
     latency: float | None = None
+    is_due: bool = False
     values: deque[float | None] = field(default_factory=lambda: deque(maxlen=SHOWN))
     displacement: float | None = None
     dvars: float | None = None
@@ -70,7 +72,7 @@ class Tally:
             return
         self.answers += line.status == "ok"
         self.alternates += line.status == "alternate"
-        self.value = line.value
+        self.value, self.is_due = line.value, line.due is not None
         if line.received is not None:
             self.latency = line.sent - line.received
         self.values.append(float(line.value) if isinstance(line.value, int | float) else None)

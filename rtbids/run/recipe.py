@@ -87,7 +87,7 @@ def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
     relative to the working directory.
     """
     script = _find(experiment)
-    config_file = next((script.parent / name for name in CONFIGS if (script.parent / name).is_file()), None)
+    config_file = config_beside(script)
     fields: Mapping[str, object] = config.load(config_file) if config_file else {}
     where = str(config_file or script)
     known = fields.get("rois")
@@ -103,6 +103,11 @@ def read(experiment: str, assignments: Sequence[str] = ()) -> Recipe:
     if settings.analysis is not None:
         analysis_config.check(settings.analysis, settings.rois, where)
     return Recipe(_name(script), script, _absolute(settings, script.parent), config_file)
+
+
+def config_beside(script: Path) -> Path | None:
+    """Return the config of a script, if it has one."""
+    return next((script.parent / name for name in CONFIGS if (script.parent / name).is_file()), None)
 
 
 def name_of(experiment: str) -> str:

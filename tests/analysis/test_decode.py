@@ -256,6 +256,10 @@ def test_other_voxels_are_refused(mask):
     inside[1, 1, 0] = False
     with pytest.raises(BadData, match=r"trained on other voxels: 36, the mask has 35"):
         decoder.check_mask(inside)
+    inside[0, 0, 0] = not inside[0, 0, 0]
+    assert inside.sum() == 36
+    with pytest.raises(BadData, match=r"trained on other voxels: the mask has as many \(36\), but not the same"):
+        decoder.check_mask(inside)
     with pytest.raises(BadData, match=r"trained on 36 voxels, found values of \(35,\)"):
         decoder.begin(bids_events.read(EVENTS, "events"), TR).add_values(0, np.zeros(35))
 
@@ -321,8 +325,9 @@ def test_a_file_that_cannot_be_read_or_written_is_named(mask, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18), b"\x93NUMPY\x01\x00", b"\x80\x04K\x01."])
 def test_what_is_no_decoder_is_said_in_a_line(content, tmp_path):
     (tmp_path / "d.npz").write_bytes(content)
-    with pytest.raises(BadData, match=r"d.npz: not a decoder that rtbids wrote"):
+    with pytest.raises(BadData, match=r"d.npz: not a decoder that rtbids wrote") as refused:
         decoder_file.read(tmp_path / "d.npz")
+    assert "pickle" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_ctrl_c_twice_ends_at_once_and_loses_nothing(scanned, script, start, cal
         process.wait(0.5)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert b"finishes the run" in err
+    assert b"what is not finished, the next rtbids run on this data set finishes" in err
     assert process.returncode == 130, err.decode()
     assert b"Traceback" not in err
     shutil.rmtree(scanned.folder)

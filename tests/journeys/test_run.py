@@ -15,6 +15,7 @@ import pytest
 from journeys.conftest import SHAPE, TR, table
 
 MEAN = "def feedback(volume, run):\n    return float(volume.data.mean())\n"
+DECLARED = f"from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Settings:\n    gain: int = 1\n\n{MEAN}"
 ROI = "def feedback(volume, run):\n    return run.roi('target').mean()\n"
 
 
@@ -145,6 +146,7 @@ def test_what_a_script_prints_does_not_get_into_the_feedback(small, script, call
         (MEAN, "deadlin: 1\n", 64, "'deadline'"),
         (MEAN, "deadline: 0\n", 64, "above 0"),
         (MEAN, "settings:\n  gain: 2\n", 64, "Settings"),
+        (DECLARED, "settings:\n  gian: 2\n", 64, "config.yaml, settings"),
         (MEAN, "rois:\n  target: nowhere.nii\n", 66, "nowhere.nii"),
     ],
     ids=[
@@ -156,6 +158,7 @@ def test_what_a_script_prints_does_not_get_into_the_feedback(small, script, call
         "unknown key",
         "deadline",
         "settings without class",
+        "unknown setting",
         "mask missing",
     ],
 )
@@ -248,6 +251,13 @@ def test_events_of_ones_own_are_archived_in_the_order_of_bids(small, script, cal
     assert outcome.code == 0, outcome.err
     (events,) = study.rglob("*_events.tsv")
     assert events.read_text() == "onset\tduration\ttrial_type\n0.5\t1\tregulate\n"
+
+
+def test_an_event_of_a_negative_duration_is_refused_with_the_name_of_its_file(small, script, call, tmp_path):
+    (tmp_path / "mine.tsv").write_text("onset\tduration\ttrial_type\n0.5\t-1\tregulate\n")
+    outcome = call("run", script(MEAN), small.root, "--events", tmp_path / "mine.tsv")
+    assert outcome.code == 65
+    assert f"{tmp_path / 'mine.tsv'}: the event at 0.5 s has a duration of -1 s" in outcome.err
 
 
 def test_a_debugger_has_the_terminal_to_itself(small, script, start, tmp_path):

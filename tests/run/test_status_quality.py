@@ -13,7 +13,8 @@ from run.sessions import UNPACED, Lines, lane, session
 from rtbids.cli import console, statuses
 from rtbids.pipeline import Inbox
 from rtbids.run import status
-from rtbids.run.progress import Progress
+from rtbids.run.deadlines import Line
+from rtbids.run.progress import Progress, Tally
 
 ABOUT = {"process": 1, "version": "0", "began": 0.0, "source": "here", "data_set": None}
 KEYS = ("displacement", "dvars", "tsnr", "spikes", "good_minutes", "minutes_to_criterion")
@@ -50,6 +51,17 @@ def test_the_status_has_what_the_script_sees_of_quality(tmp_path):
     words = [f"moved {each['displacement']:.2f} mm", f"DVARS {seen['dvars']:.1f} %", f"tSNR {seen['tsnr']:.0f}", "min good"]
     for said in (text, console.line(progress)):
         assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize(("due", "shown"), [(12.0, True), (None, False)])
+def test_the_live_line_shows_no_latency_where_volumes_come_before_their_turn(due, shown):
+    tally = Tally("mine", "running")
+    tally.sent(Line(0, 1.0, "ok", None, 10.0, due, 11.352))
+    progress = Progress(volumes=1, tallies=[tally])
+    progress.begin("sub-01_task-nf")
+    said = console.line(progress)
+    assert ("1352 ms" in said) is shown
+    assert tally.latency == pytest.approx(1.352)
 
 
 def test_without_motion_nothing_is_said_of_good_data(tmp_path):

@@ -41,7 +41,11 @@ if nargin > 1 && isnumeric(second)
   if is_octave()
     load_network();
   end
-  client.socket = tcpclient(place, second);
+  try
+    client.socket = tcpclient(place, second);
+  catch failure
+    error('rtbids_client: no run listens at %s:%d: start it first (%s)', place, second, failure.message);
+  end
   return
 end
 client.file = fopen(place, 'r');
