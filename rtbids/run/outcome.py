@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtbids.analysis import displacement, splines
 from rtbids.analysis.design import Design
+from rtbids.analysis.gaps import LastKnown
 from rtbids.analysis.glm import Estimate, Glm
 from rtbids.analysis.motion import Pose
 from rtbids.analysis.quality import Measures, Quality, Summary
@@ -152,12 +153,13 @@ class GlmSoFar:
         self.contrasts = contrasts
         self._brain, self._settle = brain, settle
         self._model = Glm(design.columns, int(np.count_nonzero(brain)))
+        self._gaps = LastKnown(self._model.voxels)
         self._estimates: dict[str, Estimate] = {}
 
     def add(self, row: Array, values: NDArray[Any]) -> None:
-        """Take a volume: its row of the design and the brain's voxels."""
+        """Take a volume: its row of the design and the brain's voxels; one that has left the field of view counts as before."""
         self._estimates.clear()
-        self._model.add(row, values)
+        self._model.add(row, self._gaps.fill(values))
 
     @property
     def columns(self) -> tuple[str, ...]:

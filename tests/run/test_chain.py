@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from moving_head import AFFINE, EVENTS, FULL, LEFT, RIGHT, SHAPE
 
+from rtbids.analysis.design import Design, Model
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import parameters_of
@@ -18,6 +19,7 @@ from rtbids.bids import events as bids_events
 from rtbids.errors import BadData, UsageFault
 from rtbids.run.analysis_config import Analysis, Reference
 from rtbids.run.chain import Chain
+from rtbids.run.outcome import GlmSoFar
 
 NEAR = np.array([0.1] * 3 + [0.003] * 3)  # mm, rad: a fortieth of a voxel
 
@@ -119,6 +121,23 @@ def test_the_model_of_the_brain_is_least_squares(volumes):
     assert made.glm.beta("go")[12, 12, 8] == pytest.approx(beta[0], rel=1e-9)
     assert np.isnan(made.glm.t("going")[0, 0, 0])
     assert made.glm.degrees_of_freedom == 37
+
+
+def test_a_volume_that_the_head_has_partly_left_costs_no_voxel_its_estimate():
+    """What left the field of view counts as in the volume before, in least squares too."""
+    rng, brain = np.random.default_rng(0), np.ones((4, 3, 2), bool)
+    events = bids_events.read(EVENTS, "events")
+    design = Design(Model(drift="none"), events, 2.0, 40)
+    rows = np.array([design.row(n) for n in range(40)])
+    values = 1000 + rng.normal(size=(40, brain.size))
+    values[20, :9] = values[21, 5:12] = np.nan
+    model = GlmSoFar(design, {"going": {"go": 1.0}}, brain, lambda: None)
+    for row, voxels in zip(rows, values, strict=True):
+        model.add(row, voxels)
+    values[20, :9], values[21, 5:9], values[21, 9:12] = values[19, :9], values[19, 5:9], values[20, 9:12]
+    betas = np.linalg.lstsq(rows, values, rcond=None)[0]
+    np.testing.assert_allclose(model.effect("going")[brain], betas[0], rtol=1e-9)
+    assert np.isfinite(model.t("going")).all()
 
 
 def test_the_region_that_acts_has_the_higher_t(volumes):
