@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rtbids.analysis import masks
 from rtbids.clock import CLOCK
 from rtbids.errors import UsageFault
 from rtbids.run import destinations, recipes
@@ -40,8 +39,8 @@ def apart(launcher: Launcher) -> MakeHost:
 
 def check(recipe: Recipe) -> None:
     """Raise what is wrong with the masks; their grid is known with the first volume only."""
-    for path in recipe.config.rois.values():
-        masks.read(path)
+    for region in recipe.regions.values():
+        region.check()
 
 
 def common_events(found: Sequence[Recipe]) -> Path | None:

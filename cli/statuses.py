@@ -55,7 +55,9 @@ def to_start(experiment: str, assignments: Sequence[str], feedback: Sequence[str
 
 def _absolute(assignment: str) -> str:
     key, _, value = assignment.partition("=")
-    return f"{key}={Path(value).resolve()}" if key == "events" or key.startswith("rois.") else assignment
+    first, _, rest = key.partition(".")
+    is_path = key == "events" or (first == "rois" and ("." not in rest or rest.endswith(recipe.PATHS)))
+    return f"{key}={Path(value).resolve()}" if is_path else assignment
 
 
 def _absolute_place(text: str) -> str:

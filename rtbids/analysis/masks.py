@@ -18,6 +18,15 @@ GRID_TOLERANCE = 0.05  # of the smallest voxel side: masks drawn elsewhere carry
 
 def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return the mask (i, j, k), true where the file's value is neither zero nor not a number, and its affine."""
+    found, affine = values(path)
+    mask = (found != 0) & ~np.isnan(found)  # programs that resample put NaN outside the field of view
+    if not mask.any():
+        raise BadData(f"{path}: the mask is empty")
+    return mask, affine
+
+
+def values(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the file has in each voxel (i, j, k), and its affine."""
     content = _content(path)
     header = nifti.unpack(content, str(path))
     shape = header.shape[:3]
@@ -26,11 +35,7 @@ def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     if len(content) < header.offset + header.volume_bytes:
         raise BadData(f"{path}: expected {header.volume_bytes} bytes of voxels, found {len(content) - header.offset}")
     flat = np.frombuffer(content, header.dtype, count=int(np.prod(shape)), offset=header.offset)
-    values = flat.reshape(shape, order="F") * header.slope + header.inter
-    mask = (values != 0) & ~np.isnan(values)  # programs that resample put NaN outside the field of view
-    if not mask.any():
-        raise BadData(f"{path}: the mask is empty")
-    return mask, header.affine
+    return flat.reshape(shape, order="F") * np.float64(header.slope) + header.inter, header.affine
 
 
 def check_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> None:
@@ -47,7 +52,7 @@ def check_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) 
             return
     raise BadData(
         f"{path}: the mask's grid is {grid(mask.shape, own)}, the volumes' is {grid(shape, affine)}",
-        "give a mask drawn on these volumes, or resample it to their grid first",
+        "give one drawn on these volumes, or say resample: true beside it (rois: {NAME: {mask: PATH, resample: true}})",
     )
 
 

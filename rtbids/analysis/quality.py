@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rtbids.analysis.displacement import framewise, rms
-from rtbids.analysis.limits import Limits as Limits
+from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion import Pose
 from rtbids.analysis.space import Array, Grid
 from rtbids.analysis.splines import FWHM, finite

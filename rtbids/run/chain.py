@@ -21,6 +21,7 @@ from rtbids.analysis import quality, reference, splines
 from rtbids.analysis.contrasts import weights
 from rtbids.analysis.design import Design, Model
 from rtbids.analysis.glm import Glm
+from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion import Pose, Realigner
 from rtbids.analysis.motion_terms import POSE
 from rtbids.analysis.roi import Roi
@@ -273,7 +274,7 @@ def _glm(analysis: Analysis, design: Design | None, brain: NDArray[np.bool_] | N
 
 
 def _quality(analysis: Analysis, grid: Grid, repetition_time: float) -> QualitySoFar | None:
-    limits = quality.Limits() if analysis.quality is True else analysis.quality
+    limits = Limits() if analysis.quality is True else analysis.quality
     return QualitySoFar(quality.Quality(grid, repetition_time, limits=limits)) if limits else None
 
 

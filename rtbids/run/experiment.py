@@ -18,17 +18,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtbids import config
-from rtbids.analysis import masks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, Events, EventsSoFar
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
-from rtbids.run import responses
+from rtbids.run import region, responses
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.deadlines import Value
 from rtbids.run.one_line import short
 from rtbids.run.recipe import config_beside
+from rtbids.run.region import Region
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.values import checked
@@ -154,7 +154,7 @@ class Experiment:
         self,
         script: Path,
         settings: Mapping[str, object],
-        rois: Mapping[str, Path],
+        rois: Mapping[str, Path | Region],
         hand_over: Callable[[Mapping[str, str], Value], None],
         complain: Callable[[Mapping[str, str], str], None] = lambda entities, error: None,
         analysis: Analysis | None = None,
@@ -187,9 +187,8 @@ class Experiment:
         rows = bids_events.read(known, f"the events of {name}").rows if known else ()
         events = EventsSoFar(rows, (self._analysis.conditions if self._analysis else None) or ())
         regions = {}
-        for roi, path in self._rois.items():
-            masks.check_grid(path, first.shape, first.affine)
-            regions[roi] = Roi(masks.read(path)[0], events, first.repetition_time, name=roi, affine=first.affine)
+        for roi, entry in self._rois.items():
+            regions[roi] = region.of(entry).roi(roi, first, events)
         return Run(
             self._settings,
             entities,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rtbids.analysis import masks
 from rtbids.errors import BadData
 from rtbids.run import analysis_config
 from rtbids.run.recipe import Recipe
@@ -36,11 +35,10 @@ class Fitting:
         self._misfits.pop(run_key(entities), None)
 
     def _look(self, first: Volume) -> BadData | None:
-        config = self._recipe.config
         try:
-            for path in config.rois.values():
-                masks.check_grid(path, first.shape, first.affine)
-            analysis_config.check_grid(config.analysis, first)
+            for region in self._recipe.regions.values():
+                region.check_grid(first)
+            analysis_config.check_grid(self._recipe.config.analysis, first)
         except BadData as error:
             return error
         return None

@@ -19,6 +19,7 @@ from rtbids.bids import sidecar
 from rtbids.errors import RtbidsError
 from rtbids.run import analysis_config
 from rtbids.run.recipe import Recipe
+from rtbids.run.region import Region
 from rtbids.volume import Entities
 
 _ABSOLUTE = re.compile(r"(?<![\w.:/\\~-])/(?:[^\s/:'\"]+/)+([^\s/:'\"]*)")
@@ -41,7 +42,7 @@ def of(recipe: Recipe) -> dict[str, Any]:
         "SHA256": _sha256(recipe.script),
         "Settings": config.settings,
         "Analysis": _analysis(recipe),
-        "Regions": {name: {"File": path.name, "SHA256": _sha256(path)} for name, path in config.rois.items()},
+        "Regions": {name: _region(region) for name, region in recipe.regions.items()},
         "Deadline": config.deadline if config.deadline is not None else "one repetition time where paced, else none",
         "Alternate": config.alternate,
         "Backlog": config.backlog,
@@ -88,6 +89,13 @@ def _analysis(recipe: Recipe) -> Mapping[str, object] | str:
     """Return the keys that ask for something."""
     keys = analysis_config.to_json(recipe.config.analysis) or {}
     return {key: value for key, value in keys.items() if value not in _NOTHING} or "none"
+
+
+def _region(region: Region) -> Mapping[str, object]:
+    mask = {"File": region.mask.name, "SHA256": _sha256(region.mask)}
+    weights = {"Weights": region.weights.name, "WeightsSHA256": _sha256(region.weights)} if region.weights else {}
+    asked = {"Summary": region.summary, "Resampled": region.resample}
+    return {**mask, **weights, **{key: value for key, value in asked.items() if value}}
 
 
 def _sha256(file: Path) -> str | None:

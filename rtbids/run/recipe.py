@@ -14,11 +14,13 @@ from typing import Literal
 import rtbids.sample_experiments
 from rtbids import config
 from rtbids.errors import InputMissing, UsageFault
-from rtbids.run import analysis_config, memory
+from rtbids.run import analysis_config, memory, region
 from rtbids.run.analysis_config import Analysis
+from rtbids.run.region import Region
 
 SCRIPT = "experiment.py"
 CONFIGS = ("config.yaml", "config.yml", "config.toml")
+PATHS = ("mask", "weights")  # keys of a region
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Config:
     Attributes
     ----------
     rois
-        Region name → mask (NIfTI on the volumes' grid), relative to the experiment's folder.
+        Region name → mask (NIfTI on the volumes' grid), relative to the experiment's folder; or keys and values, see `Region`.
     events
         An ``events.tsv``, relative to the experiment's folder; a replayed run brings its own.
     analysis
@@ -46,7 +48,7 @@ class Config:
         The script's own, typed by its dataclass ``Settings``.
     """
 
-    rois: dict[str, Path] = field(default_factory=dict)
+    rois: dict[str, Path | Region] = field(default_factory=dict)
     events: Path | None = None
     analysis: Analysis | None = None
     deadline: float | None = None
@@ -69,6 +71,11 @@ class Recipe:
     def memory(self) -> int:
         """How many bytes the script may take."""
         return memory.size(self.config.memory) if self.config.memory else memory.most()
+
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """The regions by name, whichever way the config says them."""
+        return {name: region.of(entry) for name, entry in self.config.rois.items()}
 
     def sha256(self) -> str:
         """Return the script's identity, for provenance."""
@@ -143,12 +150,24 @@ def _assign(fields: Mapping[str, object], assignment: str, rois: object) -> Mapp
         raise UsageFault(f"--set takes key=value, found {assignment!r}", "for example --set baseline=rest")
     top, _, name = key.partition(".")
     if top == "rois":
+        name, _, part = name.partition(".")
         _check_roi(name, rois)
-    if top in ("rois", "events"):
+        fields, part = _with_keys(fields, name, part)
+        key = f"rois.{name}.{part}"
+    if top == "events" or (top == "rois" and part in PATHS):
         value = json.dumps(str(Path(value).resolve()))  # quoted: a path is not to be read as YAML
     elif top not in Config.__dataclass_fields__:
         key = f"settings.{key}"
     return config.assign(fields, f"{key}={value}")
+
+
+def _with_keys(fields: Mapping[str, object], name: str, part: str) -> tuple[Mapping[str, object], str]:
+    """Return the config with a region in keys and values, and which of them is meant: without a name the mask."""
+    rois = fields.get("rois")
+    known = rois if isinstance(rois, Mapping) else {}
+    entry = known.get(name)
+    keys = entry if isinstance(entry, Mapping) else {} if entry is None else {"mask": entry}
+    return {**fields, "rois": {**known, name: keys}}, part or "mask"
 
 
 def _check_roi(name: str, known: object) -> None:
@@ -162,7 +181,7 @@ def _check_roi(name: str, known: object) -> None:
 
 
 def _absolute(settings: Config, folder: Path) -> Config:
-    rois = {name: (folder / path).resolve() for name, path in settings.rois.items()}
+    rois: dict[str, Path | Region] = {name: region.of(entry).absolute(folder) for name, entry in settings.rois.items()}
     events = (folder / settings.events).resolve() if settings.events else None
     analysis = analysis_config.absolute(settings.analysis, folder) if settings.analysis else None
     return replace(settings, rois=rois, events=events, analysis=analysis)

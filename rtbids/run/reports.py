@@ -68,6 +68,7 @@ def destination(study: Path, entities: Entities) -> Path:
 
 def masks(recipes: Sequence[Recipe]) -> Mapping[str, object]:
     """Return the regions whose outlines a report draws; what is known of the experiments is in the sidecars."""
-    regions = [(recipe, name, path) for recipe in recipes for name, path in recipe.config.rois.items()]
+    every = [(recipe, name, region) for recipe in recipes for name, region in recipe.regions.items()]
+    regions = [(recipe, name, region.mask) for recipe, name, region in every if not region.resample]  # on the volumes' grid
     twice = {name for name, count in Counter(name for _, name, _ in regions).items() if count > 1}
     return {"rois": {f"{recipe.name} {name}" if name in twice else name: path for recipe, name, path in regions}}

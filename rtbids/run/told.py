@@ -28,7 +28,7 @@ def load(recipe: Recipe, offset: float) -> bytes:
     which level on it wants to know what is logged.
     """
     config = recipe.config
-    rois = {name: str(path) for name, path in config.rois.items()}
+    rois = {name: region.to_json() for name, region in recipe.regions.items()}
     fields: dict[str, Any] = {"do": "load", "script": str(recipe.script), "settings": config.settings, "rois": rois}
     fields |= {"analysis": analysis_config.to_json(config.analysis), "offset": offset, "memory": recipe.memory}
     return encoded({**fields, "log": logging.getLogger("rtbids").getEffectiveLevel()})

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rtbids.clock import SystemClock
 from rtbids.convert.stored import Stored
 from rtbids.errors import ExperimentFault, RtbidsError
-from rtbids.run import analysis_config, worker_log
+from rtbids.run import analysis_config, region, worker_log
 from rtbids.run.channel import Channel, Message, encoded
 from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_launcher
@@ -88,7 +88,7 @@ class Worker:
         self._clock = SystemClock(message["offset"])
         self._log = worker_log.tell(self._channel, message["log"])
         _limit_memory(message["memory"])
-        rois = {name: Path(path) for name, path in message["rois"].items()}
+        rois = {name: region.from_json(fields) for name, fields in message["rois"].items()}
         script, analysis = Path(message["script"]), analysis_config.from_json(message["analysis"])
         self._experiment = Experiment(script, message["settings"], rois, self._hand_over, self._complain, analysis)
         self._channel.send({"say": "ready", "process": os.getpid()})

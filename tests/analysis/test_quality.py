@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rtbids.analysis.displacement import framewise, rms
+from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion import Pose
-from rtbids.analysis.quality import Limits, Quality, brain
+from rtbids.analysis.quality import Quality, brain
 from rtbids.analysis.space import Grid, rigid
 from rtbids.errors import BadData
 

@@ -6,6 +6,7 @@ import pytest
 
 from rtbids.errors import InputMissing, UsageFault
 from rtbids.run import recipe
+from rtbids.run.region import Region
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def folder(tmp_path):
 
 
 def test_paths_of_the_config_are_relative_to_its_folder(folder):
-    assert recipe.read(str(folder)).config.rois == {"target": folder / "mask.nii"}
+    assert recipe.read(str(folder)).regions == {"target": Region(folder / "mask.nii")}
 
 
 def test_a_script_may_be_named_itself(folder):
@@ -26,7 +27,7 @@ def test_a_script_may_be_named_itself(folder):
 def test_a_path_that_is_set_is_relative_to_the_working_directory_and_taken_to_the_letter(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     read = recipe.read(str(folder), ["rois.target=my mask #2: new.nii"])
-    assert read.config.rois == {"target": folder.parent / "my mask #2: new.nii"}
+    assert read.regions == {"target": Region(folder.parent / "my mask #2: new.nii")}
 
 
 def test_a_plain_key_is_one_of_the_scripts_settings(folder):
