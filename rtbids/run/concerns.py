@@ -11,6 +11,7 @@ import numpy as np
 from rtbids.run.findings import Findings
 from rtbids.run.markup import counted, percent, seconds, shortened
 from rtbids.run.promise import Promise, promise
+from rtbids.run.quality_section import measured, spikes_of
 from rtbids.run.response_section import clock_difference
 
 PUNCTUAL = 0.05  # seconds after the due time that nobody sees
@@ -80,9 +81,9 @@ def _head(found: Findings) -> Iterator[Concern]:
         if unknown:
             yield Concern(f"the head was not found in {counted(len(unknown), 'volume')}: {shortened(unknown, 6)}", "motion")
     if (quality := found.derived.get("quality")) is not None:
-        spikes = sorted(index for index, word in quality.texts("spike").items() if word != "none")
+        spikes = sorted(spikes_of(quality))
         if spikes:
-            share = percent(len(spikes), quality.length)
+            share = percent(len(spikes), measured(quality))
             yield Concern(f"{counted(len(spikes), 'spike')} ({share} of volumes): {shortened(spikes, 6)}", "data-quality")
 
 

@@ -8,11 +8,11 @@ from html import escape
 import numpy as np
 
 from rtbids.run.charts import Plot, Scale
+from rtbids.run.due_times import asked
 from rtbids.run.findings import Findings
-from rtbids.run.markup import at, counted, figure, long_time, percent, seconds, shortened, table
+from rtbids.run.markup import at, counted, figure, percent, seconds, shortened, table
 from rtbids.run.measures import Floats, summary
 from rtbids.run.promise import Promise, promise
-from rtbids.run.timing_sections import deadlines
 
 _ROW = 20  # pixels
 _FEW = 80  # marks that are told apart
@@ -33,19 +33,11 @@ def kept(found: Findings) -> str:
     """Return the section: for each experiment a row of marks an outcome, how many, which, and how late they left."""
     if not found.answers:
         return "<p>No feedback was recorded, so none could be late.</p>"
-    parts = [f"<p>{escape(_asked(found))}</p>"]
+    parts = [f"<p>{escape(asked(found))}</p>"]
     for place, name in enumerate(found.experiments):
         heading = f"<h3>{escape(name)}</h3>" if len(found.experiments) > 1 else ""
         parts.append(heading + _experiment(found, promise(found.of(name), found.recorded.get(name)), name, f"d{place}"))
     return "".join(parts)
-
-
-def _asked(found: Findings) -> str:
-    due = deadlines(found)
-    if not due:
-        return "There was no deadline: the source waited for each answer."
-    times = long_time(due[0]) if len(due) == 1 else f"{long_time(due[0])} to {long_time(due[-1])}"
-    return f"Feedback was due {times} after the last byte of a volume. What was not there then was replaced by an alternate."
 
 
 def _experiment(found: Findings, kept: Promise, name: str, key: str) -> str:

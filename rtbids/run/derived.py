@@ -23,10 +23,13 @@ class Derived:
         In their order, without ``volume``.
     rows
         By volume; a cell that is empty was ``n/a``.
+    experiment
+        Whose analysis found it, empty where that is not known.
     """
 
     columns: tuple[str, ...] = ()
     rows: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    experiment: str = ""
 
     @property
     def length(self) -> int:
@@ -45,8 +48,8 @@ class Derived:
         return {index: row[column] for index, row in self.rows.items() if row.get(column)}
 
 
-def read(rows: Iterable[Mapping[str, str]]) -> Derived:
-    """Read the rows of a table; one that is no row is left out."""
+def read(rows: Iterable[Mapping[str, str]], experiment: str = "") -> Derived:
+    """Read the rows of a table of `experiment`; one that is no row is left out."""
     found: dict[int, Mapping[str, str]] = {}
     columns: tuple[str, ...] = ()
     for row in rows:
@@ -54,7 +57,7 @@ def read(rows: Iterable[Mapping[str, str]]) -> Derived:
         if text.isdecimal() and int(text) <= MOST:
             found[int(text)] = row
             columns = tuple(name for name in row if name != "volume")
-    return Derived(columns, found)
+    return Derived(columns, found, experiment)
 
 
 def _number(text: str) -> float:

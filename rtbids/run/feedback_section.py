@@ -192,7 +192,10 @@ def _conditions(findings: Findings, drawn: Sequence[Curve]) -> str:
             name = condition if len(drawn) == 1 else f"{curve.name}, {condition}"
             deviation = float(values.std(ddof=1)) if values.size > 1 else math.nan
             rows.append((name, str(values.size), number(float(values.mean())), number(deviation)))
-    caption = "Values answered in time, by condition at the onset of the volume (no allowance for the haemodynamic delay)"
+    caption = (
+        "Values answered in time, by condition: a volume counts for each that an event overlaps its TR of, and for rest where "
+        "none does (no allowance for the haemodynamic delay)"
+    )
     return table(caption, ("condition", "volumes", "mean", "standard deviation"), rows) if rows else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,10 @@ def read(
     noted = tables["responses"] if tables["responses"].is_file() else None
     said = provenance.read(tables["feedback"].with_suffix(".json"))
     brain = run_images.brain(experiment, mean, troubles)
-    found = {name: derived.read(run_tables.rows(tables[name])) for name in TABLES}
+    found = {name: derived.read(run_tables.rows(tables[name]), _whose(tables[name])) for name in TABLES}
     map_files = run_images.map_files(study, entities)
     maps = run_images.maps(map_files, mean, troubles)
-    files = (bold, events_file, *tables.values(), *map_files.values())
+    files = (events_file, *tables.values(), *map_files.values())
     return Findings(
         name=bids_entities.stem(entities),
         count=count,
@@ -74,11 +74,24 @@ def read(
         experiment=_with_hash(experiment),
         recorded=said.experiments,
         truth=tuple(truth if truth is not None else ()),
-        sources=tuple(file.relative_to(study).as_posix() for file in files if file and file.is_file()),
+        sources=(*_images(bold, entities), *(file.relative_to(study).as_posix() for file in files if file and file.is_file())),
         made_with=_made_with(said.version),
         derived={name: table for name, table in found.items() if table.rows},
         maps=maps,
     )
+
+
+def _whose(table: Path) -> str:
+    """Return the experiment whose analysis a table is of; the empty text where its sidecar does not say."""
+    fields = attempt(sidecar.read, table.with_suffix(".json"), []) or {}
+    whose = fields.get("Experiment")
+    return whose if isinstance(whose, str) else ""
+
+
+def _images(bold: Path | None, entities: Mapping[str, str]) -> Iterator[str]:
+    """Name the 4-D file as it is called in the end: while a report is written it may still be on its way to that."""
+    if bold is not None:
+        yield bids_entities.path(entities, "bold", ".nii.gz").as_posix()
 
 
 def _made_with(recorded_by: str | None) -> dict[str, str]:

@@ -11,10 +11,10 @@ import numpy as np
 from rtbids.run.charts import number
 from rtbids.run.concerns import concerns, farthest
 from rtbids.run.curves import tally, why
+from rtbids.run.due_times import due_times
 from rtbids.run.findings import Findings
 from rtbids.run.markup import counted, long_time, percent, ranges, seconds
 from rtbids.run.measures import Summary, span, summary
-from rtbids.run.timing_sections import deadlines
 
 
 def heading(found: Findings) -> str:
@@ -72,7 +72,7 @@ def _came(found: Findings) -> str:
 
 
 def _in_time(found: Findings) -> str:
-    when = "feedback in time" if deadlines(found) else "feedback"
+    when = "feedback in time" if due_times(found).limits else "feedback"
     tallies = {name: tally(found.of(name)) for name in found.experiments}
     counts = [f"{counts.ok} of {counts.given}" for counts in tallies.values()]
     if len(tallies) == 1:

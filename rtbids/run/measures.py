@@ -84,8 +84,14 @@ def fitted(truth: Floats, values: Floats) -> Floats | None:
 
 
 def by_condition(values: Floats, events: Events, repetition_time: float) -> dict[str, Floats]:
-    """Return the finite values of each condition, by the onset of the volume; ``rest`` is what no event covers."""
-    onsets: Floats = np.arange(len(values), dtype=np.float64) * repetition_time
-    names = dict.fromkeys((*events.conditions, REST))
-    found = {name: values[events.covers(name, onsets) & np.isfinite(values)] for name in names}
-    return {name: part for name, part in found.items() if part.size}
+    """Return the finite values of each condition: of the volumes during whose TR there was an event of it, be it in part.
+
+    ``rest``, where no event has that name, is every volume during which there was none.
+    """
+    found: dict[str, list[float]] = {name: [] for name in (*events.conditions, REST)}
+    otherwise = () if REST in events.conditions else (REST,)
+    for volume in np.flatnonzero(np.isfinite(values)).tolist():
+        during = events.during(volume * repetition_time, (volume + 1) * repetition_time)
+        for name in {event.trial_type for event in during} if during else otherwise:
+            found.setdefault(name, []).append(values[volume])
+    return {name: np.array(part) for name, part in found.items() if part}

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from rtbids.run import charts
 from rtbids.run.charts import Plot, Scale
+from rtbids.run.due_times import due_times
 from rtbids.run.findings import Findings
 from rtbids.run.markup import at, counted, figure, long_time, ranges, seconds, table
 from rtbids.run.measures import WAITED, Floats, span, stages, summary
 
+_LINE_OF_TEXT = 14  # pixels
 _FAR = 3.0  # a column higher than this many times the 95th percentile is cut, or it would flatten the others
-
-
-def deadlines(findings: Findings) -> list[float]:
-    """Return the deadlines in force, seconds after receipt, rounded to the millisecond."""
-    found = {round(answer.due - answer.received, 3) for answer in findings.answers}
-    return sorted(value for value in found if math.isfinite(value))
 
 
 def latency(findings: Findings) -> str:
@@ -26,18 +23,17 @@ def latency(findings: Findings) -> str:
     total = span(findings.times, "received", "sent")
     if not np.isfinite(total).any():
         return "<p>No times from receipt to feedback were recorded in this run.</p>"
-    spent = stages(findings.times)
-    return _columns(findings, spent, total) + _summaries(spent, total)
+    spent, limits = stages(findings.times), due_times(findings).distinct
+    return _columns(findings, spent, total, limits) + _summaries(spent, total)
 
 
-def _columns(findings: Findings, spent: dict[str, Floats], total: Floats) -> str:
+def _columns(findings: Findings, spent: dict[str, Floats], total: Floats, limits: Sequence[float]) -> str:
     millis = total * 1000
-    plot = Plot(findings.length, Scale(0.0, _ceiling(millis, spent, findings)), height=190)
+    plot = Plot(findings.length, Scale(0.0, _ceiling(millis, spent, limits)), height=190)
     beyond = [(v, plot.scale.high) for v, x in enumerate(millis.tolist()) if x > plot.scale.high]
-    due = [limit for limit in deadlines(findings) if limit * 1000 <= plot.scale.high]
     layers = [
         *_stack(plot, spent),
-        *(plot.rule(limit * 1000, "deadline", f"deadline {long_time(limit)}") for limit in due),
+        *_rules(plot, [limit for limit in limits if limit * 1000 <= plot.scale.high]),
         plot.symbols(beyond, "beyond"),
         plot.symbols(((volume, math.nan) for volume in findings.missing), "missing"),
         plot.hints(_hints(findings, spent, total)),
@@ -46,7 +42,18 @@ def _columns(findings: Findings, spent: dict[str, Floats], total: Floats) -> str
     desc = f"Median {seconds(figures.median)}, 99th percentile {seconds(figures.p99)}, worst {seconds(figures.worst)}."
     title = "Latency from receipt to feedback by volume and stage"
     chart = plot.drawn("latency", title, desc, layers, unit="ms", repetition_time=findings.repetition_time)
-    return figure(chart + charts.legend(_legend(findings, spent, beyond)), _caption(findings, plot, figures.worst))
+    return figure(chart + charts.legend(_legend(findings, spent, beyond)), _caption(limits, plot, figures.worst))
+
+
+def _rules(plot: Plot, limits: Sequence[float]) -> list[str]:
+    """Draw a line for each deadline; names that would lie on each other are put together at the topmost."""
+    lines, names = [], []
+    for place, limit in enumerate(limits):
+        names.append(long_time(limit))
+        crowded = place + 1 < len(limits) and plot.y(limit * 1000) - plot.y(limits[place + 1] * 1000) < _LINE_OF_TEXT
+        lines.append(plot.rule(limit * 1000, "deadline", "" if crowded else f"deadline {' and '.join(names)}"))
+        names = names if crowded else []
+    return lines
 
 
 def _stack(plot: Plot, spent: dict[str, Floats]) -> list[str]:
@@ -62,7 +69,7 @@ def _styles(spent: dict[str, Floats]) -> list[str]:
     return ["t5" if name == WAITED else f"t{place % 4 + 1}" for place, name in enumerate(spent)]
 
 
-def _ceiling(millis: Floats, spent: dict[str, Floats], findings: Findings) -> float:
+def _ceiling(millis: Floats, spent: dict[str, Floats], limits: Sequence[float]) -> float:
     """Return the top of the axis: the worst volume unless it is far off, and the deadline where that is near.
 
     What is far is told by the volumes that were answered: the others only show how long the deadline is.
@@ -70,12 +77,12 @@ def _ceiling(millis: Floats, spent: dict[str, Floats], findings: Findings) -> fl
     answered = millis[np.isnan(spent[WAITED])] if WAITED in spent else millis
     usual = summary(answered if np.isfinite(answered).any() else millis)
     top = min(summary(millis).worst, _FAR * usual.p95) * 1.1
-    near = [limit * 1100 for limit in deadlines(findings) if limit * 1000 <= 2 * top]
+    near = [limit * 1100 for limit in limits if limit * 1000 <= 2 * top]
     return max([top, *near, 1e-3])
 
 
-def _caption(findings: Findings, plot: Plot, worst: float) -> str:
-    above = [limit for limit in deadlines(findings) if limit * 1000 > plot.scale.high]
+def _caption(limits: Sequence[float], plot: Plot, worst: float) -> str:
+    above = [limit for limit in limits if limit * 1000 > plot.scale.high]
     words = ["One column a volume, stages from the bottom up."]
     if above:
         share = f", of which the slowest volume used {100 * worst / above[0]:.1f} %" if above[0] > 0 else ""

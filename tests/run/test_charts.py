@@ -141,6 +141,21 @@ def test_rest_is_what_no_event_covers() -> None:
     assert {name: part.tolist() for name, part in parts.items()} == {"task": [2.0], "rest": [1.0, 4.0]}
 
 
+@pytest.mark.parametrize(("onset", "duration"), [(2.9, 0.5), (3.9, 0.3), (1.5, 1.0), (2.0, 0.0), (3.99, 0.0)])
+def test_a_volume_counts_by_what_happened_during_its_tr_however_short_it_was(onset: float, duration: float) -> None:
+    events = Events((Event(onset, duration, "flash"), Event(6.0, 2.0, "task"), Event(7.0, 1.0, "flash")))
+    parts = measures.by_condition(np.array([1.0, 2, 4, 8]), events, 2.0)
+    reached = [x for n, x in enumerate([1.0, 2.0, 4.0]) if onset < 2 * n + 2 and (onset + duration > 2 * n or onset >= 2 * n)]
+    assert parts["flash"].tolist() == [*reached, 8.0]
+    assert parts["task"].tolist() == [8.0]
+    assert parts["rest"].tolist() == [x for x in (1.0, 2.0, 4.0) if x not in reached]
+
+
+def test_a_rest_that_is_named_is_what_its_events_say() -> None:
+    parts = measures.by_condition(np.array([1.0, 2, 4]), Events((Event(0.0, 1.0, "rest"), Event(2.0, 1.0, "task"))), 2.0)
+    assert {name: part.tolist() for name, part in parts.items()} == {"rest": [1.0], "task": [2.0]}
+
+
 def test_a_correlation_without_variation_is_not_defined() -> None:
     r, count = measures.correlation(np.ones(5), np.arange(5.0))
     assert math.isnan(r)

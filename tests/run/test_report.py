@@ -260,6 +260,54 @@ def test_stages_of_the_table_are_percentiles_of_their_differences(tmp_path: Path
     assert f"received → converted39{shown}" in rows
 
 
+def rules(page: Page) -> list[str]:
+    return [e.text for e in page.all("text", "rule-name")]
+
+
+def due_after(study: Study, *limits: float) -> Study:
+    """Have volumes answered within 280 ms, due as many seconds after receipt as `limits` say, the last one on and on."""
+    dues = [*limits, *[limits[-1]] * (30 - len(limits))]
+    received = [START + v * TR for v in range(30)]
+    study.answers = [("roi", STEM, v, 1.0, "ok", None, r, r + dues[v], r + 0.28) for v, r in enumerate(received)]
+    study.times = [(v, None, r, r, r, r + 0.28, r + 0.28) for v, r in enumerate(received)]
+    return study.raw(noise(30)).tables()
+
+
+def test_one_deadline_is_one_line_and_volumes_with_another_due_time_are_told_aside(tmp_path: Path) -> None:
+    page = due_after(Study(tmp_path), 0.475, 0.3261, 0.2, 0.3000004, 0.3).report()
+    assert [text for text in rules(page) if text.startswith("deadline")] == ["deadline 0.3 s"]
+    assert "Feedback was due 0.3 s after the last byte of a volume." in page.text
+    assert "2 volumes had longer, up to 475 ms (0–1)" in page.text
+    assert "1 volume had less, 200 ms at the least (2)" in page.text
+
+
+def test_the_deadline_that_was_recorded_counts_where_each_volume_had_its_own_due_time(tmp_path: Path) -> None:
+    study = due_after(Study(tmp_path), *(0.25 + n / 300 for n in range(30)))
+    assert "deadline 0.25 s" in rules(study.report())
+    about = {"GeneratedBy": [{"Version": "1"}], "Experiments": {"roi": {"Deadline": 0.24}}}
+    study.page.with_name("sub-01").joinpath(f"func/{STEM}_desc-feedback_timeseries.json").write_text(json.dumps(about))
+    assert "deadline 0.24 s" in rules(study.report())
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"), [(0.31, ["deadline 0.3 s and 0.31 s"]), (0.6, ["deadline 0.3 s", "deadline 0.6 s"])]
+)
+def test_names_of_deadlines_do_not_lie_on_each_other(tmp_path: Path, other: float, expected: list[str]) -> None:
+    study = due_after(Study(tmp_path), 0.3)
+    study.answers += [("other", *row[1:7], row[6] + other, row[8]) for row in study.answers]  # type: ignore[operator]
+    page = study.tables().report()
+    assert [text for text in rules(page) if text.startswith("deadline")] == expected
+    assert f"Feedback was due 0.3 s (roi), {other} s (other) after the last byte" in page.text
+
+
+def test_the_file_is_named_as_it_is_called_in_the_end(tmp_path: Path) -> None:
+    study = whole_run(tmp_path)
+    study.bold.rename(study.bold.with_suffix(""))
+    listed = [e.text for e in study.report().all("li")]
+    assert f"sub-01/func/{STEM}_bold.nii.gz" in listed
+    assert f"sub-01/func/{STEM}_bold.nii" not in listed
+
+
 def test_several_experiments_have_a_part_each(tmp_path: Path) -> None:
     study = whole_run(tmp_path)
     study.answers += [("other", *row[1:]) for row in study.answers]

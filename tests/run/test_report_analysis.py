@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import zlib
 from pathlib import Path
@@ -60,7 +61,10 @@ def test_each_part_has_its_section_and_its_numbers(study):
     assert "0.27 mm on average and 0.50 mm at the most" in text
     assert "The pose is not known in 1 volume: 3 (the first: no end after 20 steps)" in text
     assert "1 spike in 6 volumes" in text
-    assert "6 s of good data (50.0 % of volumes" in text
+    assert (
+        "6 s of good data: 3 of 6 volumes (50.0 %) moved less than 0.2 mm, and of 3 (the first is one) it is not known" in text
+    )
+    assert "known of 3 volumes: 1 of them (33.3 %) moved less than 0.2 mm" in text
     assert "2 regressors of 6 volumes." in text
     x, y, z = (f"{place:.0f}".replace("-", "−") for place in (AFFINE @ [5, 6, 7, 1])[:3])
     assert f"Greatest t 8.0 at ({x}, {y}, {z}) mm; 1 voxel above 3.1, 1 below −3.1" in text
@@ -79,6 +83,28 @@ def test_the_time_to_enough_good_data_is_told_where_it_was_worked_out(study, lef
     rows = [f"{n}\t1.0\t800.0\t60\tnone\t1.0\t{minutes}" for n, minutes in enumerate(left)]
     table.write_text("\n".join([f"{QUALITY}\tminutes_to_criterion", *rows]) + "\n")
     assert expected in page(study).text
+
+
+def test_a_volume_that_never_came_is_in_no_count_of_spikes(study):
+    table = study / f"derivatives/rtbids/sub-01/func/{STEM}_desc-quality_timeseries.tsv"
+    table.write_text(table.read_text() + "6\tn/a\tn/a\tn/a\tn/a\tn/a\n")
+    found = page(study)
+    assert "1 spike in 6 volumes" in found.text
+    assert "1 spike (16.7 % of volumes): 4" in found.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "good", "spike"), [(True, "0.2", "0.5"), ({"good_displacement": 0.35}, "0.35", "0.5"), (7, "0.2", "0.5")]
+)
+def test_what_counts_as_good_is_what_the_experiment_asked_for(study, asked, good, spike):
+    head = study / f"derivatives/rtbids/sub-01/func/{STEM}_desc-"
+    (head.parent / f"{head.name}quality_timeseries.json").write_text('{"Experiment": "still"}')
+    about = {"GeneratedBy": [{"Version": "1"}], "Experiments": {"still": {"Analysis": {"quality": asked}}}}
+    (head.parent / f"{head.name}feedback_timeseries.json").write_text(json.dumps(about))
+    text = page(study).text
+    assert f"moved less than {good} mm" in text
+    assert f"good below {good} mm" in text
+    assert f"spike from {spike} mm" in text
 
 
 def test_how_far_the_head_moved_and_what_is_wrong_with_it_stand_at_the_top(study):
