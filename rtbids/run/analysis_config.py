@@ -58,7 +58,10 @@ class Analysis:
     nuisance
         Names of ``rois:`` whose mean is taken out of the other regions, and ``global`` for the mean of the brain.
     despike
-        Single spikes are dropped from each region (Koush et al. 2012).
+        Single spikes are dropped from each region by a filter that also smooths: its signal comes about a volume late, and 0.8
+        times as high (Koush et al. 2012).
+    activation
+        ``true``: the current activation of each region (Hinds et al. 2011). A number: the noise is estimated from as many volumes.
     contrasts
         Name → contrast of conditions, such as ``{faces: "face > scene"}``: a GLM of the whole brain that grows by every volume.
     conditions
@@ -80,6 +83,7 @@ class Analysis:
     conditions: tuple[str, ...] | None = None
     volumes: int | None = None
     quality: bool | Limits = False
+    activation: bool | int = False
 
     @property
     def realigns(self) -> bool:
@@ -93,7 +97,7 @@ class Analysis:
     @property
     def models(self) -> bool:
         """Whether there is a design."""
-        return self.cleans or bool(self.contrasts)
+        return self.cleans or bool(self.contrasts) or self.activation is not False
 
 
 def check(analysis: Analysis, rois: Iterable[str], where: str) -> None:
@@ -114,6 +118,10 @@ def _faults(analysis: Analysis, rois: list[str]) -> Iterable[tuple[str, str | No
             yield _no_region(name, rois), f"name a mask under rois:, or say {GLOBAL}"
     if len(set(analysis.nuisance)) < len(analysis.nuisance):
         yield "nuisance: a region is named twice", None
+    if not isinstance(analysis.activation, bool) and analysis.activation < 1:
+        yield f"activation: expected true, or 1 volume or more, found {analysis.activation}", None
+    if analysis.activation is not False and not set(rois) - set(analysis.nuisance):
+        yield "activation: there is no region to work it out for", "name a mask under rois:"
     if analysis.despike and not set(rois) - set(analysis.nuisance):
         yield "despike: there is no region whose spikes could be dropped", "name a mask under rois:"
     if analysis.cleans and not analysis.contrasts and not set(rois) - set(analysis.nuisance):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.analysis.course import NONE, Clean
-from rtbids.analysis.despike import Despiker
+from rtbids.analysis.despike import SpikeFilter
 from rtbids.analysis.nuisance import Nuisance
 
 Array = NDArray[np.float64]
@@ -28,8 +28,7 @@ class Part:
 class Cleaning:
     """Takes nuisance out of every voxel of some regions and out of their numbers, then spikes out of the numbers.
 
-    A spike is taken out of all voxels alike, so that mean, median and weighted mean agree on it. The filter works on the
-    deviation from the first number that is known.
+    A spike is taken out of all voxels alike, so that mean, median and weighted mean agree on it.
 
     Parameters
     ----------
@@ -54,8 +53,7 @@ class Cleaning:
         # The numbers of the regions are series of the same fit, behind the voxels.
         self._numbers = {name: slice(ends[-1] + n, ends[-1] + n + 1) for n, name in enumerate(regions)}
         self._nuisance = Nuisance(columns, removed, ends[-1] + len(regions), sizes) if removed and regions else None
-        self._filters = {name: Despiker() for name in regions} if despike else {}
-        self._levels: dict[str, float] = {}
+        self._filters = {name: SpikeFilter() for name in regions} if despike else {}
 
     @property
     def undefined(self) -> str | None:
@@ -87,8 +85,7 @@ class Cleaning:
         number = clean.number if number is None else number
         if clean.voxels is None or name not in self._filters:
             return clean
-        level = self._levels.setdefault(name, number)
-        spike = level + self._filters[name].add(number - level) - number
+        spike = self._filters[name].add(number) - number
         return replace(clean, voxels=clean.voxels + spike, before=clean.before + spike, number=clean.number + spike)
 
 
