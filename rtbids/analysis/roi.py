@@ -76,6 +76,8 @@ class Roi:
         self._warned = False
         self._affine = affine
         self._decodings: list[Decoding] = []
+        self._activation: float | None = None
+        self._has_activation = False
 
     def _checked(self, weights: Array | None, summary: Summary) -> Array | None:
         if weights is None:
@@ -126,6 +128,7 @@ class Roi:
         """Note that volume `index` came but has no signal here: it could not be corrected."""
         self._values, self._slope, self._inter = np.full(self._voxels.shape, np.nan), 1.0, 0.0
         self._follow(index, np.nan)
+        self._activation = None
         for decoding in self._decodings:
             decoding.lacks()
 
@@ -239,6 +242,20 @@ class Roi:
     def correlation(self, other: Roi, window: int | None = None) -> float | None:
         """Return Pearson's r of both signals over the latest `window` volumes, or all so far; None before there are three."""
         return signals.correlation(self.signal, other.signal, window)
+
+    def add_activation(self, activation: float | None) -> None:
+        """Take the activation in the current volume, where somebody works it out."""
+        self._has_activation, self._activation = True, activation
+
+    def activation(self) -> float | None:
+        """Return what the region does beyond nuisance, in units of its noise (Hinds et al., NeuroImage 54 (2011) 361).
+
+        Of each voxel, the signal less drift, motion and the like, over the root mean square of its residuals in the model; of
+        the region, the mean with weights of one over that mean square. None before there are more volumes than columns.
+        """
+        if not self._has_activation:
+            raise BadData(f"{self._called} has an activation() where the config has analysis.activation: true")
+        return self._activation
 
     def _baseline(self, condition: str, skip: int) -> NDArray[np.bool_]:
         """Which of the volumes so far are of a condition, without the first `skip` of each block."""

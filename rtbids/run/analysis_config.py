@@ -61,7 +61,7 @@ class Analysis:
         Single spikes are dropped from each region by a filter that also smooths: its signal comes about a volume late, and 0.8
         times as high (Koush et al. 2012).
     activation
-        ``true``: the current activation of each region (Hinds et al. 2011). A number: the noise is estimated from as many volumes.
+        ``true``: the current activation of each region (Hinds et al. 2011). A number: the noise is that of as many volumes.
     contrasts
         Name → contrast of conditions, such as ``{faces: "face > scene"}``: a GLM of the whole brain that grows by every volume.
     conditions

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.analysis import quality, reference, splines
+from rtbids.analysis.activation import Activation
 from rtbids.analysis.contrasts import weights
-from rtbids.analysis.design import Design, Model
+from rtbids.analysis.design import CONSTANT, Design, Model
 from rtbids.analysis.glm import Glm
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion import Pose, Realigner
@@ -83,6 +84,19 @@ class Chain:
         self._singular = Singular(self.design.columns) if self.design else None
         self.glm = _glm(analysis, self.design, brain, self.settle)
         self._cleaning = self._make_cleaning()
+        self._activations = self._make_activations()
+
+    def _make_activations(self) -> Mapping[str, Activation]:
+        design, asked = self.design, self._analysis.activation
+        if design is None or asked is False:
+            return {}
+        freeze_after = None if asked is True else asked
+        names = [name for name in self._regions if name not in self._analysis.nuisance]
+        sizes = {name: self._places[name].shape[1] for name in names}
+        nuisance = (CONSTANT, *design.nuisance)
+        for name in names:
+            self._regions[name].add_activation(None)
+        return {name: Activation(design.columns, nuisance, size, freeze_after) for name, size in sizes.items()}
 
     def _make_cleaning(self) -> Cleaning:
         kept = {name: roi for name, roi in self._regions.items() if name not in self._analysis.nuisance}
@@ -188,6 +202,8 @@ class Chain:
                 self._regions[name].add_clean(volume.index, clean[name])
             else:
                 self._regions[name].add_values(volume.index, values)
+        for name, activation in self._activations.items():
+            self._regions[name].add_activation(activation.add(row, sampled[name]))
 
     def _sampled(self) -> dict[str, NDArray[Any]]:
         """Return each region's voxels in the current volume."""

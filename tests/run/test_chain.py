@@ -280,6 +280,43 @@ def test_a_volume_may_be_had_as_if_the_head_had_not_moved(volumes):
         made.motion.resliced(replace(first, data=first.data[:-1]))
 
 
+@pytest.mark.parametrize("freeze_after", [True, 30])
+def test_the_activation_of_a_region_is_its_signal_beyond_nuisance_by_its_noise(volumes, freeze_after):
+    """Against least squares over the whole run, and the definition of Hinds et al."""
+    analysis = Analysis(drift="polynomial", volumes=40, activation=freeze_after)
+    made, regions = chain(analysis, volumes[0])
+    found = []
+    for volume in volumes:
+        found.append(regions["left"].activation())
+        made.add(volume)
+    task = np.array([made.design._responses["go"].at(2.0 * n) for n in range(40)])
+    x = np.column_stack([task, np.ones(40), np.linspace(-1, 1, 40)])
+    y = np.array([volume.data[LEFT] for volume in volumes], np.float64)
+    known = 40 if freeze_after is True else freeze_after
+    noise = ((y[:known] - x[:known] @ np.linalg.lstsq(x[:known], y[:known], rcond=None)[0]) ** 2).mean(axis=0)
+    beta = np.linalg.lstsq(x, y, rcond=None)[0]
+    expected = np.average((y[-1] - x[-1, 1:] @ beta[1:]) / np.sqrt(noise), weights=1 / noise)
+    assert regions["left"].activation() == pytest.approx(expected, rel=1e-9)
+    assert found[:3] == [None] * 3
+    assert found[10] is not None
+
+
+def test_a_volume_without_a_pose_has_no_activation(volumes):
+    made, regions = chain(Analysis(motion=True, activation=True), volumes[0])
+    for volume in volumes[:12]:
+        made.add(volume)
+    assert regions["left"].activation() is not None
+    made.add(heads.volume(np.zeros(SHAPE), 12, seed=None))
+    assert regions["left"].activation() is None
+
+
+def test_who_did_not_ask_for_activation_is_told_the_key(volumes):
+    made, regions = chain(Analysis(motion=True), volumes[0])
+    made.add(volumes[0])
+    with pytest.raises(BadData, match=r"region 'left' has an activation\(\) where the config has analysis\.activation: true"):
+        regions["left"].activation()
+
+
 def test_an_earlier_run_may_be_the_reference(volumes, tmp_path):
     pose = [0.5, 0.4, -0.6, 0.01, 0.0, -0.01]
     earlier = np.stack([heads.head(), heads.head([9, 9, 9, 0, 0, 0])], axis=3).astype(np.float32)

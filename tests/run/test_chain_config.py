@@ -47,7 +47,8 @@ def test_a_reference_is_relative_to_the_experiment(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", [FULL, "{motion: {reference: earlier.nii.gz, resample: true}, conditions: [face], quality: {criterion: 5}}"]
+    "text",
+    [FULL, "{motion: {reference: a.nii, resample: true}, conditions: [face], quality: {criterion: 5}, activation: 90}"],
 )
 def test_the_keys_reach_the_experiments_process_as_they_are(tmp_path, text):
     read = analysis(tmp_path, text)
@@ -71,6 +72,8 @@ def test_the_keys_reach_the_experiments_process_as_they_are(tmp_path, text):
         ('{contrasts: {"faces > scenes": face}}', "a name has letters and digits only"),
         ("{contrasts: {faces: ' '}}", "expected a contrast such as"),
         ("{volumes: 0}", "analysis.volumes: expected 1 or more"),
+        ("{activation: 0}", "analysis.activation: expected true, or 1 volume or more, found 0"),
+        ("{activation: often}", "analysis.activation: expected true or false or a whole number"),
         ("{quality: {criterion: 0}}", "analysis.quality: criterion: expected a number above 0, found 0"),
         ("{quality: {good_displacment: 1}}", "did you mean 'analysis.quality.good_displacement'"),
     ],
@@ -80,7 +83,10 @@ def test_what_makes_no_sense_is_said_with_its_key(tmp_path, text, said):
         analysis(tmp_path, text)
 
 
-@pytest.mark.parametrize(("text", "said"), [("{despike: true}", "despike"), ("{drift: cosine, volumes: 9}", "drift")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{despike: true}", "despike"), ("{activation: 9}", "activation"), ("{drift: cosine, volumes: 9}", "drift")],
+)
 def test_what_is_for_regions_needs_one(tmp_path, text, said):
     with pytest.raises(UsageFault, match=said):
         analysis(tmp_path, text, rois="")
