@@ -99,7 +99,7 @@ class Quality:
     repetition_time
         Seconds.
     mask
-        (i, j, k), true in the brain; by default taken from the first volume.
+        (i, j, k), true in the brain; by default taken from the first volume that shows something, and whose pose is known.
     """
 
     def __init__(
@@ -121,16 +121,21 @@ class Quality:
         """Take the next volume (i, j, k), in the scanner's units, and its pose where there is one; return its numbers."""
         if values.shape != self._grid.shape:
             raise BadData(f"expected a volume of {self._grid.shape} voxels as the ones before, found {values.shape}")
-        if self._signal is None:
-            self._mask = brain(values, self._grid) if self._mask is None else self._mask
-            self._signal = _Signal(values[self._mask])
+        if self._signal is None and (pose is None or pose.converged):
+            self._begin(values)
         displacement, root_mean_square = self._moved(pose)
-        dvars, global_signal = self._signal.add(values[self._mask])
-        self._tsnr = self._signal.median_tsnr()
+        dvars, global_signal = self._signal.add(values[self._mask]) if self._signal else (None, None)
+        self._tsnr = self._signal.median_tsnr() if self._signal else None
         spikes = tuple(self._spikes_of(displacement, dvars, pose))
         good = displacement is not None and displacement < self._limits.good_displacement
         self._count(displacement, dvars, spikes, good)
         return Measures(displacement, root_mean_square, dvars, global_signal, self._tsnr, spikes, good)
+
+    def _begin(self, values: NDArray[np.generic]) -> None:
+        if self._mask is None and shows_something(values):
+            self._mask = brain(values, self._grid)
+        if self._mask is not None:
+            self._signal = _Signal(values[self._mask])
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -189,6 +194,12 @@ class Quality:
         self._spikes += bool(spikes)
         self._displacements.add(displacement)
         self._dvars.add(dvars)
+
+
+def shows_something(values: NDArray[np.generic]) -> bool:
+    """Say whether a volume is more than one value everywhere, as a blank one is."""
+    known = values[np.isfinite(values)]
+    return bool(known.size and known.min() < known.max())
 
 
 def brain(values: NDArray[np.generic], grid: Grid) -> NDArray[np.bool_]:

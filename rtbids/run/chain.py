@@ -71,18 +71,19 @@ class Chain:
         self._analysis, self._regions = analysis, regions
         self._sampler: Sampler = Moving(grid, analysis.smooth, image) if analysis.realigns else Still(grid, analysis.smooth)
         self._places = {name: np.ascontiguousarray(roi.places.T) for name, roi in regions.items()}
-        brain = quality.brain(_values(first) if image is None else image, grid) if _needs_brain(analysis) else None
-        self._brain: Places = np.array(np.nonzero(brain)) if brain is not None else np.zeros((3, 0), np.intp)
+        self._brain: Places = np.zeros((3, 0), np.intp)  # none before there is a volume that shows it
         self._brain_values: NDArray[Any] | None = None
         self._pending: Array | None = None
         self._lost = 0
         self._now: Array | None = None  # the current volume's row of the design
-        self._affine = grid.affine
+        self._grid = grid
         self.motion = MotionSoFar(grid) if analysis.realigns else None
         self.quality = _quality(analysis, grid, first.repetition_time)
         self.design = _design(analysis, events, first.repetition_time) if analysis.models else None
         self._singular = Singular(self.design.columns) if self.design else None
-        self.glm = _glm(analysis, self.design, brain, self.settle)
+        self.glm = _glm(analysis, self.design, grid, self.settle)
+        if image is not None:
+            self._look(image)
         self._cleaning = self._make_cleaning()
         self._activations = self._make_activations()
 
@@ -119,6 +120,7 @@ class Chain:
         if self.motion is not None and pose is not None:
             self.motion.add(volume.index, pose)
         if pose is None or pose.converged:
+            self._look(values)
             self._add_signals(volume, pose)
         else:
             self._lose(volume.index, pose)
@@ -126,6 +128,15 @@ class Chain:
                 roi.lacks(volume.index)
         if self.quality is not None:
             self.quality.add(values, pose)
+
+    def _look(self, values: NDArray[Any]) -> None:
+        """Take the brain from the first volume that shows one and in which the head was found."""
+        if self._brain.size or not _needs_brain(self._analysis) or not quality.shows_something(values):
+            return
+        brain = quality.brain(values, self._grid)
+        self._brain = np.array(np.nonzero(brain))
+        if self.glm is not None:
+            self.glm.begin(brain)
 
     def _lose(self, index: int, pose: Pose) -> None:
         """Count a volume without a pose; the first is said at once, with the reason."""
@@ -138,7 +149,7 @@ class Chain:
         row, self._pending = self._pending, None
         if row is not None and self._singular is not None:
             self._singular.add(row)
-        if row is not None and self.glm is not None:
+        if row is not None and self.glm is not None and self._brain.size:
             self.glm.add(row, self._brain_now())
 
     def event(self, onset: float, duration: float, trial_type: str) -> None:
@@ -185,7 +196,7 @@ class Chain:
             }
             for statistic, values in (("t", self.glm.t(name)), ("effect", self.glm.effect(name))):
                 assert values is not None, "there is a reason where there is none"
-                yield StatMap(name, statistic, values.astype(np.float32), self._affine, said)
+                yield StatMap(name, statistic, values.astype(np.float32), self._grid.affine, said)
 
     def _add_signals(self, volume: Volume, pose: Pose | None) -> None:
         """Sample the regions, and take out of them what is not wanted."""
@@ -274,11 +285,10 @@ def _design(analysis: Analysis, events: Events, repetition_time: float) -> Desig
     return Design(model, events, repetition_time, planned(analysis, events, repetition_time))
 
 
-def _glm(analysis: Analysis, design: Design | None, brain: NDArray[np.bool_] | None, settle: Any) -> GlmSoFar | None:
+def _glm(analysis: Analysis, design: Design | None, grid: Grid, settle: Any) -> GlmSoFar | None:
     if not analysis.contrasts:
         return None
     assert design is not None
-    assert brain is not None
     found = {}
     for name, contrast in analysis.contrasts.items():
         try:
@@ -286,7 +296,7 @@ def _glm(analysis: Analysis, design: Design | None, brain: NDArray[np.bool_] | N
         except BadData as error:
             hint = "where its events come during the run, name them in analysis.conditions"
             raise BadData(f"analysis.contrasts.{name}: {error}", hint) from None
-    return GlmSoFar(design, found, brain, settle)
+    return GlmSoFar(design, found, grid.shape, settle)
 
 
 def _quality(analysis: Analysis, grid: Grid, repetition_time: float) -> QualitySoFar | None:

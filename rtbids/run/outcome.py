@@ -148,13 +148,18 @@ class GlmSoFar:
     """
 
     def __init__(
-        self, design: Design, contrasts: Mapping[str, Mapping[str, float]], brain: NDArray[np.bool_], settle: Callable[[], None]
+        self, design: Design, contrasts: Mapping[str, Mapping[str, float]], shape: tuple[int, ...], settle: Callable[[], None]
     ) -> None:
         self.contrasts = contrasts
-        self._brain, self._settle = brain, settle
-        self._model = Glm(design.columns, int(np.count_nonzero(brain)))
-        self._gaps = LastKnown(self._model.voxels)
+        self._columns, self._settle = design.columns, settle
         self._estimates: dict[str, Estimate] = {}
+        self.begin(np.zeros(shape, np.bool_))  # until a volume has shown a brain
+
+    def begin(self, brain: NDArray[np.bool_]) -> None:
+        """Begin the model of these voxels (i, j, k)."""
+        self._brain = brain
+        self._model = Glm(self._columns, int(np.count_nonzero(brain)))
+        self._gaps = LastKnown(self._model.voxels)
 
     def add(self, row: Array, values: NDArray[Any]) -> None:
         """Take a volume: its row of the design and the brain's voxels; one that has left the field of view counts as before."""

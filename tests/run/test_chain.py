@@ -131,7 +131,8 @@ def test_a_volume_that_the_head_has_partly_left_costs_no_voxel_its_estimate():
     rows = np.array([design.row(n) for n in range(40)])
     values = 1000 + rng.normal(size=(40, brain.size))
     values[20, :9] = values[21, 5:12] = np.nan
-    model = GlmSoFar(design, {"going": {"go": 1.0}}, brain, lambda: None)
+    model = GlmSoFar(design, {"going": {"go": 1.0}}, brain.shape, lambda: None)
+    model.begin(brain)
     for row, voxels in zip(rows, values, strict=True):
         model.add(row, voxels)
     values[20, :9], values[21, 5:9], values[21, 9:12] = values[19, :9], values[19, 5:9], values[20, 9:12]
@@ -192,6 +193,27 @@ def test_a_first_volume_that_is_none_costs_itself_only(volumes, caplog):
     assert np.isnan(regions["left"].signal[0])
     assert np.isfinite(regions["left"].signal[1:]).all()
     assert [message for message in caplog.messages if "none to realign to" in message][1:] == []
+
+
+@pytest.mark.parametrize("motion", [True, False])
+@pytest.mark.parametrize("blank", [0.0, 500.0, np.nan])
+def test_brain_and_scale_are_those_of_the_first_volume_that_shows_a_head(volumes, blank, motion):
+    """A first volume that is blank changes the numbers of no other: they are those of a run that begins with the second."""
+    analysis = Analysis(motion=motion, quality=True, contrasts={"going": "go > rest"}, smooth=5.0)
+    spoiled = [heads.volume(np.full(SHAPE, blank), 0, seed=None), *volumes[1:]]
+    found = []
+    for run in (spoiled, volumes[1:]):
+        made, _ = chain(analysis, run[0])
+        for volume in run:
+            made.add(volume)
+        found.append((made, made.quality.volume, made.glm.t("going")))
+    (late, now, t), (sound, expected, t_of_sound) = found
+    assert now.dvars == expected.dvars is not None
+    assert now.tsnr == expected.tsnr
+    assert late.quality.summary.spikes - sound.quality.summary.spikes == motion  # the blank one, where its pose is not known
+    assert late._brain.shape[1] < np.prod(SHAPE) / 2
+    np.testing.assert_array_equal(t, t_of_sound)
+    assert np.isfinite(t).any()
 
 
 def test_no_numbers_around_the_head_do_not_hide_it(volumes):
