@@ -25,12 +25,26 @@ _PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, in which ``1e-3`` is a number as in YAML 1.2 (PyYAML alone reads it as text) and a date is text."""
+    """YAML's safe subset, in which ``1e-3`` is a number as in YAML 1.2 (PyYAML alone reads it as text) and a date is text.
+
+    A key that comes twice is refused, as YAML has it; PyYAML alone takes the last.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  PyYAML's own name and type
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        lines: dict[object, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line, known = key.start_mark.line + 1, (key.tag, key.value)
+            if known in lines:
+                twice = "comes twice" if lines[known] == line else f"is in line {lines[known]} too"
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} {twice}", problem_mark=key.start_mark)
+            lines[known] = line
+        return node
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+\Z"), list("-+0123456789"))

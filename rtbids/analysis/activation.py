@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rtbids.analysis.blocks import summed
 from rtbids.analysis.gaps import LastKnown
 from rtbids.analysis.glm import Glm
+from rtbids.errors import BadData
 
 Array = NDArray[np.float64]
 
@@ -35,6 +36,8 @@ class Activation:
     """
 
     def __init__(self, columns: Sequence[str], nuisance: Sequence[str], voxels: int, freeze_after: int | None = None) -> None:
+        if freeze_after is not None and freeze_after < 1:
+            raise BadData(f"freeze_after: expected 1 volume or more, found {freeze_after}")
         self._glm, self._gaps = Glm(columns, voxels), LastKnown(voxels)
         self._nuisance = tuple(nuisance)
         self._freeze_after = freeze_after

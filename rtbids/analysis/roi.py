@@ -216,10 +216,7 @@ class Roi:
         volumes of each block are left out, while the response to what was before goes down. None before the first volume of
         the baseline, and where its mean is 0 or the current signal no number.
         """
-        inside = self._baseline(baseline, skip)
-        if window == "block":
-            inside = signals.latest_block(inside)
-        return self._course.change(inside)
+        return self._course.change(signals.within(self._baseline(baseline, skip), window))
 
     def scaled_signal_change(self, baseline: str = "rest", *, skip: int = 2) -> float | None:
         """Return OpenNFT's percent signal change: 100 times the rise over the baseline's median, on a scale of 0 to 1.

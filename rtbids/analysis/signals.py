@@ -45,6 +45,13 @@ def correlation(a: Array, b: Array, window: int | None = None) -> float | None:
     return float(np.clip(summed(a, b) / np.sqrt(summed(a, a) * summed(b, b)), -1, 1))
 
 
+def within(inside: NDArray[np.bool_], window: str) -> NDArray[np.bool_]:
+    """Return those `inside` in the whole ``run``, or in its latest ``block``; BadData for any other `window`."""
+    if window not in ("run", "block"):
+        raise BadData(f"window: expected 'run' or 'block', found {window!r}")
+    return latest_block(inside) if window == "block" else inside
+
+
 def latest_block(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Keep the last stretch of volumes that are `inside`; a missing volume does not part it."""
     starts = _starts(inside)
@@ -54,7 +61,12 @@ def latest_block(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def without_first(inside: NDArray[np.bool_], indices: NDArray[np.int_], count: int) -> NDArray[np.bool_]:
-    """Leave out the first `count` volumes of each stretch of volumes that are `inside`, by their `indices`."""
+    """Leave out the first `count` volumes of each stretch of volumes that are `inside`, by their `indices`.
+
+    BadData where `count` is below 0 or no whole number.
+    """
+    if count < 0 or count != int(count):
+        raise BadData(f"skip: expected a number of volumes, 0 or more, found {count!r}")
     starts = _starts(inside)
     begun = np.where(starts, indices, -1)
     since = indices - np.maximum.accumulate(begun)

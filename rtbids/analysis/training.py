@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from rtbids import __version__
 from rtbids.analysis import decode, localizer, masks
-from rtbids.analysis.decode import Against, Array, Decoder, Level, Link
+from rtbids.analysis.decode import AGAINST, Against, Array, Decoder, Level, Link
 from rtbids.analysis.localizer import DELAY, Classes
 from rtbids.analysis.space import Grid
 from rtbids.bids import entities as bids_entities
@@ -35,6 +36,12 @@ class Wanted:
     delay: float
     against: Against
     baseline: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.delay < math.inf:
+            raise UsageFault(f"delay: expected seconds, 0 or more, found {self.delay:g}")
+        if self.against not in AGAINST:
+            raise UsageFault(f"against: expected {', '.join(AGAINST)}, found {self.against!r}")
 
 
 @dataclass
@@ -93,7 +100,7 @@ def train(
     Raises
     ------
     UsageFault
-        Without scikit-learn, and for an estimator that weights and an intercept do not describe.
+        Without scikit-learn, for an estimator that weights and an intercept do not describe, and for arguments without sense.
     BadData
         Where runs, events, classes and mask do not fit together.
 
@@ -102,8 +109,8 @@ def train(
     ``about["accuracy"]`` is cross-validated, leaving out one run of several, or of one run the k-th block of every class;
     ``about["chance"]`` is what naming the commonest class would reach. Both are None where a class has one block only.
     """
-    sklearn = _library()
     wanted = Wanted(classes, delay, against, baseline)
+    sklearn = _library()
     grid, inside, runs = _gathered(volumes, Path(mask), wanted)
     named = localizer.classes_of(classes, Events(tuple(event for run in runs for event in run.events.rows)))
     taught = _samples(runs, named, delay)

@@ -382,3 +382,9 @@ def test_faces_are_told_from_scenes_by_a_decoder_of_another_part_of_the_run(real
             right.append(decoding.label == shown)
     assert len(right) == 18
     assert np.mean(right) >= 0.85
+
+
+@pytest.mark.parametrize(("option", "value"), [("delay", -1.0), ("delay", float("nan")), ("against", "basline")])
+def test_an_argument_that_means_nothing_is_refused_before_a_volume_is_read(option, value, mask):
+    with pytest.raises(UsageFault, match=f"^{option}: expected .*, found"):
+        train(iter(()), mask, ("a", "b"), **{option: value})

@@ -159,3 +159,22 @@ def test_what_was_never_told_is_no_number_yet():
 def test_an_unknown_baseline_is_refused():
     with pytest.raises(BadData, match="no event has the trial_type 'going'; there are: go"):
         told([1.0]).percent_signal_change("going")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": "blok"}, "window: expected 'run' or 'block', found 'blok'"),
+        ({"skip": -1}, "skip: expected a number of volumes, 0 or more, found -1"),
+        ({"skip": 1.5}, "skip: expected a number of volumes, 0 or more, found 1.5"),
+    ],
+)
+def test_an_argument_that_means_nothing_is_refused_in_every_volume(options, message):
+    for values in ([1.0], [1.0, 2.0, 3.0, 4.0]):
+        with pytest.raises(BadData, match=message):
+            told(values).percent_signal_change(**options)
+
+
+def test_scaled_signal_change_leaves_out_no_negative_number_of_volumes():
+    with pytest.raises(BadData, match="skip: expected a number of volumes, 0 or more, found -2"):
+        told([1.0, 2.0]).scaled_signal_change(skip=-2)

@@ -133,3 +133,8 @@ def test_a_volume_without_numbers_costs_no_later_activation():
     assert found[9] is None
     values[9] = values[8]
     assert found[29] == pytest.approx(hinds(design, values, [1]), rel=1e-9)
+
+
+def test_noise_is_not_estimated_of_no_volume():
+    with pytest.raises(BadData, match="freeze_after: expected 1 volume or more, found 0"):
+        Activation(("constant",), ("constant",), 1, 0)

@@ -183,6 +183,28 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, name: str, cont
 
 
 @pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("alternate: 1\n\nalternate: 7\n", r"config.yaml, line 3: the key 'alternate' is in line 1 too$"),
+        ("rois:\n  a: 1\n  b: 2\n  'a': 3\n", r"config.yaml, line 4: the key 'a' is in line 2 too$"),
+        ("rois: {a: 1, a: 2}\n", r"config.yaml, line 1: the key 'a' comes twice$"),
+    ],
+    ids=["top", "nested and quoted", "one line"],
+)
+def test_a_key_that_comes_twice_is_refused_with_both_lines(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    with pytest.raises(UsageFault, match=said):
+        config.load(file)
+
+
+def test_a_key_may_override_one_that_is_merged_in(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("first: &first {a: 1, b: 2}\nsecond: {<<: *first, b: 3}\n")
+    assert config.load(file) == {"first": {"a": 1, "b": 2}, "second": {"a": 1, "b": 3}}
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("a.b=3", 3),
