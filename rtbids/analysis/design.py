@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtbids.analysis.drift import CUTOFF, cosine_count, cosines, legendre, legendre_degree
 from rtbids.analysis.motion_terms import MotionTerms
-from rtbids.analysis.response import LENGTH, Response
+from rtbids.analysis.response import Response
 from rtbids.bids.events import Event, Events
 from rtbids.errors import BadData
 
@@ -87,12 +86,10 @@ class Design:
             raise BadData(f"the design has more than one column of the name {', '.join(twice)}", "rename the trial_type")
         self._responses = {name: Response() for name in self.conditions}
         self._rows: list[Event] = []
-        self._last = -1
+        self._last, self._is_longer = -1, False
         self._said: set[str] = set()
         for event in events.rows:
             self._take(event)
-        for remark in remarks(self._rows, planned * repetition_time):
-            logger.warning("%s", remark)
 
     @property
     def nuisance(self) -> tuple[str, ...]:
@@ -130,7 +127,8 @@ class Design:
         if index <= self._last:
             raise ValueError(f"rows are made in order: volume {index} after volume {self._last}")
         self._last = index
-        if index == self.planned:
+        if index >= self.planned and not self._is_longer:
+            self._is_longer = True
             logger.warning("the run is longer than the %d volumes planned: drift goes on as it was", self.planned)
         time, given = index * self.repetition_time, signals or {}
         task = [self._responses[name].at(time) for name in self.conditions]
@@ -157,20 +155,6 @@ class Design:
             self._said.add(trial_type)
             there = f"{nearest(trial_type, self.conditions)}the columns are: {', '.join(self.conditions) or 'none'}"
             logger.warning("events of the trial_type %r have no column in the design; %s", trial_type, there)
-
-
-def remarks(rows: Sequence[Event], length: float) -> list[str]:
-    """Say what is unusual about events in a run of `length` seconds: outside of it, or two of one condition at a time."""
-    said = []
-    for name in dict.fromkeys(event.trial_type for event in rows):
-        own = sorted((event for event in rows if event.trial_type == name), key=lambda event: event.onset)
-        outside = [event for event in own if event.onset >= length or event.end + LENGTH <= 0]
-        if outside:
-            said.append(f"{len(outside)} of {len(own)} events of {name!r} lie outside the run of {length:g} s: no effect")
-        overlaps = [after.onset for before, after in itertools.pairwise(own) if after.onset < before.end - 1e-6]
-        if overlaps:
-            said.append(f"events of {name!r} overlap, first at {overlaps[0]:g} s: their responses add up")
-    return said
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

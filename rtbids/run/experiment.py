@@ -5,6 +5,7 @@ from __future__ import annotations
 import bdb
 import dataclasses
 import importlib.util
+import logging
 import math
 import sys
 import traceback
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtbids import config
+from rtbids.analysis import event_remarks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from rtbids.run.study_so_far import StudySoFar
 
 T = TypeVar("T")
+logger = logging.getLogger("rtbids")
 
 
 @dataclass
@@ -78,6 +81,7 @@ class Run:
     _hand_over: Callable[[Value], None] = field(default=lambda value: None)
     _to_come: deque[Response] = field(default_factory=deque)  # those of a run that is replayed
     _chain: Chain | None = None
+    _to_come_to: tuple[Event, ...] = ()  # events of which nobody knows yet whether the run comes to them
     _so_far: VolumesSoFar = field(default_factory=lambda: VolumesSoFar({}))
     _where: Where = NOWHERE
     _is_open: Callable[[str], bool] = field(default=lambda name: False)  # whether the script is in the run of this name
@@ -177,6 +181,8 @@ class Experiment:
         """Begin a run, whose geometry, sidecar and events `first` carries: masks are read and ``start(run)`` is called."""
         with _as_faults("the beginning of the run"):
             run = self._new_run(first, where)
+        for remark in self._remarks(run):
+            logger.warning("%s", remark)
         self._runs[run_key(first.entities)] = run
         self._call("start", run)
 
@@ -203,6 +209,13 @@ class Experiment:
             _where=where,
             _is_open=lambda name: any(name == bids_entities.stem(run.entities) for run in self._runs.values()),
         )
+
+    def _remarks(self, run: Run) -> Iterator[str]:
+        """Return what is unusual about the events that are known."""
+        planned = self._analysis.volumes if self._analysis else None
+        modelled = run._chain is not None and run._chain.design is not None
+        run._to_come_to = () if planned else run.events.rows
+        return event_remarks.beforehand(run.events.rows, planned and planned * run.repetition_time, modelled=modelled)
 
     def _chain(self, first: Volume, events: Events, regions: Mapping[str, Roi]) -> Chain | None:
         if self._analysis is None:
@@ -271,6 +284,8 @@ class Experiment:
         """End a run: ``end(run)`` is called."""
         run = self._runs[run_key(entities)]
         self._replay_responses(run, math.inf)
+        for remark in event_remarks.afterwards(run._to_come_to, run._so_far.count * run.repetition_time):
+            logger.warning("%s", remark)
         self._call("end", self._runs.pop(run_key(entities)))
 
     def _replay_responses(self, run: Run, before: float) -> None:

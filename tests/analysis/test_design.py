@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from scipy.optimize import minimize_scalar
 
-from rtbids.analysis import drift, response
+from rtbids.analysis import drift, event_remarks, response
 from rtbids.analysis.design import Design, Model
 from rtbids.bids.events import Event, Events
 from rtbids.errors import BadData
@@ -141,16 +141,36 @@ def test_an_event_that_arrives_late_changes_no_row_that_was_made_and_is_warned_o
     np.testing.assert_array_equal([late.row(n) for n in range(20, 150)], rows(known, 150)[20:])
 
 
-def test_events_outside_the_run_and_over_each_other_are_said(caplog):
-    unusual = (Event(-40.0, 2.0, "a"), Event(-2.0, 5.0, "a"), Event(1.0, 5.0, "a"), Event(1.0, 5.0, "b"), Event(400.0, 1, "b"))
-    made = design(Events(unusual))
-    assert [record.message for record in caplog.records] == [
+UNUSUAL = (Event(-40.0, 2.0, "a"), Event(-2.0, 5.0, "a"), Event(1.0, 5.0, "a"), Event(1.0, 5.0, "b"), Event(400.0, 1, "b"))
+
+
+def test_events_outside_the_run_and_over_each_other_are_said():
+    assert list(event_remarks.beforehand(UNUSUAL, 295.5, modelled=True)) == [
         "1 of 3 events of 'a' lie outside the run of 295.5 s: no effect",
         "events of 'a' overlap, first at 1 s: their responses add up",
         "1 of 2 events of 'b' lie outside the run of 295.5 s: no effect",
     ]
-    alone = [design(Events((event,)), conditions=("a",)) for event in unusual[:3]]
+    made = design(Events(UNUSUAL))
+    alone = [design(Events((event,)), conditions=("a",)) for event in UNUSUAL[:3]]
     np.testing.assert_allclose(rows(made, 9)[:, 0], sum(rows(one, 9)[:, 0] for one in alone), atol=1e-15)
+
+
+def test_what_lies_after_a_run_is_known_at_its_end_where_nobody_planned_it():
+    assert list(event_remarks.beforehand(UNUSUAL, None, modelled=False)) == [
+        "1 of 3 events of 'a' lie before the run: no effect",
+        "events of 'a' overlap, first at 1 s",
+    ]
+    assert list(event_remarks.afterwards(UNUSUAL, 80.0)) == [
+        "1 of 2 events of 'b' (at 400 s) lie after the run, which ended at 80 s: no effect"
+    ]
+    assert list(event_remarks.afterwards(UNUSUAL, 401.0)) == []
+
+
+def test_a_run_longer_than_planned_is_said_once_though_the_first_volume_of_it_is_missing(caplog):
+    made = design(planned=20)
+    for index in (*range(20), 21, 22):
+        made.row(index)
+    assert caplog.messages == ["the run is longer than the 20 volumes planned: drift goes on as it was"]
 
 
 def test_a_negative_onset_has_its_tail_in_the_run():

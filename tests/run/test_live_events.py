@@ -166,3 +166,18 @@ def test_what_goes_wrong_at_the_beginning_of_a_run_is_a_line(tmp_path, monkeypat
     monkeypatch.setattr(made, "_chain", lambda *of: 1 / 0)
     with pytest.raises(ExperimentFault, match=r"^the beginning of the run failed: ZeroDivisionError: division by zero$"):
         made.begin(heads.volume(heads.head(), 0, events=NONE))
+
+
+@pytest.mark.parametrize("analysis", [None, Analysis(), ANALYSIS], ids=["no analysis", "no model", "a model"])
+def test_unusual_events_are_said_whether_there_is_a_model_or_none(analysis, volumes, tmp_path, caplog):
+    """An event at 9000 s of a run of 6 s is known when the run is over."""
+    made = experiment(tmp_path, analysis, LOST)
+    table = "onset\tduration\ttrial_type\n0\t3\tgo\n2\t3\tgo\n9000\t3\tgo\n"
+    made.begin(heads.volume(heads.head(), 0, events=table))
+    model = ": their responses add up" if analysis is ANALYSIS else ""
+    assert caplog.messages == [f"events of 'go' overlap, first at 2 s{model}"]
+    for volume in volumes[:3]:
+        made.analyse(volume)
+    caplog.clear()
+    made.end(volumes[0].entities)
+    assert caplog.messages == ["1 of 3 events of 'go' (at 9000 s) lie after the run, which ended at 6 s: no effect"]
