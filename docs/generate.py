@@ -1,4 +1,4 @@
-"""Write docs/reference/commands.rst: what every command says of itself under ``--help``, at 80 columns."""
+"""Write docs/reference/commands.rst, what every command says under ``--help``, and the lists of attributes in other pages."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from attributes import filled
 
 from rtbids.cli.main import cli
 
-COMMANDS = Path(__file__).resolve().parent / "reference" / "commands.rst"
+REFERENCE = Path(__file__).resolve().parent / "reference"
+COMMANDS = REFERENCE / "commands.rst"
+OF_ATTRIBUTES = (REFERENCE / "experiment.rst", REFERENCE / "config.rst")
 INTRODUCTION = """\
 Commands
 ========
@@ -46,3 +49,5 @@ def _section(ctx: click.Context) -> str:
 
 if __name__ == "__main__":
     COMMANDS.write_text(page(), encoding="utf-8")
+    for each in OF_ATTRIBUTES:
+        each.write_text(filled(each.read_text(encoding="utf-8")), encoding="utf-8")

@@ -49,6 +49,8 @@ class Volume:
     ----------
     data
         (i, j, k), read-only, as stored: multiply by `slope` and add `inter` for the scanner's values.
+    slope, inter
+        From stored to the scanner's values; 1 and 0 where they are stored as they are.
     affine
         4×4, voxel → scanner mm, RAS+, rounded to float32.
     entities
@@ -81,6 +83,7 @@ class Volume:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """How many voxels there are along i, j and k."""
         i, j, k = self.data.shape
         return i, j, k
 

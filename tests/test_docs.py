@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import importlib.util
+import inspect
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,16 +24,23 @@ DOCS = ROOT / "docs"
 KINDS = ("tutorial", "how-to", "reference", "explanation")
 
 
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+def program(name: str) -> ModuleType:
+    """Return a program of the documentation as a module, under the name by which the others there import it."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-GENERATE = generator()
+ATTRIBUTES = program("attributes")
+GENERATE = program("generate")
+LISTS = [
+    (page.name, found)
+    for page in GENERATE.OF_ATTRIBUTES
+    for found in ATTRIBUTES.BLOCK.finditer(page.read_text(encoding="utf-8"))
+]
 CONTEXTS: list[click.Context] = list(GENERATE.contexts(cli, "rtbids"))
 BY_PATH = pytest.mark.parametrize("ctx", CONTEXTS, ids=lambda ctx: ctx.command_path)
 
@@ -37,6 +48,74 @@ BY_PATH = pytest.mark.parametrize("ctx", CONTEXTS, ids=lambda ctx: ctx.command_p
 def test_the_page_of_commands_is_what_help_says() -> None:
     written = (DOCS / "reference" / "commands.rst").read_text(encoding="utf-8")
     assert written == GENERATE.page(), "commands have changed: make docs"
+
+
+@pytest.mark.parametrize("page", GENERATE.OF_ATTRIBUTES, ids=lambda page: page.name)
+def test_the_pages_of_attributes_are_what_the_code_says(page: Path) -> None:
+    written = page.read_text(encoding="utf-8")
+    assert written == ATTRIBUTES.filled(written), "the code has changed: make docs"
+
+
+@pytest.mark.parametrize(
+    ("page", "found"), [each for each in LISTS if each[1][1] != "parameters"], ids=lambda each: str(each)[:80]
+)
+def test_every_public_name_of_what_a_script_sees_is_written_out_or_left_out_by_name(page: str, found: re.Match[str]) -> None:
+    cls = ATTRIBUTES.named(found[2])
+    fields = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+    public = {name for name in [*dir(cls), *fields] if not name.startswith("_")}
+    headings = re.findall(r"^``(?:[\w.]+\.)?(\w+)(?:\(.*\))?`` : \S", found[0], flags=re.MULTILINE)
+    left_out = (found[4] or "").split()
+    assert sorted(set(headings)) == sorted(headings)
+    assert public <= {*headings, *left_out}
+    assert set(left_out) <= public, "left out, and no longer there"
+
+
+def test_what_a_script_is_given_is_among_the_pages_of_attributes() -> None:
+    listed = {found[2].rpartition(".")[2] for _, found in LISTS}
+    assert {
+        "Volume",
+        "Run",
+        "Roi",
+        "Event",
+        "EventsSoFar",
+        "Response",
+        "Sent",
+        "EarlierRun",
+        "Decoding",
+        "Config",
+        "Analysis",
+    } <= listed
+
+
+def test_every_method_that_takes_something_has_an_example_that_may_be_called_so() -> None:
+    asked = {}
+    for _, found in LISTS:
+        cls = ATTRIBUTES.named(found[2])
+        for name in re.findall(r"^``[\w.]+\.(\w+)\([^)]", found[0], flags=re.MULTILINE) if inspect.isclass(cls) else ():
+            asked[f"{cls.__name__}.{name}"] = getattr(cls, name)
+    assert asked.keys() == ATTRIBUTES.EXAMPLES.keys()
+    for name, method in asked.items():
+        calls_of_it = [
+            node
+            for node in ast.walk(ast.parse(ATTRIBUTES.EXAMPLES[name], mode="eval"))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name.split(".")[1]
+        ]
+        assert calls_of_it, name
+        for node in calls_of_it:
+            inspect.signature(method).bind(None, *node.args, **{word.arg: word.value for word in node.keywords if word.arg})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        ("tuple[str, ...] | None", "tuple of texts or None"),
+        ("Literal['a', 'b'] | float", "``a``, ``b`` or number"),
+        ("dict[str, float] | bool", "dict of numbers, True or False"),
+        ("NDArray[np.bool_]", "array of True and False"),
+    ],
+)
+def test_types_are_said_in_words(annotation: str, words: str) -> None:
+    assert ATTRIBUTES.in_words(annotation, ATTRIBUTES.filled) == words
 
 
 @BY_PATH

@@ -27,7 +27,17 @@ _NO_CELLS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Event:
-    """One row: `onset` and `duration` in seconds, `trial_type` empty where the table has none, every cell as written."""
+    """One row.
+
+    Attributes
+    ----------
+    onset, duration
+        Seconds; the onset from the beginning of the run's first volume.
+    trial_type
+        Empty where the table has none.
+    cells
+        Every cell as it is written, by the name of its column.
+    """
 
     onset: float
     duration: float
@@ -41,12 +51,19 @@ class Event:
 
     @property
     def end(self) -> float:
+        """Onset and duration together, seconds."""
         return self.onset + self.duration
 
 
 @dataclass(frozen=True)
 class Events:
-    """The rows of one run, in order of onset."""
+    """The events of one run.
+
+    Attributes
+    ----------
+    rows
+        All of them, in order of onset.
+    """
 
     rows: tuple[Event, ...] = ()
 
@@ -114,6 +131,7 @@ class EventsSoFar(Events):
 
     @property
     def conditions(self) -> tuple[str, ...]:
+        """The trial types, those that are expected too."""
         return tuple(dict.fromkeys((*super().conditions, *self.expected)))
 
     def add(self, event: Event) -> None:

@@ -9,7 +9,17 @@ from rtbids.run.deadlines import Value
 
 @dataclass(frozen=True)
 class Sent:
-    """Feedback that has left: `status` is ``ok``, ``alternate`` or ``late``."""
+    """Feedback that has left.
+
+    Attributes
+    ----------
+    volume
+        Index of the volume that it is of.
+    value
+        What was sent.
+    status
+        ``ok``, ``alternate`` or ``late``.
+    """
 
     volume: int
     value: Value
