@@ -60,6 +60,8 @@ def _feedback(found: Findings) -> Iterator[Concern]:
 
 
 def _interrupted(kept: Promise) -> Iterator[str]:
+    if kept.failed:
+        yield f"EVERY volume failed, there was no feedback but alternates: {kept.failed}"
     if kept.given_up:
         yield f"the script was given up after volume {kept.given_up[0]}: {kept.given_up[1]}"
     if kept.restarts:

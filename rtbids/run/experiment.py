@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import bdb
-import dataclasses
-import importlib.util
 import logging
 import math
-import sys
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rtbids import config
 from rtbids.analysis import event_remarks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, Events, EventsSoFar
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
-from rtbids.run import region, responses
+from rtbids.run import region, responses, script_file
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.deadlines import Value
 from rtbids.run.one_line import short
-from rtbids.run.recipe import config_beside
 from rtbids.run.region import Region
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
@@ -164,8 +157,8 @@ class Experiment:
         analysis: Analysis | None = None,
     ) -> None:
         self._script = script
-        self._module = load(script)
-        self._settings = _settings(self._module, settings, script)
+        self._module = script_file.load(script)
+        self._settings = script_file.settings(self._module, settings, script)
         self._rois = rois
         self._hand_over = hand_over
         self._complain = complain
@@ -301,7 +294,7 @@ class Experiment:
         except bdb.BdbQuit:
             raise KeyboardInterrupt from None  # who leaves the debugger wants to leave
         except Exception as error:
-            raise ExperimentFault(f"{function}() {_where(error, self._script)}") from error
+            raise ExperimentFault(f"{function}() {script_file.where(error, self._script)}") from error
 
 
 @contextmanager
@@ -313,42 +306,3 @@ def _as_faults(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ExperimentFault(f"{what} failed: {short(error)}") from error
-
-
-def load(script: Path) -> ModuleType:
-    """Import a script by path, its folder first on the path as when Python runs it."""
-    if str(script.parent) not in sys.path:
-        sys.path.insert(0, str(script.parent))
-    spec = importlib.util.spec_from_file_location("experiment", script)
-    if spec is None or spec.loader is None:
-        raise ExperimentFault(f"{script}: not a Python script")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["experiment"] = module
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise ExperimentFault(f"{Path(error.filename or script).name}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise ExperimentFault(f"the script cannot be loaded: it {_where(error, script)}") from error
-    if not callable(getattr(module, "feedback", None)):
-        raise ExperimentFault(f"{script}: expected a function feedback(volume, run), found none")
-    return module
-
-
-def _settings(module: ModuleType, settings: Mapping[str, object], script: Path) -> object:
-    declared = getattr(module, "Settings", None)
-    if dataclasses.is_dataclass(declared) and isinstance(declared, type):
-        return config.read(declared, settings, f"{config_beside(script) or script}, settings")
-    if settings:
-        raise UsageFault(
-            f"{script}: the config has settings ({', '.join(settings)}) but the script has no dataclass Settings",
-            "declare them: @dataclass(frozen=True) class Settings",
-        )
-    return {}
-
-
-def _where(error: BaseException, script: Path) -> str:
-    """Return ``raised ValueError: … (experiment.py, line 12)``, the line being the script's own."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == script]
-    place = f" ({script.name}, line {frames[-1].lineno})" if frames else ""
-    return f"raised {short(error)}{place}"

@@ -293,7 +293,7 @@ class Lane:
         part.note(answer)
         now = self._clock.now()
         if answer.error is not None:
-            part.warn(self.name, answer.volume, answer.error)
+            part.fail(self.name, answer.volume, answer.error)
             self._send(part, part.deadlines.failed(answer.volume, now))
             return
         self._restarts = 0

@@ -48,6 +48,8 @@ class Part:
         self._held: list[tuple[Answer, float]] = []
         self._stages: dict[int, dict[str, float]] = {}
         self._errors: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()  # of volumes alone
+        self._answered = False
 
     def interruption(self, why: str) -> Mapping[str, object]:
         """Return what is kept of a script's being ended now."""
@@ -57,14 +59,25 @@ class Part:
     def outcome(self) -> Mapping[str, object]:
         """What there is to say of the script's part in the run, besides its lines."""
         given_up = {"GivenUp": self.given_up} if self.given_up else {}
-        return {"PredictedMisses": self.predicted, "Restarts": self.restarts, **given_up}
+        return {"PredictedMisses": self.predicted, "Restarts": self.restarts, **self._failed, **given_up}
+
+    @property
+    def _failed(self) -> Mapping[str, object]:
+        """What the script failed with most, where it never answered."""
+        if self._answered or not self._failures:
+            return {}
+        ((error, _),) = self._failures.most_common(1)
+        return {"EveryVolumeFailed": provenance.without_folders(error)}
 
     def hold(self, answer: Answer, now: float) -> None:
         """Keep an answer until its volume is safe."""
         self._held.append((answer, now))
 
     def note(self, answer: Answer) -> None:
-        """Note when a volume passed the experiment's stages."""
+        """Note when a volume passed the experiment's stages, and whether the script ever answered."""
+        self._answered = self._answered or answer.error is None
+        if answer.error is not None:
+            self._failures[answer.error] += 1
         times = {"analysed": answer.analysed, "answered": answer.answered}
         self._stages[answer.volume] = {stage: moment for stage, moment in times.items() if moment is not None}
 
@@ -93,8 +106,17 @@ class Part:
         if self._errors[error] <= NAMED:
             logger.warning("%s, volume %d: %s", experiment, volume, error)
 
+    def fail(self, experiment: str, volume: int, error: str) -> None:
+        """Say what the script failed with in place of an answer, and once where it never had one."""
+        self.warn(experiment, volume, error)
+        if not self._answered and self._failures.total() == NAMED:
+            text = "%s: EVERY volume so far has failed, its feedback is alternates only: mend the script, then %s"
+            logger.warning(text, experiment, f"rtbids status --restart {experiment}")
+
     def close(self, experiment: str) -> None:
         """Say how often what went wrong went wrong."""
         for error, count in self._errors.items():
             if count > NAMED:
                 logger.warning("%s, %d more volumes: %s", experiment, count - NAMED, error)
+        if self._failed:
+            logger.warning("%s: EVERY volume failed, all of its feedback was alternates", experiment)

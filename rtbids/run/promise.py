@@ -34,6 +34,8 @@ class Promise:
         The volumes whose answer was expected to miss; None where nobody noted it.
     restarts
         The newest volume, and why, of each restart of the script; `given_up` where it was started no more.
+    failed
+        What the script failed with, where it did so at every volume.
     """
 
     is_due: bool
@@ -46,6 +48,7 @@ class Promise:
     predicted: tuple[int, ...] | None = None
     restarts: tuple[tuple[int, str], ...] = ()
     given_up: tuple[int, str] | None = None
+    failed: str | None = None
 
     @property
     def missed(self) -> tuple[int, ...]:
@@ -66,7 +69,7 @@ def promise(answers: Sequence[Answer], recorded: Mapping[str, Any] | None = None
     """Read it from the lines of one experiment, and from what its sidecar says of it."""
     recorded = recorded or {}
     reasons = dict.fromkeys(answer.reason or "unknown" for answer in answers if answer.status == "alternate")
-    expected = recorded.get("PredictedMisses")
+    expected, failed = recorded.get("PredictedMisses"), recorded.get("EveryVolumeFailed")
     left = _after_due(a for a in answers if a.status == "alternate" and a.reason == "deadline")
     return Promise(
         is_due=any(np.isfinite(answer.due) for answer in answers if answer.reason != "missing"),
@@ -79,6 +82,7 @@ def promise(answers: Sequence[Answer], recorded: Mapping[str, Any] | None = None
         predicted=tuple(one for one in expected if isinstance(one, int)) if isinstance(expected, list) else None,
         restarts=tuple(_interruption(one) for one in _listed(recorded.get("Restarts"))),
         given_up=next((_interruption(one) for one in _listed([recorded.get("GivenUp")])), None),
+        failed=failed if isinstance(failed, str) else None,
     )
 
 

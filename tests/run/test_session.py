@@ -191,6 +191,30 @@ def test_an_error_that_comes_at_every_volume_is_said_a_few_times_and_counted(tmp
     assert "17 more volumes" in said[-1]
 
 
+def every_volume(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "EVERY volume" in record.getMessage()]
+
+
+def test_a_script_that_fails_from_the_first_volume_on_is_said_to_fail_at_every_one(tmp_path, caplog):
+    fails = "def feedback(volume, run):\n    raise ValueError(f'no signal in {volume.index}')\n"
+    disk = SmallDisk(100)
+    lines(fails, tmp_path, (volume(index) for index in range(8)), FAR, archive=disk)
+    early, late = every_volume(caplog)
+    messages = [record.getMessage() for record in caplog.records]
+    assert f"rtbids status --restart {tmp_path.name}" in early
+    assert messages.index(early) < next(place for place, text in enumerate(messages) if "volume 3:" in text)
+    assert late == f"{tmp_path.name}: EVERY volume failed, all of its feedback was alternates"
+    assert "feedback() raised ValueError: no signal in 0" in str(disk.described)
+
+
+def test_a_script_that_answered_once_is_not_said_to_fail_at_every_volume(tmp_path, caplog):
+    fails = "def feedback(volume, run):\n    return 1 if volume.index == 1 else 1 / 0\n"
+    disk = SmallDisk(100)
+    lines(fails, tmp_path, (volume(index) for index in range(8)), FAR, archive=disk)
+    assert every_volume(caplog) == []
+    assert "EveryVolumeFailed" not in str(disk.described)
+
+
 def test_a_script_that_is_started_again_knows_what_had_left(tmp_path):
     dies = """
 import os
