@@ -120,7 +120,7 @@ class Realigner:
         self._latest = np.eye(4)
 
     def coefficients(self, values: NDArray[np.generic]) -> Voxels:
-        """Return a volume as `estimate` and `rtbids.analysis.splines.sampled` want it."""
+        """Return a volume as `estimate` and `rtbids.analysis.splines.sample` want it."""
         return coefficients(values, self.grid, self.fwhm)
 
     def estimate(self, values: NDArray[np.generic], coefs: Voxels | None = None) -> Pose:

@@ -55,22 +55,6 @@ def gaps(values: NDArray[np.generic], near: NDArray[np.intp]) -> NDArray[np.bool
     return np.asarray(ndimage.maximum_filter(bad, size=tuple(2 * near + 1))) if bad.any() else None
 
 
-def sampled(coefs: Voxels, grid: Grid, matrix: Array, voxels: Array) -> Voxels:
-    """Return a volume's values (n,) at voxels of the reference, wherever the head has taken them.
-
-    Parameters
-    ----------
-    coefs
-        Of the volume, by `coefficients`: the values come smoothed as these are.
-    matrix
-        The volume's pose (`Pose.matrix`).
-    voxels
-        (3, n) indices in the reference, such as ``np.array(np.nonzero(mask), float)``. One that left the field of view gets the
-        value mirrored at its border; `Grid.holds` tells which.
-    """
-    return sample(coefs, grid.moved(voxels, matrix))
-
-
 def resliced(values: NDArray[np.generic], grid: Grid, matrix: Array) -> Voxels:
     """Return the whole volume (i, j, k) as if the head had not moved: cubic B-spline, unsmoothed, 0 outside the volume."""
     voxels = np.indices(grid.shape, dtype=np.float64).reshape(3, -1)

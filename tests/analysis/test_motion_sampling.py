@@ -21,7 +21,7 @@ def test_sampling_the_smoothed_volume_is_reslicing_and_then_smoothing():
     volume = moved(EGG, GRID, MOVE, 5.0)
     inner = np.zeros(GRID.shape, bool)
     inner[5:-5, 5:-5, 5:-5] = True
-    fused = splines.sampled(splines.coefficients(volume, GRID), GRID, MOVE, np.array(np.nonzero(inner), float))
+    fused = splines.sample(splines.coefficients(volume, GRID), GRID.moved(np.array(np.nonzero(inner), float), MOVE))
     resliced = splines.resliced(volume, GRID, MOVE)
     smoothed = ndimage.gaussian_filter(resliced, 5 / np.sqrt(8 * np.log(2)) / GRID.zooms, truncate=3.0)[inner]
     assert np.abs(fused - smoothed).mean() / smoothed.mean() < 2e-4
