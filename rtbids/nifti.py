@@ -29,6 +29,7 @@ TYPE_CODES = {
     1280: "u8",
 }
 _CODE_OF = {np.dtype("<" + name): code for code, name in TYPE_CODES.items()}
+LARGEST = 32767  # a dimension is a signed 16-bit number
 _MM_AND_SECONDS = 10
 _SCANNER = 1
 
@@ -55,8 +56,8 @@ def pack(header: Header) -> bytes:
     dtype = header.dtype.newbyteorder("<")
     if dtype not in _CODE_OF:
         raise BadData(f"NIfTI-1 has no data type for {header.dtype}")
-    if not 3 <= len(header.shape) <= 4 or max(header.shape) > 32767:
-        raise BadData(f"NIfTI-1 holds 3 or 4 dimensions of up to 32767, found {header.shape}")
+    if not 3 <= len(header.shape) <= 4 or max(header.shape) > LARGEST:
+        raise BadData(f"NIfTI-1 holds 3 or 4 dimensions of up to {LARGEST}, found {header.shape}")
     dims = (len(header.shape), *header.shape, *(1,) * (7 - len(header.shape)))
     affine = header.affine
     zooms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))

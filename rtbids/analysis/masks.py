@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids import nifti
+from rtbids.analysis.space import Grid
 from rtbids.errors import BadData, InputMissing
 
-GRID_TOLERANCE = 0.05  # of the smallest voxel side: masks drawn elsewhere carry affines rounded to a few decimals
+_HEADER = 4096  # bytes: more than a header has
 
 
 def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -28,10 +29,8 @@ def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
 def values(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what the file has in each voxel (i, j, k), and its affine."""
     content = _content(path)
-    header = nifti.unpack(content, str(path))
+    header = _header(content, path)
     shape = header.shape[:3]
-    if any(size > 1 for size in header.shape[3:]):
-        raise BadData(f"{path}: a mask has three dimensions, found {header.shape}")
     if len(content) < header.offset + header.volume_bytes:
         raise BadData(f"{path}: expected {header.volume_bytes} bytes of voxels, found {len(content) - header.offset}")
     flat = np.frombuffer(content, header.dtype, count=int(np.prod(shape)), offset=header.offset)
@@ -39,19 +38,13 @@ def values(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def check_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> None:
-    """Raise BadData, naming both grids, where the mask at `path` is not on the volumes' grid.
-
-    The grids are one where no corner of the box of voxels is farther than GRID_TOLERANCE of a voxel from its twin.
-    """
-    mask, own = read(path)
-    if mask.shape == shape:
-        corners = np.array(np.meshgrid(*[(0, size - 1) for size in shape], [1.0], indexing="ij")).reshape(4, -1)
-        distance = np.sqrt((((own - affine) @ corners)[:3] ** 2).sum(axis=0)).max()
-        zooms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-        if distance <= GRID_TOLERANCE * zooms.min():
-            return
+    """Raise BadData, naming both grids, where the mask at `path` is not on the volumes' grid; only its header is read."""
+    header = _header(_content(path, _HEADER), path)
+    own = header.shape[:3]
+    if _grid(shape, affine).same_as(_grid(own, header.affine)):
+        return
     raise BadData(
-        f"{path}: the mask's grid is {grid(mask.shape, own)}, the volumes' is {grid(shape, affine)}",
+        f"{path}: the mask's grid is {grid(own, header.affine)}, the volumes' is {grid(shape, affine)}",
         "give one drawn on these volumes, or say resample: true beside it (rois: {NAME: {mask: PATH, resample: true}})",
     )
 
@@ -94,10 +87,25 @@ def grid(shape: tuple[int, ...], affine: NDArray[Any]) -> str:
     return f"{'×'.join(map(str, shape))} voxels of {sides} mm with its first voxel at ({origin}) mm"
 
 
-def _content(path: Path) -> bytes:
+def _grid(shape: tuple[int, ...], affine: NDArray[Any]) -> Grid:
+    i, j, k = shape
+    return Grid((i, j, k), np.asarray(affine, np.float64))
+
+
+def _header(content: bytes, path: Path) -> nifti.Header:
+    header = nifti.unpack(content, str(path))
+    if any(size > 1 for size in header.shape[3:]):
+        raise BadData(f"{path}: a mask has three dimensions, found {header.shape}")
+    return header
+
+
+def _content(path: Path, most: int = -1) -> bytes:
+    """Return the file unpacked, or the first `most` bytes of that."""
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            return gzip.GzipFile(fileobj=file).read(most) if packed else file.read(most)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise InputMissing(f"{path}: the mask cannot be read ({error.strerror})") from None
     except (OSError, EOFError, zlib.error) as error:

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from rtbids.analysis.displacement import framewise, rms
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion import Pose
 from rtbids.analysis.space import Array, Grid
-from rtbids.analysis.splines import FWHM, finite
+from rtbids.analysis.splines import smoothed
 from rtbids.errors import BadData
 
 BRAIN = 0.8  # of the global mean
-_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
 
 
 @dataclass(frozen=True)
@@ -204,9 +202,9 @@ def shows_something(values: NDArray[np.generic]) -> bool:
 
 def brain(values: NDArray[np.generic], grid: Grid) -> NDArray[np.bool_]:
     """Return which voxels (i, j, k) are brain, from one volume; all of them where there is no contrast."""
-    smoothed = ndimage.gaussian_filter(finite(values), FWHM * _PER_FWHM / grid.zooms, truncate=3.0).astype(np.float64)
-    bright = smoothed[smoothed > smoothed.mean() / 8]
-    mask = smoothed > BRAIN * bright.mean() if bright.size else np.zeros(grid.shape, bool)
+    image = smoothed(values, grid).astype(np.float64)
+    bright = image[image > image.mean() / 8]
+    mask = image > BRAIN * bright.mean() if bright.size else np.zeros(grid.shape, bool)
     return np.asarray(mask if mask.any() else np.ones(grid.shape, bool))
 
 

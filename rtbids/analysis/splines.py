@@ -34,9 +34,13 @@ def coefficients(values: NDArray[np.generic], grid: Grid, fwhm: float = FWHM) ->
 
     What is not a number counts as 0: one of them would make all coefficients none.
     """
+    return np.asarray(ndimage.spline_filter(smoothed(values, grid, fwhm), order=3, output=np.float32, mode="mirror"))
+
+
+def smoothed(values: NDArray[np.generic], grid: Grid, fwhm: float = FWHM) -> Voxels:
+    """Return a volume smoothed by a Gaussian of `fwhm` mm; 0 for none. What is not a number counts as 0."""
     known = finite(values)
-    smoothed = ndimage.gaussian_filter(known, fwhm * _PER_FWHM / grid.zooms, truncate=3.0) if fwhm else known
-    return np.asarray(ndimage.spline_filter(smoothed, order=3, output=np.float32, mode="mirror"))
+    return ndimage.gaussian_filter(known, fwhm * _PER_FWHM / grid.zooms, truncate=3.0) if fwhm else known
 
 
 def finite(values: NDArray[np.generic]) -> Voxels:

@@ -13,7 +13,7 @@ from rtbids.archive import locks
 from rtbids.errors import BadData, cannot_write
 from rtbids.volume import Volume, voxels
 
-MOST_VOLUMES = 32767  # dim[4] is a signed 16-bit number
+MOST_VOLUMES = nifti.LARGEST
 
 
 class GrowingFile:

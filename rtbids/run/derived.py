@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rtbids.archive.writer import MOST_VOLUMES
 from rtbids.run.measures import Floats
 
-MOST = 32767  # volumes that a NIfTI-1 file can hold: a broken table shall not ask for gigabytes
+MOST = MOST_VOLUMES  # a broken table shall not ask for gigabytes
 
 
 @dataclass(frozen=True)

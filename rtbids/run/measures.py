@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis import signals
 from rtbids.bids.events import REST, Events
 from rtbids.run.record import STAGES
 
@@ -61,11 +62,8 @@ def stages(times: Mapping[str, Floats]) -> dict[str, Floats]:
 
 def correlation(one: Floats, other: Floats) -> tuple[float, int]:
     """Return Pearson's r over the places where both are finite, and their number; NaN where r is not defined."""
-    both = np.isfinite(one) & np.isfinite(other)
-    x, y = one[both], other[both]
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan"), len(x)
-    return float(np.corrcoef(x, y)[0, 1]), len(x)
+    r = signals.correlation(one, other)
+    return float("nan") if r is None else r, int(np.count_nonzero(np.isfinite(one) & np.isfinite(other)))
 
 
 def fitted(truth: Floats, values: Floats) -> Floats | None:

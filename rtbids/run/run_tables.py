@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from rtbids.archive.writer import MOST_VOLUMES
 from rtbids.bids import entities as bids_entities
 from rtbids.run.findings import Answer, Value
 from rtbids.run.measures import Floats
 from rtbids.run.record import STAGES
 
 DERIVATIVE = Path("derivatives", "rtbids")
-MOST = 32767  # what a NIfTI-1 file can hold: a broken table shall not ask for gigabytes
+MOST = MOST_VOLUMES  # a broken table shall not ask for gigabytes
 
 
 def path(entities: Mapping[str, str], description: str, extension: str = ".tsv") -> Path:

@@ -92,3 +92,16 @@ def test_a_mask_that_the_volumes_do_not_reach_is_refused_by_name(tmp_path):
     away[0, 3] = 50
     with pytest.raises(BadData, match=r"mask\.nii: the mask is empty on the volumes' grid"):
         masks.on_grid(path, (4, 4, 4), away, resample=True)
+
+
+def test_where_a_mask_lies_is_known_from_its_header_alone(tmp_path):
+    """The run's loop asks; what is behind the header need not even be whole."""
+    whole = nibabel.Nifti1Image(np.random.default_rng(0).integers(0, 2, (40, 40, 30)).astype(np.uint8), np.diag([3, 3, 3, 1.0]))
+    nibabel.save(whole, tmp_path / "mask.nii.gz")
+    cut = tmp_path / "cut.nii.gz"
+    cut.write_bytes((tmp_path / "mask.nii.gz").read_bytes()[:3000])
+    masks.check_grid(cut, (40, 40, 30), np.diag([3, 3, 3, 1.0]))
+    with pytest.raises(BadData, match=r"cut\.nii\.gz: the mask's grid is 40×40×30 .*, the volumes' is 40×40×31"):
+        masks.check_grid(cut, (40, 40, 31), np.diag([3, 3, 3, 1.0]))
+    with pytest.raises(BadData, match="cannot be unpacked"):
+        masks.read(cut)
