@@ -245,6 +245,19 @@ def test_the_octave_thermometer_shows_every_line_and_sends_a_response(run: Run, 
 
 
 @pytest.mark.slow
+def test_the_octave_client_says_that_no_run_is_there_yet(folder: Path, octave: list[str]):
+    if subprocess.run([*octave, "pkg load instrument-control"], capture_output=True, timeout=PATIENCE, check=False).returncode:
+        pytest.skip("Octave's package instrument-control is not installed")
+    with socket.socket() as taken:  # a port on which nobody listens
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        call = [*octave, f"rtbids_client('open', '127.0.0.1', {port});"]
+        done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode != 0
+    assert f"no run listens at 127.0.0.1:{port}: start it first" in done.stderr
+
+
+@pytest.mark.slow
 def test_the_octave_client_reads_a_file_and_writes_a_named_pipe_without_any_package(folder: Path, octave: list[str]):
     os.mkfifo(folder / "buttons")
     with listening([str(folder / "buttons")], 1.0) as responses:
