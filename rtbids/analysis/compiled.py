@@ -31,8 +31,8 @@ def compiled(signature: str, function: Callable[..., Any]) -> Callable[..., Any]
     return _jit(signature, function)
 
 
-def _jit(signature: str, function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
-    made: Callable[..., Any] = numba.njit(signature, nogil=True, **options)(function)
+def _jit(signature: str, function: Callable[..., Any], *, cache: bool = False) -> Callable[..., Any]:
+    made: Callable[..., Any] = numba.njit(signature, nogil=True, cache=cache)(function)
     return made
 
 
@@ -42,8 +42,8 @@ def _folder() -> Path | None:
     It is ``$NUMBA_CACHE_DIR``, or ``rtbids/numba`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
     """
     try:
-        if numba.config.CACHE_DIR:
-            return _writable(Path(numba.config.CACHE_DIR))
+        if chosen := getattr(numba.config, "CACHE_DIR", ""):
+            return _writable(Path(chosen))
         cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
         return _private((cache if cache.is_absolute() else Path.home() / ".cache") / "rtbids" / "numba")
     except (OSError, RuntimeError) as error:  # a container that is read-only; a user without a home
