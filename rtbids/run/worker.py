@@ -72,9 +72,7 @@ class Worker:
                 self._response(message)
                 self._channel.send({"say": "responded"})
             case "end":
-                self._forget(message["entities"])
-                self._send_maps(message["entities"])
-                self._loaded.end(message["entities"])
+                self._end(message["entities"])
                 if self._log is not None:
                     self._log.settle()
                 self._channel.send({"say": "ended", "entities": message["entities"]})
@@ -157,10 +155,15 @@ class Worker:
         finally:
             os.close(descriptor)
 
-    def _forget(self, entities: Mapping[str, str]) -> None:
-        self._begun.discard(run_key(entities))
-        self._metadata.pop(run_key(entities), None)
-        self._stored.pop(run_key(entities), None)
+    def _end(self, entities: Mapping[str, str]) -> None:
+        """End a run, if it has begun: there may have been no volume that could be read."""
+        key = run_key(entities)
+        self._metadata.pop(key, None)
+        self._stored.pop(key, None)
+        if key in self._begun:
+            self._begun.remove(key)
+            self._send_maps(entities)
+            self._loaded.end(entities)
 
     def _received(self, message: Message, where: Where) -> Volume:
         key = run_key(message["entities"])
