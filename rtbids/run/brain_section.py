@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from rtbids.run import charts
+from rtbids.run import legends
 from rtbids.run.findings import Findings
 from rtbids.run.markup import counted
 from rtbids.run.pictures import Slice, data_uri
@@ -21,7 +21,7 @@ def brain(found: Findings) -> str:
     return (
         f"<p>Mean of {counted(found.averaged, 'volume')}, axial slices from inferior to superior (z in mm, scanner space). "
         "The left of a picture is the subject's left, the top is anterior.</p>"
-        f'<figure><div class="slices">{pictures}</div>{charts.legend(entries)}</figure>'
+        f'<figure><div class="slices">{pictures}</div>{legends.legend(entries)}</figure>'
     )
 
 

@@ -11,68 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
-from numpy.typing import NDArray
+from rtbids.run.measures import Floats
+from rtbids.run.scales import Scale, clock, number, ticks
 
-Floats = NDArray[np.float64]
 TOP = 20  # pixels above the plot, for the names of blocks
 RAIL = 16  # pixels below it, for volumes without a value
 LABELS = 32  # pixels for the two lines of the time axis
+_WIDEST = 158  # pixels for the names at the left
+_BAR = 8  # pixels: a pattern is seen in no less
+_ROW_BAR = 12
 _FINE = 1000  # units that a curve's height is divided into
 _DOTS = 250  # with more volumes than this, dots would cover the curve
 _LONE = 20  # up to so many volumes, a curve has dots in any case
 _POINTED = 400  # columns that a pointer can tell apart
 _WIDE = 900  # pixels that a plot has on a wide screen, at least
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The range that an axis shows."""
-
-    low: float
-    high: float
-
-    def fraction(self, value: float) -> float:
-        """Return where `value` lies: 0 at the low end, 1 at the high end."""
-        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
-
-    def ticks(self, about: int = 4) -> list[float]:
-        return ticks(self.low, self.high, about)
-
-
-def scale(values: Iterable[float], margin: float = 0.08) -> Scale:
-    """Return a range that holds every finite value with some `margin`; 0 to 1 where there is none."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return Scale(0.0, 1.0)
-    low, high = min(finite), max(finite)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
-        reach = abs(low) / 2 or 1.0
-        return Scale(low - reach, high + reach)
-    room = (high - low) * margin
-    return Scale(low - room, high + room)
-
-
-def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Return round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
-    rough = (high - low) / max(about, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.7)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
-
-
-def number(value: float) -> str:
-    """Return four significant digits without a superfluous zero, a true minus sign, and ``n/a`` for NaN."""
-    if not math.isfinite(value):
-        return "n/a"
-    return f"{value:.4g}".replace("-", "−")
-
-
-def clock(seconds: float) -> str:
-    """Return minutes and seconds as ``m:ss``."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
 
 
 @dataclass(frozen=True)
@@ -129,19 +81,28 @@ class Plot:
             return ""
         return self.symbols(((v, x) for v, x in enumerate(values.tolist()) if math.isfinite(x)), "ok", style)
 
-    def block(self, start: float, stop: float, style: str, name: str) -> str:
-        """Shade from `start` to `stop` (in volumes, onsets) with a named bar on top."""
-        left, right = max(0.0, start / max(self.count, 1)), min(1.0, stop / max(self.count, 1))
+    def block(self, start: float, stop: float, style: str, name: str = "") -> str:
+        """Shade from `start` to `stop` (in volumes, onsets) with a bar on top, named where there is a name and room for it."""
+        left, right = self._between(start, stop)
         if right <= left:
             return ""
-        place = f'x="{100 * left:.2f}%" width="{100 * (right - left):.2f}%"'
         text = ""
-        if (right - left) * _WIDE > 6.3 * len(name) + 4:
-            text = f'<text class="block" x="{50 * (left + right):.2f}%" y="11">{escape(name)}</text>'
+        if name and (right - left) * _WIDE > 6.3 * len(name) + 4:
+            text = f'<text class="block" x="{50 * (left + right):.2f}%" y="9">{escape(name)}</text>'
         return (
-            f'<rect class="shade {style}" {place} y="{TOP}" height="{self.height}"/>'
-            f'<rect class="bar {style}" {place} y="{TOP - 5}" height="5"/>{text}'
+            f'<rect class="shade {style}" {_along(left, right)} y="{TOP}" height="{self.height}"/>'
+            f'<rect class="bar {style}" {_along(left, right)} y="{TOP - _BAR}" height="{_BAR}"/>{text}'
         )
+
+    def bar(self, start: float, stop: float, style: str, middle: float) -> str:
+        """Draw a bar from `start` to `stop` (in volumes, onsets) about the height of the value `middle`."""
+        left, right = self._between(start, stop)
+        y = self.y(middle) - _ROW_BAR / 2
+        return f'<rect class="bar {style}" {_along(left, right)} y="{y:g}" height="{_ROW_BAR}"/>' if right > left else ""
+
+    def _between(self, start: float, stop: float) -> tuple[float, float]:
+        """Return two places along the plot as fractions of it."""
+        return max(0.0, start / max(self.count, 1)), min(1.0, stop / max(self.count, 1))
 
     def rule(self, value: float, style: str, name: str = "") -> str:
         """Draw a horizontal line, named at its right end."""
@@ -181,7 +142,8 @@ class Plot:
         total = TOP + self.height + RAIL + LABELS
         marks = list(names or {}) if names is not None else self.scale.ticks()
         named = names if names is not None else {mark: number(mark) for mark in marks}
-        wide = 64 if all(len(label) < 10 for label in named.values()) else 110  # pixels for the longest
+        longest = max(map(len, named.values()), default=0)
+        wide = 64 if longest < 10 else min(12 + 7 * longest, _WIDEST)
         grid = "".join(self.rule(mark, "grid") for mark in marks)
         labels = "".join(f'<text x="{wide - 6}" y="{self.y(mark) + 4}">{escape(named[mark])}</text>' for mark in marks)
         seconds = "min:s" if math.isfinite(repetition_time) else ""
@@ -213,49 +175,5 @@ class Plot:
         )
 
 
-_SHAPES = {
-    "ok": '<circle r="2.2"/>',
-    "alternate": '<path d="M0-5.5L5.5 0L0 5.5L-5.5 0z"/>',
-    "late": '<circle r="4"/>',
-    "missing": '<path d="M-4-4L4 4M-4 4L4-4"/>',
-    "beyond": '<path d="M0-5L5 4H-5z"/>',
-    "expected": '<path d="M-4 0H4M0-4V4"/>',
-    "press": '<path d="M0-7V7"/>',
-}
-_PATTERNS = (
-    ("b1", 'd="M0 0h6v6h-6z"'),
-    ("b2", 'd="M0 0h3v6h-3z"'),
-    ("b3", 'd="M0 6L6 0v3L3 6zM0 0h3L0 3z"'),
-    ("b4", 'd="M0 0h6v2h-6z"'),
-)
-SYMBOLS = (
-    '<svg class="symbols" width="0" height="0" aria-hidden="true"><defs>'
-    + "".join(f'<g id="{name}" class="{name}">{shape}</g>' for name, shape in _SHAPES.items())
-    + "".join(
-        f'<pattern id="fill-{name}" width="6" height="6" patternUnits="userSpaceOnUse"><path class="{name}" {shape}/></pattern>'
-        for name, shape in _PATTERNS
-    )
-    + "</defs></svg>"
-)
-
-
-def legend(entries: Iterable[tuple[str, str]]) -> str:
-    """Return a list of (drawing, name) under a chart; the drawing is markup of `symbol_sample` and its like."""
-    items = "".join(f"<li>{drawing}<span>{escape(name)}</span></li>" for drawing, name in entries)
-    return f'<ul class="legend">{items}</ul>' if items else ""
-
-
-def symbol_sample(symbol: str) -> str:
-    return _sample(16, f'<use href="#{symbol}" x="8" y="7"/>')
-
-
-def line_sample(style: str) -> str:
-    return _sample(26, f'<path class="line {style}" d="M1 7H25"/>')
-
-
-def fill_sample(style: str) -> str:
-    return _sample(16, f'<rect class="{style}" y="2" width="16" height="10"/>')
-
-
-def _sample(width: int, drawing: str) -> str:
-    return f'<svg class="sample" width="{width}" height="14" aria-hidden="true">{drawing}</svg>'
+def _along(left: float, right: float) -> str:
+    return f'x="{100 * left:.2f}%" width="{100 * (right - left):.2f}%"'

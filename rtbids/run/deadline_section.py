@@ -7,81 +7,38 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run.charts import Plot, Scale
+from rtbids.run.curves import tally
 from rtbids.run.due_times import asked
 from rtbids.run.findings import Findings
-from rtbids.run.markup import at, counted, figure, percent, seconds, shortened, table
+from rtbids.run.markup import at, counted, folded, percent, seconds, shortened, table
 from rtbids.run.measures import Floats, summary
+from rtbids.run.outcome_marks import MEANING, outcomes, raster, side_by_side
 from rtbids.run.promise import Promise, promise
-
-_ROW = 20  # pixels
-_FEW = 80  # marks that are told apart
-MEANING = {
-    "ok": "the script's answer, in time",
-    "deadline": "no answer in time",
-    "error": "the script failed",
-    "missing": "the volume never came",
-    "link": "the connection was down",
-    "late": "an answer after its due time: recorded, not shown",
-    "predicted": "expected to miss its due time",
-    "restart": "the script was started again",
-}
-_SYMBOLS = {"ok": "ok", "late": "late", "missing": "missing", "predicted": "expected", "restart": "beyond"}
 
 
 def kept(found: Findings) -> str:
     """Return the section: for each experiment a row of marks an outcome, how many, which, and how late they left."""
     if not found.answers:
         return "<p>No feedback was recorded, so none could be late.</p>"
-    parts = [f"<p>{escape(asked(found))}</p>"]
-    for place, name in enumerate(found.experiments):
-        heading = f"<h3>{escape(name)}</h3>" if len(found.experiments) > 1 else ""
-        parts.append(heading + _experiment(found, promise(found.of(name), found.recorded.get(name)), name, f"d{place}"))
-    return "".join(parts)
+    told = f"<p>{escape(asked(found))}</p>"
+    promises = {name: promise(found.of(name), found.recorded.get(name)) for name in found.experiments}
+    parts = [_experiment(found, kept, name, f"d{place}") for place, (name, kept) in enumerate(promises.items())]
+    if len(parts) == 1:
+        return told + parts[0]
+    return told + side_by_side(found, promises) + "".join(map(folded, (_short(found, name) for name in promises), parts))
+
+
+def _short(found: Findings, name: str) -> str:
+    counts = tally(found.of(name))
+    more = [counted(counts.alternate, "alternate")] * bool(counts.alternate) + [f"{counts.late} late"] * bool(counts.late)
+    return ", ".join([f"{name}: {counts.ok} of {counts.given} in time", *more])
 
 
 def _experiment(found: Findings, kept: Promise, name: str, key: str) -> str:
-    rows = _outcomes(kept)
+    rows = outcomes(kept)
     return "".join(
-        [_raster(found, rows, name, key), _counts(found, kept, rows), _lateness(kept), _foreseen(kept), _restarts(found, kept)]
+        [raster(found, rows, name, key), _counts(found, kept, rows), _lateness(kept), _foreseen(kept), _restarts(found, kept)]
     )
-
-
-def _outcomes(kept: Promise) -> dict[str, tuple[int, ...]]:
-    """Return the volumes of each outcome that there is, with ``ok`` in any case."""
-    rows = {"ok": kept.ok, **kept.alternates, "late": kept.late, "predicted": kept.predicted or ()}
-    rows["restart"] = tuple(volume for volume, _ in kept.restarts if volume >= 0)
-    return {name: volumes for name, volumes in rows.items() if volumes or name == "ok"}
-
-
-def _raster(found: Findings, rows: Mapping[str, Sequence[int]], name: str, key: str) -> str:
-    plot = Plot(found.length, Scale(0.0, float(len(rows))), height=_ROW * len(rows))
-    middle = {name: len(rows) - place - 0.5 for place, name in enumerate(rows)}
-    layers = [_marks(plot, volumes, outcome, middle[outcome]) for outcome, volumes in rows.items()]
-    layers.append(plot.hints(_hints(found, rows)))
-    desc = "; ".join(f"{outcome}: {counted(len(volumes), 'volume')}" for outcome, volumes in rows.items()) + "."
-    title = f"Outcome of each volume, {name}"
-    names = {middle[outcome]: outcome for outcome in rows}
-    return figure(plot.drawn(key, title, desc, layers, names=names, repetition_time=found.repetition_time))
-
-
-def _marks(plot: Plot, volumes: Sequence[int], outcome: str, middle: float) -> str:
-    """Draw a symbol each where there are few, else a bar in the volume's column."""
-    if len(volumes) <= _FEW and outcome != "ok":
-        return plot.symbols(((volume, middle) for volume in volumes), _SYMBOLS.get(outcome, "alternate"))
-    low, high = np.full(plot.count, np.nan), np.full(plot.count, np.nan)
-    inside = [volume for volume in volumes if volume < plot.count]
-    low[inside], high[inside] = middle - 0.32, middle + 0.32
-    return plot.columns(low, high, f"outcome-{outcome if outcome in MEANING else 'error'}")
-
-
-def _hints(found: Findings, rows: Mapping[str, Sequence[int]]) -> dict[int, str]:
-    said: dict[int, list[str]] = {}
-    for outcome, volumes in rows.items():
-        if outcome != "ok":
-            for volume in volumes:
-                said.setdefault(volume, [at(volume, found.repetition_time)]).append(MEANING.get(outcome, outcome))
-    return {volume: "\n".join(words) for volume, words in said.items()}
 
 
 def _counts(found: Findings, kept: Promise, rows: Mapping[str, Sequence[int]]) -> str:

@@ -8,13 +8,13 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run.charts import number
 from rtbids.run.concerns import concerns, farthest
 from rtbids.run.curves import tally, why
 from rtbids.run.due_times import due_times
 from rtbids.run.findings import Findings
 from rtbids.run.markup import counted, long_time, percent, ranges, seconds
 from rtbids.run.measures import Summary, span, summary
+from rtbids.run.scales import number
 
 
 def heading(found: Findings) -> str:

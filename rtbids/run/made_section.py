@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from rtbids.run.charts import number
 from rtbids.run.findings import Findings
 from rtbids.run.markup import items, table
 from rtbids.run.provenance import without_folders
+from rtbids.run.scales import number
 
 _TITLES = {
     "file": "Experiment file",
@@ -18,6 +20,7 @@ _TITLES = {
     "name": "Experiment",
 }
 _UNITS = {"Deadline": "s", "deadline": "s", "smooth": "mm"}
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 _TOLD_ELSEWHERE = {"PredictedMisses", "Restarts", "GivenUp"}
 
 
@@ -39,10 +42,29 @@ def _experiments(found: Findings) -> str:
 
 def _side_by_side(recorded: Mapping[str, Mapping[str, object]]) -> str:
     """Put experiments in columns, so that what differs is seen."""
-    told = {name: dict(described(about)) for name, about in recorded.items()}
+    told = {name: {label: _brief(text) for label, text in described(about)} for name, about in recorded.items()}
+    own = {label for label, count in Counter(label for rows in told.values() for label in rows).items() if count == 1}
+    told = {name: _gathered(rows, own) for name, rows in told.items()}
     labels = list(dict.fromkeys(label for rows in told.values() for label in rows))
     rows = [(label, *(rows.get(label, "") for rows in told.values())) for label in labels]
-    return table("Experiments", ("setting", *told), rows, "words columns")
+    return table("Experiments; checksums are whole in the sidecars", ("setting", *told), rows, "words columns")
+
+
+def _gathered(rows: Mapping[str, str], own: Collection[str]) -> dict[str, str]:
+    """Put what is said of one experiment only into one row for all that is under one name: ``Settings`` → ``window 3; …``."""
+    gathered: dict[str, str] = {}
+    for label, text in rows.items():
+        above, _, name = label.partition(" · ")
+        if label in own and name:
+            before = f"{gathered[above]}; " if above in gathered else ""
+            gathered[above] = f"{before}{name} {text}"
+        else:
+            gathered[label] = text
+    return gathered
+
+
+def _brief(text: str) -> str:
+    return f"{text[:12]}…" if _CHECKSUM.fullmatch(text) else text
 
 
 def _sources(found: Findings) -> str:

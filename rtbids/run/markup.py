@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from rtbids.run.charts import clock, number
 from rtbids.run.provenance import without_folders
+from rtbids.run.scales import clock, number
 
 
 def seconds(value: float) -> str:
@@ -83,6 +83,16 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], styl
 def _row(cells: Sequence[str]) -> str:
     first, *rest = cells
     return f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
+
+
+def folded(summary: str, content: str) -> str:
+    """Return what opens when somebody asks for it."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+
+
+def beside(*figures: str) -> str:
+    """Put figures side by side where there is room."""
+    return f'<div class="small">{"".join(figures)}</div>'
 
 
 def figure(chart: str, caption: str = "") -> str:

@@ -10,11 +10,11 @@ import numpy as np
 
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion_terms import POSE
-from rtbids.run import charts
+from rtbids.run import legends, scales
 from rtbids.run.charts import Plot
 from rtbids.run.derived import Derived
 from rtbids.run.findings import Findings
-from rtbids.run.markup import counted, figure, percent, ranges
+from rtbids.run.markup import beside, counted, figure, percent, ranges
 from rtbids.run.measures import Floats
 from rtbids.run.quality_section import hints, limits_of
 
@@ -30,8 +30,10 @@ def motion(found: Findings, derived: Derived) -> str:
     return "".join(
         [
             f"<p>{escape(_in_words(poses, moved, limits_of(found)))}{escape(_unknown(unknown, derived))}</p>",
-            _six(found, "translation", "mm", poses[:3], unknown),
-            _six(found, "rotation", "°", degrees, unknown),
+            beside(
+                _three(found, "translation", "mm", poses[:3], unknown),
+                _three(found, "rotation", "°", degrees, unknown),
+            ),
             _displacement(found, moved, unknown),
         ]
     )
@@ -58,8 +60,8 @@ def _unknown(unknown: Sequence[int], derived: Derived) -> str:
     return f" The pose is not known in {counted(len(unknown), 'volume')}: {ranges(unknown)} (the first: {why})."
 
 
-def _six(found: Findings, kind: str, unit: str, values: Sequence[Floats], unknown: Sequence[int]) -> str:
-    plot = Plot(found.length, charts.scale(np.concatenate([*values, [0.0]]).tolist()), height=120)
+def _three(found: Findings, kind: str, unit: str, values: Sequence[Floats], unknown: Sequence[int]) -> str:
+    plot = Plot(found.length, scales.scale(np.concatenate([*values, [0.0]]).tolist()), height=120)
     layers = [
         plot.rule(0.0, "zero"),
         *(plot.curve(each, f"s{place}") for place, each in enumerate(values, 1)),
@@ -69,13 +71,13 @@ def _six(found: Findings, kind: str, unit: str, values: Sequence[Floats], unknow
     title = f"{kind.capitalize()} of the head against the reference"
     names = _SIDES if kind == "translation" else [f"about {axis}" for axis in "xyz"]
     chart = plot.drawn(kind, title, f"Three curves, {unit}.", layers, unit=unit, repetition_time=found.repetition_time)
-    entries = [(charts.line_sample(f"s{place}"), name) for place, name in enumerate(names, 1)]
-    return figure(chart + charts.legend([*entries, *_missing(unknown)]), f"{title}, {unit}.")
+    entries = [(legends.line_sample(f"s{place}"), name) for place, name in enumerate(names, 1)]
+    return figure(chart + legends.legend([*entries, *_missing(unknown)]), f"{title}, {unit}.")
 
 
 def _displacement(found: Findings, moved: Floats, unknown: Sequence[int]) -> str:
     good, spike = limits_of(found).good_displacement, limits_of(found).spike_displacement
-    plot = Plot(found.length, charts.Scale(0.0, max(float(np.nanmax([*moved, 0.0])) * 1.1, spike * 1.1)), height=120)
+    plot = Plot(found.length, scales.Scale(0.0, max(float(np.nanmax([*moved, 0.0])) * 1.1, spike * 1.1)), height=120)
     layers = [
         plot.curve(moved, "s1"),
         plot.rule(good, "zero", f"good below {good:g} mm"),
@@ -86,8 +88,8 @@ def _displacement(found: Findings, moved: Floats, unknown: Sequence[int]) -> str
     ]
     title = "Framewise displacement"
     chart = plot.drawn("displacement", title, "One curve.", layers, unit="mm", repetition_time=found.repetition_time)
-    return figure(chart + charts.legend(_missing(unknown)), f"{title}: how far the head moved since the volume before, mm.")
+    return figure(chart + legends.legend(_missing(unknown)), f"{title}: how far the head moved since the volume before, mm.")
 
 
 def _missing(unknown: Sequence[int]) -> list[tuple[str, str]]:
-    return [(charts.symbol_sample("missing"), "pose not known")] if unknown else []
+    return [(legends.symbol_sample("missing"), "pose not known")] if unknown else []

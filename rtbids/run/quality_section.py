@@ -10,12 +10,13 @@ from html import escape
 import numpy as np
 
 from rtbids.analysis.limits import Limits
-from rtbids.run import charts
-from rtbids.run.charts import Plot, number
+from rtbids.run import legends, scales
+from rtbids.run.charts import Plot
 from rtbids.run.derived import Derived
 from rtbids.run.findings import Findings
-from rtbids.run.markup import at, counted, figure, long_time, percent, table
+from rtbids.run.markup import at, beside, counted, figure, long_time, percent, table
 from rtbids.run.measures import Floats
+from rtbids.run.scales import number
 
 
 def quality(found: Findings, derived: Derived) -> str:
@@ -25,8 +26,7 @@ def quality(found: Findings, derived: Derived) -> str:
     return "".join(
         [
             f"<p>{escape(_in_words(found, derived, tsnr))}</p>",
-            _dvars(found, dvars, spikes),
-            _tsnr(found, tsnr),
+            beside(_dvars(found, dvars, spikes), _tsnr(found, tsnr)),
             _spikes(found, dvars, spikes),
         ]
     )
@@ -70,7 +70,8 @@ def _good(found: Findings, derived: Derived) -> str:
     """Say how much is good, and of how many volumes nobody knows as the head was not followed there."""
     good, count = int(np.nansum(derived.floats("good", found.length))), measured(derived)
     unknown = count - int(np.isfinite(found.derived["motion"].floats("framewise_displacement", found.length)).sum())
-    but = f", and of {unknown} (the first is one) it is not known how far" if unknown > 0 else ""
+    which = "the first" if unknown == 1 else f"{unknown}, the first among them,"
+    but = f", and of {which} it is not known how far" if unknown > 0 else ""
     moved = f"moved less than {limits_of(found).good_displacement:g} mm{but}"
     return f"{long_time(good * found.repetition_time)} of good data: {good} of {count} volumes ({percent(good, count)}) {moved}"
 
@@ -89,7 +90,7 @@ def _criterion(found: Findings, derived: Derived) -> list[str]:
 def _dvars(found: Findings, dvars: Floats, spikes: Mapping[int, str]) -> str:
     limit = limits_of(found).spike_dvars
     top = max(float(np.nanmax([*dvars, 0.0])) * 1.1, limit * 1.1)
-    plot = Plot(found.length, charts.Scale(0.0, top), height=120)
+    plot = Plot(found.length, scales.Scale(0.0, top), height=120)
     layers = [
         plot.curve(dvars, "s2"),
         plot.rule(limit, "deadline", f"spike from {limit:g} %"),
@@ -97,13 +98,13 @@ def _dvars(found: Findings, dvars: Floats, spikes: Mapping[int, str]) -> str:
         plot.hints(hints(found, {"DVARS": dvars}, "%")),
     ]
     chart = plot.drawn("dvars", "DVARS", "One curve.", layers, unit="%", repetition_time=found.repetition_time)
-    entries = [(charts.symbol_sample("alternate"), "spike")] if spikes else []
+    entries = [(legends.symbol_sample("alternate"), "spike")] if spikes else []
     caption = "DVARS: change of the brain's signal since the volume before (root mean square), percent of its median."
-    return figure(chart + charts.legend(entries), caption)
+    return figure(chart + legends.legend(entries), caption)
 
 
 def _tsnr(found: Findings, tsnr: Floats) -> str:
-    plot = Plot(found.length, charts.scale([0.0, *tsnr.tolist()]), height=100)
+    plot = Plot(found.length, scales.scale([0.0, *tsnr.tolist()]), height=120)
     layers = [plot.curve(tsnr, "s3"), plot.hints(hints(found, {"tSNR": tsnr}, ""))]
     chart = plot.drawn("tsnr", "tSNR so far", "One curve.", layers, unit="ratio", repetition_time=found.repetition_time)
     return figure(chart, "tSNR: mean by standard deviation of the volumes so far, median over the brain, not realigned.")

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from rtbids.errors import cannot_write
-from rtbids.run import analysis_sections, charts, gather
+from rtbids.run import analysis_sections, gather, legends
 from rtbids.run.brain_section import brain
 from rtbids.run.deadline_section import kept
 from rtbids.run.feedback_section import feedback
@@ -84,7 +84,7 @@ def render(found: Findings) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<title>{escape(found.name)} · rtbids</title><style>{style}</style></head><body>{charts.SYMBOLS}<main>"
+        f"<title>{escape(found.name)} · rtbids</title><style>{style}</style></head><body>{legends.SYMBOLS}<main>"
         f"{heading(found)}{_contents(title for title, _ in parts)}{body}"
         "<footer>Volumes are counted from 0. Times are given from the start of the run.</footer></main></body></html>\n"
     )

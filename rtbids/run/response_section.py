@@ -9,12 +9,13 @@ from html import escape
 import numpy as np
 
 from rtbids.bids.events import Event
-from rtbids.run import charts
-from rtbids.run.charts import Plot, Scale, number
-from rtbids.run.feedback_section import blocks, styles_of
+from rtbids.run import legends
+from rtbids.run.charts import Plot
+from rtbids.run.condition_marks import MOST, Stretch, samples, stretches, styles_of
 from rtbids.run.findings import Findings
-from rtbids.run.markup import counted, figure, seconds, table
+from rtbids.run.markup import counted, figure, folded, seconds, table
 from rtbids.run.responses import Response
+from rtbids.run.scales import Scale, number
 
 _ROW = 20  # pixels
 _MOST_ROWS = 8
@@ -34,19 +35,35 @@ def clock_difference(responses: Sequence[Response]) -> float:
 
 
 def _timeline(found: Findings) -> str:
-    if math.isnan(found.repetition_time) or found.repetition_time <= 0 or not found.length:
+    """Draw a row for each condition and for each kind of response."""
+    bars, presses = _bars(found), _rows(found.responses)
+    if math.isnan(found.repetition_time) or found.repetition_time <= 0 or not found.length or not (bars or presses):
         return ""
-    rows = _rows(found.responses)
-    plot = Plot(found.length, Scale(0.0, float(max(len(rows), 1))), height=_ROW * max(len(rows), 2))
-    middle = {name: len(rows) - place - 0.5 for place, name in enumerate(rows)}
-    layers = [*blocks(found, plot), *(_presses(found, plot, rows[name], middle[name]) for name in rows)]
-    title, desc = "Events along the run", "; ".join(f"{name}: {len(presses)}" for name, presses in rows.items())
-    names = {middle[name]: name if len(name) <= _SHORT else f"{name[: _SHORT - 1]}…" for name in rows}
-    chart = plot.drawn("events-chart", title, f"{desc}.", layers, names=names, repetition_time=found.repetition_time)
-    entries = [(charts.fill_sample(f"bar {style}"), name or "event") for name, style in styles_of(found).items()]
-    if found.responses:
-        entries.append((charts.symbol_sample("press"), "sent during the run"))
-    return figure(chart + charts.legend(entries))
+    count = len(bars) + len(presses)
+    plot = Plot(found.length, Scale(0.0, float(count)), height=_ROW * max(count, 2))
+    layers = [_bar(plot, one, found, count - place - 0.5) for place, row in enumerate(bars.values()) for one in row]
+    layers += [_presses(found, plot, row, count - place - 0.5) for place, row in enumerate(presses.values(), len(bars))]
+    named = [*bars, *presses]
+    names = {count - place - 0.5: name if len(name) <= _SHORT else f"{name[: _SHORT - 1]}…" for place, name in enumerate(named)}
+    told = "; ".join(f"{name}: {len(row)}" for name, row in presses.items())
+    chart = plot.drawn(
+        "events-chart", "Events along the run", f"{told}.", layers, names=names, repetition_time=found.repetition_time
+    )
+    entries = [*samples(found), *([(legends.symbol_sample("press"), "sent during the run")] if presses else [])]
+    return figure(chart + legends.legend(entries))
+
+
+def _bar(plot: Plot, one: Stretch, found: Findings, middle: float) -> str:
+    return plot.bar(one.start, one.stop, styles_of(found)[one.condition], middle)
+
+
+def _bars(found: Findings) -> dict[str, list[Stretch]]:
+    """Group the events into rows: a condition each, and those that share their marks one."""
+    styles, rows = styles_of(found), dict[str, list[Stretch]]()
+    for one in stretches(found):
+        shared = styles[one.condition] == f"b{MOST + 1}"
+        rows.setdefault("others" if shared else one.condition or "event", []).append(one)
+    return rows
 
 
 def _rows(responses: Sequence[Response]) -> dict[str, list[Response]]:
@@ -100,8 +117,7 @@ def _responses(responses: Sequence[Response]) -> str:
     head = ("event", "value", "here", "on the sender's clock", "sender's clock ahead by", "after volume")
     more = f", the first {_MOST_LINES}" if len(responses) > _MOST_LINES else ""
     lines = table(f"Time from the beginning of the first volume{more}", head, rows)
-    summary = f"Every response ({len(responses)})"
-    return f"<p>{escape(_in_words(responses))}</p><details><summary>{escape(summary)}</summary>{lines}</details>"
+    return f"<p>{escape(_in_words(responses))}</p>" + folded(f"Every response ({len(responses)})", lines)
 
 
 def _line(one: Response) -> tuple[str, ...]:

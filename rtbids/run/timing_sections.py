@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rtbids.run import charts
-from rtbids.run.charts import Plot, Scale
+from rtbids.run import legends, scales
+from rtbids.run.charts import Plot
 from rtbids.run.due_times import due_times
 from rtbids.run.findings import Findings
 from rtbids.run.markup import at, counted, figure, long_time, ranges, seconds, table
 from rtbids.run.measures import WAITED, Floats, span, stages, summary
+from rtbids.run.scales import Scale
 
 _LINE_OF_TEXT = 14  # pixels
 _FAR = 3.0  # a column higher than this many times the 95th percentile is cut, or it would flatten the others
@@ -42,7 +43,7 @@ def _columns(findings: Findings, spent: dict[str, Floats], total: Floats, limits
     desc = f"Median {seconds(figures.median)}, 99th percentile {seconds(figures.p99)}, worst {seconds(figures.worst)}."
     title = "Latency from receipt to feedback by volume and stage"
     chart = plot.drawn("latency", title, desc, layers, unit="ms", repetition_time=findings.repetition_time)
-    return figure(chart + charts.legend(_legend(findings, spent, beyond)), _caption(limits, plot, figures.worst))
+    return figure(chart + legends.legend(_legend(findings, spent, beyond)), _caption(limits, plot, figures.worst))
 
 
 def _rules(plot: Plot, limits: Sequence[float]) -> list[str]:
@@ -91,11 +92,11 @@ def _caption(limits: Sequence[float], plot: Plot, worst: float) -> str:
 
 
 def _legend(findings: Findings, spent: dict[str, Floats], beyond: list[tuple[int, float]]) -> list[tuple[str, str]]:
-    entries = [(charts.fill_sample(style), name) for name, style in zip(spent, _styles(spent), strict=True)]
+    entries = [(legends.fill_sample(style), name) for name, style in zip(spent, _styles(spent), strict=True)]
     if beyond:
-        entries.append((charts.symbol_sample("beyond"), "column cut: higher than the chart"))
+        entries.append((legends.symbol_sample("beyond"), "column cut: higher than the chart"))
     if findings.missing:
-        entries.append((charts.symbol_sample("missing"), "missing volume"))
+        entries.append((legends.symbol_sample("missing"), "missing volume"))
     return entries
 
 
@@ -142,7 +143,7 @@ def _intervals(findings: Findings) -> str:
     gaps = np.concatenate([[np.nan], np.diff(received)]) * 1000
     tr = findings.repetition_time * 1000
     near = math.isfinite(tr) and summary(gaps).median > tr / 2  # at the scanner's pace, not replayed faster
-    plot = Plot(findings.length, charts.scale([*gaps.tolist(), *([tr] if near else [])]), height=110)
+    plot = Plot(findings.length, scales.scale([*gaps.tolist(), *([tr] if near else [])]), height=110)
     layers = [
         plot.curve(gaps, "thin"),
         plot.rule(tr, "deadline", f"TR {long_time(tr / 1000)}") if near else "",

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from rtbids.bids.events import Event, Events
-from rtbids.run import charts, markup, measures
-from rtbids.run.charts import Plot, Scale
+from rtbids.run import charts, legends, markup, measures, scales
+from rtbids.run.charts import Plot
+from rtbids.run.scales import Scale
 
 LINE = Plot(4, Scale(0.0, 10.0), height=100)
 
@@ -26,15 +27,15 @@ LINE = Plot(4, Scale(0.0, 10.0), height=100)
     ],
 )
 def test_ticks_are_round_numbers_within_the_range(low: float, high: float, expected: list[float]) -> None:
-    assert charts.ticks(low, high) == pytest.approx(expected)
+    assert scales.ticks(low, high) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [5.0], [5.0, 5.0], [0.0, 0.0], [-1e-9, 1e12], [1e300, -1e300]])
 def test_a_scale_holds_every_value_and_is_never_empty(values: list[float]) -> None:
-    scale = charts.scale(values)
+    scale = scales.scale(values)
     assert scale.low < scale.high
     assert all(scale.low < value < scale.high for value in values if math.isfinite(value))
-    assert charts.ticks(scale.low, scale.high)
+    assert scales.ticks(scale.low, scale.high)
 
 
 def test_a_curve_breaks_where_a_value_is_missing() -> None:
@@ -60,7 +61,7 @@ def test_a_block_outside_the_run_is_cut_or_left_out() -> None:
 
 
 def test_names_and_hints_are_escaped() -> None:
-    drawn = LINE.hints({0: "<b>"}) + LINE.rule(1, "grid", "<b>") + LINE.block(0, 4, "b1", "<b>") + charts.legend([("", "<b>")])
+    drawn = LINE.hints({0: "<b>"}) + LINE.rule(1, "grid", "<b>") + LINE.block(0, 4, "b1", "<b>") + legends.legend([("", "<b>")])
     assert "<b>" not in drawn
     assert drawn.count("&lt;b&gt;") == 4
 

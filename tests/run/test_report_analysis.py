@@ -62,7 +62,8 @@ def test_each_part_has_its_section_and_its_numbers(study):
     assert "The pose is not known in 1 volume: 3 (the first: no end after 20 steps)" in text
     assert "1 spike in 6 volumes" in text
     assert (
-        "6 s of good data: 3 of 6 volumes (50.0 %) moved less than 0.2 mm, and of 3 (the first is one) it is not known" in text
+        "6 s of good data: 3 of 6 volumes (50.0 %) moved less than 0.2 mm, and of 3, the first among them, it is not known"
+        in text
     )
     assert "known of 3 volumes: 1 of them (33.3 %) moved less than 0.2 mm" in text
     assert "2 regressors of 6 volumes." in text

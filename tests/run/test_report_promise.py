@@ -76,7 +76,8 @@ def test_each_outcome_is_counted_and_its_volumes_are_named(tmp_path):
     assert row(page, "deadline: ").endswith("12.5 %20")
     assert row(page, "error: ").endswith("12.5 %21")
     assert row(page, "late: ").endswith("12.5 %20")
-    assert (page.marks("late", "d0"), page.marks("alternate", "d0"), page.marks("missing", "d0")) == (1, 2, 1)
+    marks = {symbol: page.marks(symbol, "d0") for symbol in ("late", "alternate", "failed", "missing")}
+    assert marks == dict.fromkeys(marks, 1)
 
 
 def test_what_was_foreseen_is_told_from_what_was_not(tmp_path):
@@ -195,3 +196,14 @@ def test_the_promise_of_one_experiment_is_read_from_its_lines():
     found = promise(lines, {"PredictedMisses": [0, 7]})
     assert (found.overrun, found.late_by, found.came_true) == ({0: 0.25}, {0: 2.0}, (0,))
     assert promise(lines).predicted is None
+
+
+def test_settings_that_one_experiment_has_alone_share_a_row(tmp_path):
+    study = whole_run(tmp_path)
+    study.answers += [("other", *row[1:]) for row in study.answers]
+    about = {"SHA256": "ab" * 32, "Settings": {"gain": 2}}
+    page = sidecar(study.tables(), roi=about, other={**about, "Settings": {"gain": 3, "window": 4, "slow": True}}).report()
+    rows = [each.text for each in page.all("tr")]
+    assert "Settings · gain23" in rows
+    assert "Settingswindow 4; slow yes" in rows
+    assert "Its SHA-256abababababab…abababababab…" in rows
