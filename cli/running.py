@@ -60,6 +60,7 @@ class Order:
 
 def run(order: Order, request: sources.Request) -> Progress:
     """Do what was ordered until the source ends or a signal comes; return what there was."""
+    kept = console.keep_warnings()
     found = recipes.read(order.experiments, order.wishes)
     if order.in_process and len(found) > 1:
         raise UsageFault("--in-process is for one experiment: a debugger has one terminal")
@@ -68,12 +69,12 @@ def run(order: Order, request: sources.Request) -> Progress:
     for recipe in found:
         experiments.check(recipe)
     places = Destinations(order.destinations, [recipe.name for recipe in found])
-    kept = console.keep_warnings()
     progress = Progress()
     with stopping(NOT_WAITED if order.bids_dir else None) as stop, ExitStack() as stack:
         sources.kind(request.source)  # before anything is made: is it there?
+        told = (kept.messages, request.faults)  # reports are closed last: what comes up when the others close is in them
+        reports = stack.enter_context(Reports(order.bids_dir, found, *told)) if order.bids_dir else None
         archive = stack.enter_context(archiving.opened(order.bids_dir, order.fill_gaps)) if order.bids_dir else None
-        reports = Reports(order.bids_dir, found, kept.messages, request.faults) if order.bids_dir else None
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
         places.open(request.open_timeout, console.say, listens.servers)
         make_host = experiments.here if order.in_process else experiments.apart(stack.enter_context(closing(Launcher())))
@@ -98,9 +99,7 @@ def run(order: Order, request: sources.Request) -> Progress:
             inbox = Inbox(session.runs.opened(_items(order, request, archive, events, ahead)), around=first_in_line)
             with nullcontext() if order.in_process else first_in_line(2):  # a script in this process may do anything
                 session.run(inbox)
-        if reports:
-            reports.close()
-        stack.close()  # every run is compressed
+        stack.close()  # every run is compressed, every report written
         _say(progress, order, reports)
     return progress
 

@@ -18,7 +18,7 @@ from rtbids.run.promise import promise
 from rtbids.run.scales import number
 
 _RULE = (
-    "a volume counts for each condition that an event of overlaps its TR, and for rest where none does (no allowance for the "
+    "a volume belongs to each condition of which an event overlaps its TR, and to rest where none does (no allowance for the "
     "haemodynamic delay)"
 )
 

@@ -10,9 +10,10 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from rtbids.bids import entities as bids_entities
-from rtbids.errors import RtbidsError
+from rtbids.errors import RtbidsError, Stopped
 from rtbids.run import report
 from rtbids.run.recipe import Recipe
 from rtbids.volume import Entities
@@ -21,7 +22,10 @@ logger = logging.getLogger("rtbids")
 
 
 class Reports:
-    """Write the report of each run of the data set `study` that ends; `written` lists them."""
+    """Write the report of each run of the data set `study` that ends; `written` lists them.
+
+    What `warnings` and `faults` grow by afterwards is still to be in a report: then the last is written anew at the end.
+    """
 
     def __init__(self, study: Path, recipes: Sequence[Recipe], warnings: Sequence[str], faults: Sequence[str]) -> None:
         self.written: list[Path] = []
@@ -29,36 +33,57 @@ class Reports:
         self._recipes = recipes
         self._warnings = warnings
         self._faults = faults
+        self._told = 0  # warnings and faults in the latest report
         self._ended: queue.SimpleQueue[Entities | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="reports", daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Stopped):  # who says stop twice does not wait
+            self.close()
 
     def write(self, entities: Entities) -> None:
         """Write the report of a run that has ended, as soon as its turn comes."""
         self._ended.put(entities)
 
     def close(self) -> None:
-        """Wait until all are written."""
+        """Wait until all are written; called when nothing more can be amiss with the runs."""
         self._ended.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        latest: Entities | None = None
         while (entities := self._ended.get()) is not None:
-            path = destination(self._study, entities)
-            try:
-                report.write(
-                    self._study,
-                    entities,
-                    path,
-                    warnings=tuple(self._warnings),
-                    faults=tuple(self._faults),
-                    experiment=masks(self._recipes),
-                )
-                self.written.append(path)
-            except (RtbidsError, OSError) as error:
-                logger.warning("the report of %s could not be written: %s", bids_entities.stem(entities), error)
+            latest = entities
+            self._report(entities)
+        if latest is not None and destination(self._study, latest) in self.written and self._lines() > self._told:
+            self._report(latest)
+
+    def _lines(self) -> int:
+        return len(self._warnings) + len(self._faults)
+
+    def _report(self, entities: Entities) -> None:
+        path = destination(self._study, entities)
+        self._told = self._lines()
+        try:
+            report.write(
+                self._study,
+                entities,
+                path,
+                warnings=tuple(self._warnings),
+                faults=tuple(self._faults),
+                experiment=masks(self._recipes),
+            )
+        except (RtbidsError, OSError) as error:
+            logger.warning("the report of %s could not be written: %s", bids_entities.stem(entities), error)
+            return
+        if path not in self.written:
+            self.written.append(path)
 
 
 def destination(study: Path, entities: Entities) -> Path:

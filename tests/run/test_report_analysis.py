@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from test_report import ENTITIES, STEM, Page
+from report_pages import ENTITIES, STEM, Page
 
 from rtbids.run import map_pictures, pictures, report
 

@@ -8,7 +8,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from test_report import TR, Study, whole_run
+from report_pages import TR, Study, whole_run
 
 from rtbids.bids.events import Event, Events
 from rtbids.run import legends
@@ -111,7 +111,7 @@ def test_feedback_that_is_an_object_has_small_charts_and_one_table_with_a_column
     told = [f"{x.mean():.4g} ± {x.std(ddof=1):.4g}" for x in (values[within], 900.0 + np.flatnonzero(within))]
     assert f"regulate{within.sum()}{''.join(told)}".replace("-", "−") in [row.text for row in page.all("tr")]
     (caption,) = {e.text for e in page.all("p", "caption") if "Values answered" in e.text}
-    assert "an event of overlaps its TR" in caption
+    assert "each condition of which an event overlaps its TR" in caption
 
 
 def test_of_several_experiments_the_tables_are_folded_and_the_outcomes_lie_side_by_side(tmp_path) -> None:

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from test_report import START, STEM, TR, Page, Study, noise, one_volume, whole_run
+from report_pages import START, STEM, TR, Page, Study, noise, one_volume, whole_run
 
 from rtbids.run.findings import Answer
 from rtbids.run.promise import promise
