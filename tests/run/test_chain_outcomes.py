@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import tarfile
 from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+import regulated_run
 from moving_head import FULL
 
-import rtbids
 from rtbids.analysis import masks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import events as bids_events
@@ -24,13 +23,7 @@ LAG = 4.0  # seconds by which the response is behind, about
 @pytest.mark.slow
 def test_both_regions_of_the_neurofeedback_run_rise_when_they_are_regulated(real_data, tmp_path, caplog):
     """Left t 13.7, right t 5.6 without realignment and smoothing, under the published model."""
-    folder = real_data / "siemens_mosaic_vb17_nf" / "whole_run"
-    if not folder.is_dir():
-        pytest.skip("the neurofeedback run is not among the real series: siemens_mosaic_vb17_nf/whole_run")
-    with tarfile.open(folder / "nf_run.tar.xz") as tar:
-        tar.extractall(tmp_path, filter="data")
-    volumes = list(rtbids.volumes(tmp_path))
-    events = bids_events.read((folder / "nf_run_events.tsv").read_text(), "events")
+    folder, volumes, events = regulated_run.read(real_data, tmp_path)
     files = {"left": folder / "lROI_1.nii", "right": folder / "rROI_2.nii"}
     regions = {name: Roi(masks.read(path)[0], events, 1.97, name=name) for name, path in files.items()}
     made = Chain(replace(FULL, contrasts={"regulation": "regulate > rest"}, volumes=len(volumes)), volumes[0], events, regions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,15 +9,14 @@ from functools import cache
 
 import numpy as np
 import pytest
+import regulated_run
 
-import rtbids
 from rtbids.analysis import masks
 from rtbids.analysis.course import Clean
 from rtbids.analysis.decode import Decoder
 from rtbids.analysis.design import Design, Model
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import Grid
-from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, Events
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.chain import Chain
@@ -170,13 +168,7 @@ def test_a_median_is_cleaned_as_a_median():
 @pytest.mark.parametrize("drift", ["cosine", "polynomial"])
 def test_three_percent_of_drift_put_into_the_neurofeedback_run_add_nothing_to_its_feedback(drift, real_data, tmp_path):
     """Without cleaning it adds 1.1 %, and 1.5 % at the end; the region's own effect is 0.9 %."""
-    folder = real_data / "siemens_mosaic_vb17_nf" / "whole_run"
-    if not folder.is_dir():
-        pytest.skip("the neurofeedback run is not among the real series: siemens_mosaic_vb17_nf/whole_run")
-    with tarfile.open(folder / "nf_run.tar.xz") as tar:
-        tar.extractall(tmp_path, filter="data")
-    volumes = list(rtbids.volumes(tmp_path))
-    table = bids_events.read((folder / "nf_run_events.tsv").read_text(), "events")
+    folder, volumes, table = regulated_run.read(real_data, tmp_path)
     inside = masks.read(folder / "lROI_1.nii")[0]
 
     def changes(percent: float, analysis: Analysis) -> np.ndarray:
