@@ -31,7 +31,9 @@ def test_on_one_clock_the_senders_times_stay_also_of_what_the_pipe_held_up():
     assert [volume.times["received"] for volume in found[1:]] == [100.0 + index for index in range(1, 2 * SURE)]
 
 
-@pytest.mark.parametrize(("ahead", "said"), [(-3600.0, "3600.0 s behind"), (3600.0, "3600.0 s ahead of"), (-0.5, "0.5 s behind")])
+@pytest.mark.parametrize(
+    ("ahead", "said"), [(-3600.0, "3600.0 s behind"), (3600.0, "3600.0 s ahead of"), (-0.5, "0.5 s behind")]
+)
 def test_another_clock_is_told_by_the_volume_that_came_fastest(ahead, said, caplog):
     clock = ManualClock()
     found = list(on_our_clock(arriving(clock, ahead, {7: 0.4}), clock))
