@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rtbids.clock import CLOCK
 from rtbids.errors import UsageFault
-from rtbids.run import destinations, recipes
+from rtbids.run import analysis_config, destinations, recipes
 from rtbids.run.experiment_here import ExperimentHere
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import Destination
@@ -41,6 +42,21 @@ def check(recipe: Recipe) -> None:
     """Raise what is wrong with the masks; their grid is known with the first volume only."""
     for region in recipe.regions.values():
         region.check()
+
+
+def with_known_events(recipe: Recipe, table: Path | None, *, has_rows: bool) -> Recipe:
+    """Return an experiment whose runs will have the events of `table` and no others.
+
+    Raises
+    ------
+    UsageFault
+        Where its analysis depends on the run's length, and nothing tells that.
+    """
+    analysis = recipe.config.analysis
+    if analysis is not None and analysis.drift != "none" and analysis.volumes is None and not has_rows:
+        fault = analysis_config.without_length(analysis)
+        raise UsageFault(f"{recipe.name}: {fault}", fault.hint)
+    return replace(recipe, events=table)
 
 
 def common_events(found: Sequence[Recipe]) -> Path | None:

@@ -68,6 +68,7 @@ def run(order: Order, request: sources.Request) -> Progress:
     events = _events(used)
     for recipe in found:
         experiments.check(recipe)
+    found = _knowing(found, used, events, request.source, override=order.events is not None)
     places = Destinations(order.destinations, [recipe.name for recipe in found])
     progress = Progress()
     with stopping(NOT_WAITED if order.bids_dir else None) as stop, ExitStack() as stack:
@@ -185,6 +186,15 @@ def _events(path: Path | None) -> str | None:
         if event.duration < 0:
             raise BadData(f"{path}: the event at {event.onset:g} s has a duration of {event.duration:g} s: expected 0 or more")
     return bids_events.in_order(text)
+
+
+def _knowing(found: list[Recipe], table: Path | None, events: str | None, source: str, *, override: bool) -> list[Recipe]:
+    """Tell the experiments which events there will be, where the source cannot bring others."""
+    is_live = sources.kind(source) == "dicom"
+    if not (is_live or override):
+        return found
+    has_rows = not is_live or bool(events and bids_events.read(events, f"{table}").rows)
+    return [experiments.with_known_events(recipe, table, has_rows=has_rows) for recipe in found]
 
 
 def _say(progress: Progress, order: Order, reports: Reports | None) -> None:

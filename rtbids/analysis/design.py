@@ -97,6 +97,11 @@ class Design:
         return self.columns[len(self.conditions) + 1 :]
 
     @property
+    def drifts(self) -> bool:
+        """Whether there are columns of drift."""
+        return bool(self._drift)
+
+    @property
     def sizes(self) -> dict[str, float]:
         """How large a column of nuisance usually is, where that is known: drift in its units, motion of 1 mm at 50 mm."""
         height = math.sqrt(2 / self.planned) if self._model.drift == "dct" else 1.0
@@ -134,6 +139,15 @@ class Design:
         task = [self._responses[name].at(time) for name in self.conditions]
         measured = [given[name] for name in self._model.signals]
         return np.concatenate([task, [1.0], self._drift_row(index), self._motion.row(pose), measured])
+
+    def known(self, volumes: int) -> tuple[tuple[str, ...], Array]:
+        """Return the columns that do not depend on the volumes, and what is known of them (volumes, columns) by now."""
+        task = [
+            [self._responses[name].at(index * self.repetition_time) for name in self.conditions] for index in range(volumes)
+        ]
+        drift = [self._drift_row(index) for index in range(volumes)]
+        known = [np.reshape(task, (volumes, -1)), np.ones(volumes), np.reshape(drift, (volumes, -1))]
+        return (*self.conditions, CONSTANT, *self._drift), np.column_stack(known)
 
     def _drift_row(self, index: int) -> Array:
         curves = cosines if self._model.drift == "dct" else legendre

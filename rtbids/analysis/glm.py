@@ -143,16 +143,12 @@ class Glm:
     def left_out(self) -> dict[str, str]:
         """The columns that are not estimated, each with the reason."""
         factors = self._factors
-        return {self.columns[place]: self._why(factors.kept, parts) for place, parts in factors.sums.items()}
+        return {self.columns[place]: factors.why(place, self.columns) for place in factors.sums}
 
     @property
     def begun(self) -> NDArray[np.bool_]:
         """Which columns were ever other than 0 (columns,)."""
         return np.asarray(self._r.any(axis=0))
-
-    def _why(self, kept: list[int], parts: Array) -> str:
-        terms = [self.columns[kept[n]] for n in np.flatnonzero(np.abs(parts) > 1e-6 * np.abs(parts).max(initial=0))]
-        return f"a sum of {' and '.join(terms)}" if terms else "0 in every volume so far"
 
     @property
     def beta(self) -> Array:
@@ -196,7 +192,7 @@ class Glm:
         if unknown:
             raise BadData(f"the design has no column {', '.join(map(repr, unknown))}; there are: {', '.join(self.columns)}")
         k = np.array([float(weights.get(name, 0.0)) for name in self.columns])
-        reason = self.undefined or self._open(k)
+        reason = self.undefined or self._factors.open(k, self.columns)
         if reason:
             nothing = np.full(self.voxels, np.nan)
             return Estimate(nothing, nothing, self.degrees_of_freedom, reason)
@@ -206,14 +202,6 @@ class Glm:
     def t(self, weights: Mapping[str, float]) -> Array:
         """Return t of a contrast (V,); NaN where it cannot be estimated, for which `estimate` has the reason."""
         return self.estimate(weights).t
-
-    def _open(self, k: Array) -> str | None:
-        """Say why a contrast has no one answer in this design; None where it has."""
-        mixed = [self.columns[place] for place in self._factors.mixes(k)]
-        if not mixed:
-            return None
-        left_out = self.left_out
-        return "the contrast cannot be estimated: " + "; ".join(f"{name} is {left_out[name]}" for name in mixed)
 
     def _weighted(self, k: Array, voxels: slice = ALL) -> Array:
         z = self._z[:-1, voxels]

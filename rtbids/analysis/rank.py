@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+NAMED = 3  # columns in a sentence; the first are the conditions
 DEPENDENT = 1e-11  # of a column's length: what is left beside the columns before it is rounding, and it is a sum of them
 
 
@@ -30,6 +32,17 @@ class Rank:
     r: Array
     sums: dict[int, Array] = field(default_factory=dict)
 
+    def why(self, place: int, columns: Sequence[str]) -> str:
+        """Say, by the names of all columns, why one is left out."""
+        parts = self.sums[place]
+        terms = [columns[self.kept[n]] for n in np.flatnonzero(np.abs(parts) > 1e-6 * np.abs(parts).max(initial=0))]
+        return f"a sum of {some(terms, ' and ')}" if terms else "0 in every volume so far"
+
+    def open(self, weights: Array, columns: Sequence[str]) -> str | None:
+        """Say why a weighted sum of all columns' coefficients has no one answer; None where it has."""
+        reasons = [f"{columns[place]} is {self.why(place, columns)}" for place in self.mixes(weights)]
+        return f"the contrast cannot be estimated: {some(reasons, '; ')}" if reasons else None
+
     def inverse(self) -> Array:
         """Return what makes coefficients of a right-hand side (kept, rows)."""
         return np.asarray(np.linalg.solve(self.r, self.q.T), np.float64)
@@ -46,6 +59,12 @@ class Rank:
         own = weights[self.kept]
         scales = {place: abs(weights[place]) + np.abs(own) @ np.abs(parts) for place, parts in self.sums.items()}
         return [place for place, parts in self.sums.items() if abs(own @ parts - weights[place]) > 1e-6 * scales[place]]
+
+
+def some(texts: Sequence[str], between: str) -> str:
+    """Return the first of them, and how many there are besides."""
+    more = [f"{len(texts) - NAMED} more"] if len(texts) > NAMED else []
+    return between.join([*texts[:NAMED], *more])
 
 
 def rank(r: Array) -> Rank:

@@ -68,7 +68,8 @@ class Analysis:
         The trial types that have a column in the design, where some of their events come during the run; by default those that
         the run's events have.
     volumes
-        How many the run is to have. Drift is fixed by it; by default it goes to 16 s after the last event.
+        How many the run is to have. Drift is fixed by it; by default it goes to 16 s after the last event, without events to
+        the end of the run that is replayed. At a scanner one of the two is needed.
     quality
         DVARS, tSNR, spikes and minutes of good data; with limits of one's own as ``{good_displacement: 0.3, criterion: 10}``.
     """
@@ -145,6 +146,14 @@ def _no_region(name: str, rois: list[str]) -> str:
 
 def _cleaning(analysis: Analysis) -> str:
     return "drift" if analysis.drift != "none" else "motion_terms" if analysis.motion_terms else "nuisance"
+
+
+def without_length(analysis: Analysis) -> UsageFault:
+    """Return what is to be raised where drift is to be taken out of a run, and nobody knows how long that is to be."""
+    return UsageFault(
+        f"drift: {analysis.drift} depends on the run's length, and neither events nor the source tell it",
+        "set analysis.volumes, or give the events (--events)",
+    )
 
 
 def absolute(analysis: Analysis, folder: Path) -> Analysis:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from rtbids.analysis.activation import Activation
 from rtbids.analysis.contrasts import weights
 from rtbids.analysis.design import CONSTANT, Design, Model
 from rtbids.analysis.glm import Glm
+from rtbids.analysis.known_design import KnownDesign
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion import Pose, Realigner
 from rtbids.analysis.motion_terms import POSE
@@ -29,7 +30,8 @@ from rtbids.analysis.roi import Roi
 from rtbids.analysis.smooth import Smoother
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
-from rtbids.errors import BadData, InputMissing, UsageFault
+from rtbids.errors import BadData, InputMissing
+from rtbids.run import analysis_config
 from rtbids.run.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.cleaning import Cleaning, Part
 from rtbids.run.derived_tables import Measure
@@ -58,6 +60,10 @@ class Chain:
         Those known at the beginning.
     regions
         By name, on the volumes' grid. They get their values here.
+    length
+        How many volumes the source says that there are, None where it does not.
+    told
+        What was said of the design before there was a volume.
 
     Attributes
     ----------
@@ -65,7 +71,16 @@ class Chain:
         What a script may see of them; None where the config does not ask for it.
     """
 
-    def __init__(self, analysis: Analysis, first: Volume, events: Events, regions: Mapping[str, Roi]) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        first: Volume,
+        events: Events,
+        regions: Mapping[str, Roi],
+        *,
+        length: int | None = None,
+        told: str | None = None,
+    ) -> None:
         grid = Grid(first.shape, np.asarray(first.affine, np.float64))
         image = _reference(analysis, grid)
         self._analysis, self._regions = analysis, regions
@@ -79,9 +94,9 @@ class Chain:
         self._grid = grid
         self.motion = MotionSoFar(grid) if analysis.realigns else None
         self.quality = _quality(analysis, grid, first.repetition_time)
-        self.design = _design(analysis, events, first.repetition_time) if analysis.models else None
-        self._singular = Singular(self.design.columns) if self.design else None
+        self.design = _design(analysis, events, first.repetition_time, length) if analysis.models else None
         self.glm = _glm(analysis, self.design, grid, self.settle)
+        self._singular = self._foreseen(self.design, told) if self.design else None
         if image is not None:
             self._look(image)
         self._cleaning = self._make_cleaning()
@@ -98,6 +113,14 @@ class Chain:
         for name in names:
             self._regions[name].add_activation(None)
         return {name: Activation(design.columns, nuisance, size, freeze_after) for name, size in sizes.items()}
+
+    def _foreseen(self, design: Design, told: str | None) -> Singular:
+        """Say what is known of the design to be singular, unless it was, so that no volume says it again."""
+        known = KnownDesign(design)
+        remark = known.remark(self.glm.contrasts if self.glm else {})
+        if remark and remark != told:
+            logger.warning("%s", remark)
+        return Singular(design.columns, known.inseparable)
 
     def _make_cleaning(self) -> Cleaning:
         kept = {name: roi for name, roi in self._regions.items() if name not in self._analysis.nuisance}
@@ -260,43 +283,48 @@ def prepare(analysis: Analysis) -> None:
     glm.estimate({"constant": 1.0})
 
 
-def planned(analysis: Analysis, events: Events, repetition_time: float) -> int:
-    """Return how many volumes the run is to have, by which drift is fixed.
+def planned(analysis: Analysis, events: Events, repetition_time: float, length: int | None = None) -> int:
+    """Return how many volumes the run is to have, by which drift is fixed; `length` is what the source says of it.
 
     Raises
     ------
     UsageFault
-        Where drift is to be taken out, and neither the config nor an event tells.
+        Where drift is to be taken out, and neither the config nor an event nor the source tells.
     """
     if analysis.volumes is not None:
         return analysis.volumes
     if analysis.drift == "none":
         return ENDLESS
     if not events.rows:
-        raise UsageFault(
-            f"drift: {analysis.drift} depends on the run's length, and there are no events to tell it", "set analysis.volumes"
-        )
+        if length is not None:
+            return length
+        raise analysis_config.without_length(analysis)
     return max(1, math.ceil((max(event.end for event in events.rows) + AFTER_LAST_EVENT) / repetition_time))
 
 
-def _design(analysis: Analysis, events: Events, repetition_time: float) -> Design:
+def _design(analysis: Analysis, events: Events, repetition_time: float, length: int | None) -> Design:
     drift = "dct" if analysis.drift == "cosine" else analysis.drift
     model = Model(analysis.conditions, drift, motion=analysis.motion_terms, signals=analysis.nuisance)
-    return Design(model, events, repetition_time, planned(analysis, events, repetition_time))
+    return Design(model, events, repetition_time, planned(analysis, events, repetition_time, length))
+
+
+def contrasts(analysis: Analysis, columns: Sequence[str], conditions: Sequence[str]) -> dict[str, Mapping[str, float]]:
+    """Return the weight of each column in the contrasts; raise BadData where one names what is not there."""
+    found: dict[str, Mapping[str, float]] = {}
+    for name, contrast in analysis.contrasts.items():
+        try:
+            found[name] = weights(contrast, columns, conditions)
+        except BadData as error:
+            hint = "where its events come during the run, name them in analysis.conditions"
+            raise BadData(f"analysis.contrasts.{name}: {error}", hint) from None
+    return found
 
 
 def _glm(analysis: Analysis, design: Design | None, grid: Grid, settle: Any) -> GlmSoFar | None:
     if not analysis.contrasts:
         return None
     assert design is not None
-    found = {}
-    for name, contrast in analysis.contrasts.items():
-        try:
-            found[name] = weights(contrast, design.columns, design.conditions)
-        except BadData as error:
-            hint = "where its events come during the run, name them in analysis.conditions"
-            raise BadData(f"analysis.contrasts.{name}: {error}", hint) from None
-    return GlmSoFar(design, found, grid.shape, settle)
+    return GlmSoFar(design, contrasts(analysis, design.columns, design.conditions), grid.shape, settle)
 
 
 def _quality(analysis: Analysis, grid: Grid, repetition_time: float) -> QualitySoFar | None:

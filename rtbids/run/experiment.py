@@ -145,6 +145,8 @@ class Experiment:
         Called with (run key, what was wrong) when ``response(event, run)`` raises: that costs no feedback.
     analysis
         What is worked out of every volume before the script is asked.
+    events
+        The table of events that every run will have, where that is known.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class Experiment:
         hand_over: Callable[[Mapping[str, str], Value], None],
         complain: Callable[[Mapping[str, str], str], None] = lambda entities, error: None,
         analysis: Analysis | None = None,
+        events: Path | None = None,
     ) -> None:
         self._script = script
         self._module = script_file.load(script)
@@ -167,6 +170,11 @@ class Experiment:
             from rtbids.run import chain
 
             chain.prepare(analysis)
+        self._told = None
+        if analysis is not None and events is not None:
+            from rtbids.run import foreseen
+
+            self._told = foreseen.say(analysis, events)
         self._runs: dict[tuple[tuple[str, str], ...], Run] = {}
         self._early: dict[tuple[tuple[str, str], ...], list[Sent]] = {}  # what left before its run began here
 
@@ -197,7 +205,7 @@ class Experiment:
             _rois=regions,
             _hand_over=lambda value: self._hand_over(entities, value),
             _to_come=deque(came),
-            _chain=self._chain(first, events, regions),
+            _chain=self._chain(first, events, regions, where),
             _so_far=VolumesSoFar(entities),
             _where=where,
             _is_open=lambda name: any(name == bids_entities.stem(run.entities) for run in self._runs.values()),
@@ -210,12 +218,12 @@ class Experiment:
         run._to_come_to = () if planned else run.events.rows
         return event_remarks.beforehand(run.events.rows, planned and planned * run.repetition_time, modelled=modelled)
 
-    def _chain(self, first: Volume, events: Events, regions: Mapping[str, Roi]) -> Chain | None:
+    def _chain(self, first: Volume, events: Events, regions: Mapping[str, Roi], where: Where) -> Chain | None:
         if self._analysis is None:
             return None
         from rtbids.run.chain import Chain
 
-        return Chain(self._analysis, first, events, regions)
+        return Chain(self._analysis, first, events, regions, length=_length(first, where), told=self._told)
 
     def analyse(self, volume: Volume, where: Where = NOWHERE) -> Measures:
         """Bring the analysis up to `volume`; return its numbers, table by table of the run.
@@ -295,6 +303,15 @@ class Experiment:
             raise KeyboardInterrupt from None  # who leaves the debugger wants to leave
         except Exception as error:
             raise ExperimentFault(f"{function}() {script_file.where(error, self._script)}") from error
+
+
+def _length(first: Volume, where: Where) -> int | None:
+    """Return how many volumes the data set has of a run that is replayed, None where it is none."""
+    if where.source is None:
+        return None
+    from rtbids.convert.stored import Stored
+
+    return Stored(Path(where.source)).count + len(first.metadata.get("MissingVolumes") or ())
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class ExperimentHere:
         self._begun: set[tuple[tuple[str, str], ...]] = set()
         config = recipe.config
         self._experiment = Experiment(
-            recipe.script, config.settings, config.rois, self._hand_over, self._complain, config.analysis
+            recipe.script, config.settings, config.rois, self._hand_over, self._complain, config.analysis, recipe.events
         )
 
     @property

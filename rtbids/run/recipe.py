@@ -60,12 +60,19 @@ class Config:
 
 @dataclass(frozen=True)
 class Recipe:
-    """An experiment, found and configured but not yet run. Paths are absolute."""
+    """An experiment, found and configured but not yet run. Paths are absolute.
+
+    Attributes
+    ----------
+    events
+        The table of events that its runs have for certain, None where the source may bring others.
+    """
 
     name: str
     script: Path
     config: Config
     config_file: Path | None
+    events: Path | None = None
 
     @property
     def memory(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,13 @@ logger = logging.getLogger("rtbids")
 class Singular:
     """Says which columns are a sum of others, once there are more volumes than columns; at the end, which were always 0.
 
-    Before, that is as it should be: a condition has not begun, and few volumes cannot tell many columns apart.
+    Before, that is as it should be: a condition has not begun, and few volumes cannot tell many columns apart. Of the columns
+    that were `known` to be such a sum it says nothing.
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], known: Iterable[str] = ()) -> None:
         self._model = Glm(columns, 0)
-        self._said: set[str] = set()
+        self._said = set(known)
 
     def add(self, row: Array) -> None:
         """Take a volume's row of the design (columns,); one that is not all numbers has no part in any model."""

@@ -31,6 +31,7 @@ def load(recipe: Recipe, offset: float) -> bytes:
     rois = {name: region.to_json() for name, region in recipe.regions.items()}
     fields: dict[str, Any] = {"do": "load", "script": str(recipe.script), "settings": config.settings, "rois": rois}
     fields |= {"analysis": analysis_config.to_json(config.analysis), "offset": offset, "memory": recipe.memory}
+    fields |= {"events": None if recipe.events is None else str(recipe.events)}
     return encoded({**fields, "log": logging.getLogger("rtbids").getEffectiveLevel()})
 
 

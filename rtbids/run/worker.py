@@ -88,7 +88,9 @@ class Worker:
         _limit_memory(message["memory"])
         rois = {name: region.from_json(fields) for name, fields in message["rois"].items()}
         script, analysis = Path(message["script"]), analysis_config.from_json(message["analysis"])
-        self._experiment = Experiment(script, message["settings"], rois, self._hand_over, self._complain, analysis)
+        events = Path(message["events"]) if message["events"] else None
+        hand_over, complain = self._hand_over, self._complain
+        self._experiment = Experiment(script, message["settings"], rois, hand_over, complain, analysis, events)
         self._channel.send({"say": "ready", "process": os.getpid()})
 
     def _hand_over(self, entities: Mapping[str, str], value: Any) -> None:

@@ -376,7 +376,7 @@ def test_a_contrast_of_no_condition_is_said_at_the_beginning(volumes):
 def test_drift_needs_the_length_of_the_run(volumes):
     with pytest.raises(UsageFault, match="depends on the run's length") as caught:
         chain(Analysis(drift="cosine"), volumes[0], events="onset\tduration\ttrial_type\n")
-    assert caught.value.hint == "set analysis.volumes"
+    assert caught.value.hint == "set analysis.volumes, or give the events (--events)"
 
 
 def test_an_event_that_comes_during_the_run_has_part_in_the_rows_from_then_on(volumes):
