@@ -17,7 +17,7 @@ from rtbids.run.scales import Scale, clock, number, ticks
 TOP = 20  # pixels above the plot, for the names of blocks
 RAIL = 16  # pixels below it, for volumes without a value
 LABELS = 32  # pixels for the two lines of the time axis
-_WIDEST = 158  # pixels for the names at the left
+_NARROW, _WIDEST = 64, 158  # pixels for numbers at the left, and for names
 _BAR = 8  # pixels: a pattern is seen in no less
 _ROW_BAR = 12
 _FINE = 1000  # units that a curve's height is divided into
@@ -143,12 +143,13 @@ class Plot:
         marks = list(names or {}) if names is not None else self.scale.ticks()
         named = names if names is not None else {mark: number(mark) for mark in marks}
         longest = max(map(len, named.values()), default=0)
-        wide = 64 if longest < 10 else min(12 + 7 * longest, _WIDEST)
+        wide = _NARROW if longest < 10 else min(12 + 7 * longest, _WIDEST)
         grid = "".join(self.rule(mark, "grid") for mark in marks)
         labels = "".join(f'<text x="{wide - 6}" y="{self.y(mark) + 4}">{escape(named[mark])}</text>' for mark in marks)
         seconds = "min:s" if math.isfinite(repetition_time) else ""
         return (
-            f'<div class="chart"><svg class="scale" width="{wide}" height="{total}" aria-hidden="true">'
+            f'<div class="chart{" named" if wide > _NARROW else ""}">'
+            f'<svg class="scale" width="{wide}" height="{total}" aria-hidden="true">'
             f'<text x="{wide - 6}" y="10">{escape(unit)}</text>{labels}'
             f'<text x="{wide - 20}" y="{total - 18}">volume</text><text x="{wide - 20}" y="{total - 4}">{seconds}</text></svg>'
             f'<svg class="field" width="100%" height="{total}" role="img" aria-labelledby="{key}-t {key}-d">'
@@ -159,10 +160,11 @@ class Plot:
     def _time_axis(self, total: int, repetition_time: float) -> str:
         marks = [mark for mark in ticks(0, max(self.count - 1, 1), 7) if mark == int(mark) and mark < max(self.count, 1)]
         out = [f'<line class="axis" x1="0" x2="100%" y1="{TOP + self.height}" y2="{TOP + self.height}"/>']
-        for mark in marks:
-            out.append(f'<text class="tick" x="{self.x(mark)}" y="{total - 18}">{mark:.0f}</text>')
+        for place, mark in enumerate(marks):
+            style = "tick odd" if place % 2 else "tick"  # every other one is left out where there is little room
+            out.append(f'<text class="{style}" x="{self.x(mark)}" y="{total - 18}">{mark:.0f}</text>')
             if math.isfinite(repetition_time):
-                out.append(f'<text class="tick" x="{self.x(mark)}" y="{total - 4}">{clock(mark * repetition_time)}</text>')
+                out.append(f'<text class="{style}" x="{self.x(mark)}" y="{total - 4}">{clock(mark * repetition_time)}</text>')
         return "".join(out)
 
     def _fine(self, value: float) -> str:

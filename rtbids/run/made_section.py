@@ -45,7 +45,9 @@ def _side_by_side(recorded: Mapping[str, Mapping[str, object]]) -> str:
     told = {name: {label: _brief(text) for label, text in described(about)} for name, about in recorded.items()}
     own = {label for label, count in Counter(label for rows in told.values() for label in rows).items() if count == 1}
     told = {name: _gathered(rows, own) for name, rows in told.items()}
-    labels = list(dict.fromkeys(label for rows in told.values() for label in rows))
+    seen = list(dict.fromkeys(label for rows in told.values() for label in rows))
+    heads = list(dict.fromkeys(map(_head, seen)))
+    labels = sorted(seen, key=lambda label: heads.index(_head(label)))
     rows = [(label, *(rows.get(label, "") for rows in told.values())) for label in labels]
     return table("Experiments; checksums are whole in the sidecars", ("setting", *told), rows, "words columns")
 
@@ -55,12 +57,18 @@ def _gathered(rows: Mapping[str, str], own: Collection[str]) -> dict[str, str]:
     gathered: dict[str, str] = {}
     for label, text in rows.items():
         above, _, name = label.partition(" · ")
-        if label in own and name:
+        if label in own and name.endswith(" · SHA256") and above in gathered:
+            gathered[above] += f" ({text})"
+        elif label in own and name:
             before = f"{gathered[above]}; " if above in gathered else ""
-            gathered[above] = f"{before}{name} {text}"
+            gathered[above] = f"{before}{name.removesuffix(' · File')} {text}"
         else:
             gathered[label] = text
     return gathered
+
+
+def _head(label: str) -> str:
+    return label.partition(" · ")[0]
 
 
 def _brief(text: str) -> str:

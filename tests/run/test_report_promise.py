@@ -201,9 +201,14 @@ def test_the_promise_of_one_experiment_is_read_from_its_lines():
 def test_settings_that_one_experiment_has_alone_share_a_row(tmp_path):
     study = whole_run(tmp_path)
     study.answers += [("other", *row[1:]) for row in study.answers]
-    about = {"SHA256": "ab" * 32, "Settings": {"gain": 2}}
-    page = sidecar(study.tables(), roi=about, other={**about, "Settings": {"gain": 3, "window": 4, "slow": True}}).report()
+    about = {"SHA256": "ab" * 32, "Settings": {"gain": 2}, "Deadline": 1.0}
+    left = {"Regions": {"left": {"File": "left.nii", "SHA256": "cd" * 32}}}
+    page = sidecar(
+        study.tables(), roi=about, other={**about, "Settings": {"gain": 3, "window": 4, "slow": True}, **left}
+    ).report()
     rows = [each.text for each in page.all("tr")]
     assert "Settings · gain23" in rows
     assert "Settingswindow 4; slow yes" in rows
+    assert "Regionsleft left.nii (cdcdcdcdcdcd…)" in rows
+    assert rows.index("Settings · gain23") < rows.index("Settingswindow 4; slow yes") < rows.index("Deadline1 s1 s")
     assert "Its SHA-256abababababab…abababababab…" in rows
