@@ -83,7 +83,7 @@ EXAMPLES = {
     "EarlierRun.t": 'earlier.t("faces").max()',
     "EarlierRun.table": 'earlier.table("latency")["received"]',
     "EarlierTable.texts": 'earlier.motion.texts("pose")',
-    "EventsSoFar.covers": 'run.events.covers("face", numpy.arange(0.0, 60.0))',
+    "EventsSoFar.covers": 'run.events.covers("face", numpy.arange(30) * run.repetition_time, run.repetition_time)',
     "EventsSoFar.during": "run.events.during(10.0, 12.0)",
     "GlmSoFar.beta": 'run.glm.beta("face")',
     "GlmSoFar.effect": 'run.glm.effect("faces")',

@@ -211,10 +211,11 @@ class Roi:
         Where drift, motion and the like are taken out, what they did between those volumes and now is taken from y, by the fit
         of now.
 
-        `baseline` is a ``trial_type``; ``rest``, where no event has that name, is every volume that no event covers. With
-        ``window="block"``, m is of the latest block of the baseline alone, the one that is going on included. The first `skip`
-        volumes of each block are left out, while the response to what was before goes down. None before the first volume of
-        the baseline, and where its mean is 0 or the current signal no number.
+        `baseline` is a ``trial_type``, and a volume belongs to it where there was such an event during its TR, be it in part;
+        ``rest``, where no event has that name, is every volume during which there was no event. With ``window="block"``, m is
+        of the latest block of the baseline alone, the one that is going on included. The first `skip` volumes of each block
+        are left out, while the response to what was before goes down. None before the first volume of the baseline, and where
+        its mean is 0 or the current signal no number.
         """
         return self._course.change(signals.within(self._baseline(baseline, skip), window))
 
@@ -259,7 +260,8 @@ class Roi:
         self._require_volume()
         self._require_condition(condition)
         indices = self._course.indices
-        inside = self._events.covers(condition, indices * np.float64(self._repetition_time))
+        starts = indices * np.float64(self._repetition_time)
+        inside = self._events.covers(condition, starts, self._repetition_time)
         return signals.without_first(inside, indices, skip) if skip else inside
 
     def _require_volume(self) -> None:

@@ -72,21 +72,23 @@ class Events:
         """The trial types, in order of first appearance."""
         return tuple(dict.fromkeys(event.trial_type for event in self.rows if event.trial_type))
 
-    def covers(self, condition: str, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Say which of `times` (seconds, any shape) lie in an event of `condition`.
+    def covers(self, condition: str, starts: NDArray[np.float64], length: float) -> NDArray[np.bool_]:
+        """Say during which of the windows of `length` seconds from `starts` on (any shape) there was an event of `condition`.
 
-        ``rest``, where no event has that name, is every time that no event covers.
+        It counts be it in part, as for `during`. ``rest``, where no event has that name, is every window during which there
+        was no event at all.
         """
         if condition == REST and condition not in self.conditions:
-            return ~_within(self._spans(None), times)
-        return _within(self._spans(condition), times)
+            return ~_overlapped(self._spans(None), starts, length)
+        return _overlapped(self._spans(condition), starts, length)
 
     def _spans(self, condition: str | None) -> Spans:
         """Return the onsets and the ends of a condition's events, or of all, each in order."""
         if condition not in self._known_spans:
             rows = [event for event in self.rows if condition is None or event.trial_type == condition]
             onsets = np.array([event.onset for event in rows], np.float64)
-            ends = np.array([max(event.onset, event.end) for event in rows], np.float64)
+            # One without duration is in the window of its onset: it is over a moment after that has begun.
+            ends = np.array([max(event.onset + 2 * _SLACK, event.end) for event in rows], np.float64)
             self._known_spans[condition] = np.sort(onsets), np.sort(ends)
         return self._known_spans[condition]
 
@@ -143,9 +145,11 @@ class EventsSoFar(Events):
             vars(self).pop(known, None)
 
 
-def _within(spans: Spans, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say which times have more events begun than over."""
-    begun, over = (np.searchsorted(moments, np.asarray(times) + _SLACK, side="right") for moments in spans)
+def _overlapped(spans: Spans, starts: NDArray[np.float64], length: float) -> NDArray[np.bool_]:
+    """Say at which windows' end more events have begun than were over at its start."""
+    onsets, ends = spans
+    begun = np.searchsorted(onsets, np.asarray(starts) + (length - _SLACK), side="left")
+    over = np.searchsorted(ends, np.asarray(starts) + _SLACK, side="right")
     return np.asarray(begun > over)
 
 

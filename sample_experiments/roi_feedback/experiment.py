@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Settings:
-    """baseline: a trial_type of the events; "rest" is every volume that no event covers."""
+    """baseline: a trial_type of the events; "rest" is every volume during which there is no event."""
 
     baseline: str = "rest"
 

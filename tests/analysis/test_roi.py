@@ -178,3 +178,12 @@ def test_an_argument_that_means_nothing_is_refused_in_every_volume(options, mess
 def test_scaled_signal_change_leaves_out_no_negative_number_of_volumes():
     with pytest.raises(BadData, match="skip: expected a number of volumes, 0 or more, found -2"):
         told([1.0, 2.0]).scaled_signal_change(skip=-2)
+
+
+def test_pictures_of_less_than_a_tr_leave_no_rest_between_them():
+    """0.3 s of every second, from 3.5 s on: at each whole second there is none."""
+    events = Events(tuple(Event(second + 0.5, 0.3, "face") for second in range(3, 8)))
+    roi = told([10.0, 10, 10, 20, 20, 20, 20, 20], events=events)
+    assert roi.percent_signal_change() == pytest.approx(100.0)
+    assert roi.percent_signal_change("face") == pytest.approx(0.0)
+    assert roi.percent_signal_change(window="block", skip=1) == pytest.approx(100.0)

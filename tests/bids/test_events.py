@@ -29,44 +29,64 @@ def test_conditions_come_in_order_of_first_appearance() -> None:
     assert events.read(TABLE, "events.tsv").conditions == ("baseline", "regulate")
 
 
-def test_an_event_covers_its_onset_and_not_its_end() -> None:
+def test_an_event_covers_the_windows_that_it_overlaps() -> None:
     read = events.read(TABLE, "events.tsv")
-    times = np.array([-1.0, 0.0, 9.9, 10.0, 29.9, 30.0])
-    assert read.covers("baseline", times).tolist() == [False, True, True, False, False, False]
-    assert read.covers("regulate", times).tolist() == [False, False, False, True, True, False]
+    starts = np.array([-2.0, -1.5, 0.0, 9.9, 10.0, 29.9, 30.0])
+    assert read.covers("baseline", starts, 2.0).tolist() == [False, True, True, True, False, False, False]
+    assert read.covers("regulate", starts, 2.0).tolist() == [False, False, False, True, True, True, False]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 60), st.sampled_from("ab")), max_size=12),
+    st.sampled_from([0.72, 1.0, 1.97, 2.0, 2.5]),
+)
+def test_what_covers_a_volume_is_what_there_was_during_it(rows: list[tuple[int, int, str]], repetition_time: float) -> None:
+    """One rule for percent signal change, decoders, `events_of` and the report, on the borders too."""
+    read = events.Events(tuple(sorted((Event(o / 10, d / 10, name) for o, d, name in rows), key=lambda event: event.onset)))
+    starts = np.arange(20) * repetition_time
+    during = [{event.trial_type for event in read.during(n * repetition_time, (n + 1) * repetition_time)} for n in range(20)]
+    for name in "ab":
+        assert read.covers(name, starts, repetition_time).tolist() == [name in types for types in during]
+    assert read.covers("rest", starts, repetition_time).tolist() == [not types for types in during]
+
+
+@pytest.mark.parametrize("onset", [2.0, 2.9, 3.999])
+def test_an_event_without_duration_covers_the_volume_that_it_falls_in_alone(onset: float) -> None:
+    read = events.Events((Event(onset, 0.0, "flash"),))
+    assert read.covers("flash", np.arange(5) * 2.0, 2.0).tolist() == [False, True, False, False, False]
 
 
 def test_every_volume_of_a_block_is_counted_though_its_time_is_a_binary_multiple() -> None:
     repetition_time = 1.97
     text = "onset\tduration\ttrial_type\n" + "".join(f"{n * 10 * 1.97:.2f}\t19.70\tc{n}\n" for n in range(50))
     read = events.read(text, "events.tsv")
-    times = np.arange(500) * repetition_time
-    assert [int(read.covers(f"c{n}", times).sum()) for n in range(50)] == [10] * 50
+    starts = np.arange(500) * repetition_time
+    assert [int(read.covers(f"c{n}", starts, repetition_time).sum()) for n in range(50)] == [10] * 50
 
 
-@given(st.lists(st.tuples(st.integers(-5, 25), st.integers(-3, 12), st.sampled_from("ab")), max_size=12))
-def test_events_that_overlap_or_have_no_duration_cover_what_each_of_them_does(rows: list[tuple[int, int, str]]) -> None:
+@given(st.lists(st.tuples(st.integers(-5, 25), st.integers(1, 12), st.sampled_from("ab")), max_size=12))
+def test_events_that_overlap_cover_what_each_of_them_does(rows: list[tuple[int, int, str]]) -> None:
     so_far = events.EventsSoFar()
     times = np.arange(-8.0, 40.0)
     for onset, duration, name in rows:
-        so_far.covers("a", times)  # what was asked before does not hold for what comes after
+        so_far.covers("a", times, 1.0)  # what was asked before does not hold for what comes after
         so_far.add(Event(float(onset), float(duration), name))
     for name in "ab":
         own = [range(onset, onset + duration) for onset, duration, other in rows if other == name]
-        assert so_far.covers(name, times).tolist() == [any(time in span for span in own) for time in times]
+        assert so_far.covers(name, times, 1.0).tolist() == [any(time in span for span in own) for time in times]
     every = [range(onset, onset + duration) for onset, duration, _ in rows]
-    assert so_far.covers("rest", times).tolist() == [not any(time in span for span in every) for time in times]
+    assert so_far.covers("rest", times, 1.0).tolist() == [not any(time in span for span in every) for time in times]
 
 
 def test_a_question_costs_no_more_where_there_are_many_events() -> None:
     """Seven hundred times as many; what each costs is the search among them."""
     few, many = (events.Events(tuple(Event(10.0 * n, 5.0, "go") for n in range(count))) for count in (1, 700))
     times = np.arange(7200.0)
-    assert many.covers("rest", times).sum() == 7200 - 3500
+    assert many.covers("rest", times, 1.0).sum() == 7200 - 3500
     took = []
     for table in (few, many):
-        table.covers("rest", times)
-        took.append(min(timeit.repeat(lambda table=table: table.covers("rest", times), number=5, repeat=5)))
+        table.covers("rest", times, 1.0)
+        took.append(min(timeit.repeat(lambda table=table: table.covers("rest", times, 1.0), number=5, repeat=5)))
     assert took[1] < 30 * took[0]
 
 
@@ -80,20 +100,20 @@ def test_times_that_no_run_has_are_refused_in_a_line(row: str, name: str) -> Non
 
 def test_rest_is_what_no_event_covers() -> None:
     read = events.read(TABLE, "events.tsv")
-    assert read.covers("rest", np.array([-1.0, 5.0, 15.0, 30.0])).tolist() == [True, False, False, True]
+    assert read.covers("rest", np.array([-1.0, 5.0, 15.0, 30.0]), 1.0).tolist() == [True, False, False, True]
 
 
 def test_rest_is_its_own_events_where_the_table_names_it() -> None:
     read = events.read("onset\tduration\ttrial_type\n0\t10\trest\n", "events.tsv")
-    assert read.covers("rest", np.array([5.0, 15.0])).tolist() == [True, False]
+    assert read.covers("rest", np.array([5.0, 15.0]), 1.0).tolist() == [True, False]
 
 
 def test_a_condition_that_is_nowhere_covers_nothing() -> None:
-    assert not events.read(TABLE, "events.tsv").covers("stop", np.arange(30.0)).any()
+    assert not events.read(TABLE, "events.tsv").covers("stop", np.arange(30.0), 1.0).any()
 
 
 def test_the_shape_of_the_times_is_kept() -> None:
-    assert events.read(TABLE, "events.tsv").covers("rest", np.zeros((3, 2))).shape == (3, 2)
+    assert events.read(TABLE, "events.tsv").covers("rest", np.zeros((3, 2)), 1.0).shape == (3, 2)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_both_regions_of_the_neurofeedback_run_rise_when_they_are_regulated(real
             for name, roi in regions.items():
                 change = roi.percent_signal_change()
                 changes[name].append(np.nan if change is None else change)
-    regulated = events.covers("regulate", np.arange(len(volumes)) * 1.97 - LAG)
+    regulated = events.covers("regulate", np.arange(len(volumes)) * 1.97 - LAG, 1.97)
     for name, roi in regions.items():
         assert made.glm.mean_t("regulation", roi.mask) > 3
         values = np.array(changes[name])

@@ -119,7 +119,7 @@ def test_a_drift_that_is_taken_out_changes_no_signal(name):
 def test_the_first_values_are_hardly_less_steady_than_later_ones():
     """Plain least squares errs by 0.5 to 3 % among the first forty volumes, and 0.3 % is noise."""
     truth = 1000 + 10 * design()[1][:, 0]
-    rest = BLOCKS.covers("rest", np.arange(COUNT) * TR)
+    rest = BLOCKS.covers("rest", np.arange(COUNT) * TR, TR)
     level = np.array([truth[: n + 1][rest[: n + 1]].mean() for n in range(COUNT)])
     error = followed(3.0, lambda regions: regions["a"].percent_signal_change()) - 100 * (truth - level) / level
     assert np.isnan(error).sum() == 10  # as many as there are columns but the task, which has not begun

@@ -139,8 +139,8 @@ def test_events_that_are_added_stand_in_order_and_are_found():
     so_far.add(Event(9.0, 1.0, "press"))
     assert [event.onset for event in so_far.during(0, 100)] == [1.0, 4.0, 9.0]
     assert so_far.conditions == ("go", "press", "stop")
-    assert list(so_far.covers("stop", np.array([1.0, 9.5]))) == [False, False]
-    assert list(so_far.covers("rest", np.array([0.0, 2.0, 9.5]))) == [True, False, False]
+    assert list(so_far.covers("stop", np.array([1.0, 9.5]), 0.1)) == [False, False]
+    assert list(so_far.covers("rest", np.array([0.0, 2.0, 9.5]), 0.1)) == [True, False, False]
 
 
 @pytest.mark.parametrize("duration", [1e12, 1e299])
