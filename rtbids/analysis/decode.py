@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis import baseline as baselines
 from rtbids.analysis import localizer, masks
 from rtbids.analysis.blocks import summed
 from rtbids.analysis.course import NONE, Clean
@@ -89,6 +90,8 @@ class Decoder:
 
     def begin(self, events: Events, repetition_time: float) -> Decoding:
         """Return what decodes one run, given the run's events and its TR in seconds."""
+        if self.against == "baseline":
+            baselines.asked_for(events, self.baseline, repetition_time)
         return Decoding(self, events, repetition_time)
 
     def check_grid(self, found: Grid, called: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rtbids.analysis import baseline as baselines
 from rtbids.analysis import signals
 from rtbids.analysis.blocks import summed
 from rtbids.analysis.course import NONE, Clean, Course
@@ -259,6 +260,7 @@ class Roi:
         """Which of the volumes so far are of a condition, without the first `skip` of each block."""
         self._require_volume()
         self._require_condition(condition)
+        baselines.asked_for(self._events, condition, self._repetition_time)
         indices = self._course.indices
         starts = indices * np.float64(self._repetition_time)
         inside = self._events.covers(condition, starts, self._repetition_time)

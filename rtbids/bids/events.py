@@ -72,6 +72,11 @@ class Events:
         """The trial types, in order of first appearance."""
         return tuple(dict.fromkeys(event.trial_type for event in self.rows if event.trial_type))
 
+    @cached_property
+    def asked(self) -> set[str]:
+        """The conditions that somebody asked for as a baseline, so that what is to be said of one is said once."""
+        return set()
+
     def covers(self, condition: str, starts: NDArray[np.float64], length: float) -> NDArray[np.bool_]:
         """Say during which of the windows of `length` seconds from `starts` on (any shape) there was an event of `condition`.
 
