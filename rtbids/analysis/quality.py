@@ -257,7 +257,8 @@ class _Signal:
     def _change(self, y: Array) -> float | None:
         if self._before is None or self._scale == 0:
             return None
-        squares = (y - self._before) ** 2
+        with np.errstate(invalid="ignore"):
+            squares = (y - self._before) ** 2
         mean = squares.mean()
         if not np.isfinite(mean):
             squares = squares[np.isfinite(squares)]

@@ -12,6 +12,7 @@ from rtbids.analysis import baseline as baselines
 from rtbids.analysis import signals
 from rtbids.analysis.blocks import summed
 from rtbids.analysis.course import NONE, Clean, Course
+from rtbids.analysis.lifeless import LONG, Lifeless
 from rtbids.analysis.scaling import DynamicScaling, scaled_change
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
@@ -75,6 +76,7 @@ class Roi:
         self._slope, self._inter = 1.0, 0.0
         self._scaling = DynamicScaling()
         self._warned = False
+        self._lifeless = Lifeless()
         self._affine = affine
         self._decodings: list[Decoding] = []
         self._activation: float | None = None
@@ -106,10 +108,20 @@ class Roi:
 
     def add(self, volume: Volume) -> None:
         """Take the next volume."""
+        self._add(volume.index, self._stored(volume), volume.slope, volume.inter)
+
+    def look(self, volume: Volume) -> None:
+        """Say once where voxels are no numbers or never change in what came, before anything that is made of it hides that."""
+        values = self._stored(volume)
+        self._say_gaps(volume.index, values)
+        if self._lifeless.add(values):
+            text = "%s has had the same values in each of the first %d volumes: is its mask where the brain is?"
+            logger.warning(text, self._called, LONG)
+
+    def _stored(self, volume: Volume) -> NDArray[Any]:
         if volume.shape != self._shape:
             raise BadData(f"{self._called} has a mask of {self._shape} voxels, volume {volume.index} {volume.shape}")
-        values = volume.data.ravel(order="F")[self._voxels]
-        self._add(volume.index, values, volume.slope, volume.inter)
+        return np.asarray(volume.data.ravel(order="F")[self._voxels])
 
     def add_values(self, index: int, values: NDArray[Any]) -> None:
         """Take what volume `index` has at `places` (n,), in the scanner's units, where it was corrected before."""
@@ -148,8 +160,11 @@ class Roi:
         self._scaling.add(number)
 
     def _see(self, index: int, values: NDArray[Any], slope: float, inter: float) -> None:
-        """Make `values` the current ones; say once where some are no numbers."""
         self._values, self._slope, self._inter = values, slope, inter
+        self._say_gaps(index, values)
+
+    def _say_gaps(self, index: int, values: NDArray[Any]) -> None:
+        """Say once where some are no numbers."""
         bad = int(np.count_nonzero(~np.isfinite(values))) if values.dtype.kind == "f" else 0
         if bad and not self._warned:
             self._warned = True

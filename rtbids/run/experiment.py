@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtbids.analysis import event_remarks
+from rtbids.analysis.lifeless import has_a_number
 from rtbids.analysis.roi import Roi
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
@@ -77,6 +78,7 @@ class Run:
     _to_come_to: tuple[Event, ...] = ()  # events of which nobody knows yet whether the run comes to them
     _so_far: VolumesSoFar = field(default_factory=lambda: VolumesSoFar({}))
     _where: Where = NOWHERE
+    _is_blank: bool = False  # whether a volume came that has no number
     _is_open: Callable[[str], bool] = field(default=lambda name: False)  # whether the script is in the run of this name
 
     def roi(self, name: str) -> Roi:
@@ -233,6 +235,7 @@ class Experiment:
         run = self._runs[run_key(volume.entities)]
         self._replay_responses(run, volume.index)
         run._so_far.add(volume, where)
+        self._look(run, volume)
         if run._chain is None:
             for roi in run._rois.values():
                 roi.add(volume)
@@ -240,6 +243,14 @@ class Experiment:
         with _as_faults(f"the analysis of volume {volume.index}"):
             run._chain.add(volume)
         return run._chain.measures()
+
+    def _look(self, run: Run, volume: Volume) -> None:
+        """Say once what no brain gives, whatever analysis there is."""
+        for roi in run._rois.values():
+            roi.look(volume)
+        if not run._is_blank and not has_a_number(volume):
+            run._is_blank = True
+            logger.warning("volume %d is all without a number: nothing can be said of it", volume.index)
 
     def settle(self, entities: Mapping[str, str]) -> None:
         """Do what of the analysis may wait until the script has answered."""
