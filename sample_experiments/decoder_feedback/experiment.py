@@ -17,6 +17,7 @@ class Settings:
 def start(run):
     decoder = rtbids.read_decoder(Path(__file__).parent / run.settings.decoder)
     run.decoding = run.roi("voxels").decoding(decoder)
+    run.decoding.decision(run.settings.target)  # a class that it does not know ends the command here, not every volume
 
 
 def feedback(volume, run):

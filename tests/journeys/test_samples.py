@@ -185,6 +185,12 @@ def test_the_decoder_sample_tells_faces_from_scenes_in_the_part_that_it_has_not_
     assert (len(right), sum(right)) == (18, 16)  # at the first and the last volume of the faces it is wrong
 
 
+def test_the_decoder_sample_refuses_a_class_that_it_does_not_know_when_the_run_starts(call, real_data):
+    outcome = call("run", "decoder_feedback", real_data / "bids_oneback", "--speed", "max", "--set", "target=house")
+    assert outcome.code == 70
+    assert "the decoder knows no class 'house'; its classes: face, scene" in " ".join(outcome.err.split())
+
+
 def test_the_decoder_sample_refuses_other_voxels_when_the_run_starts(call, small):
     outcome = call("run", "decoder_feedback", small.root, "--speed", "max", "--set", f"rois.voxels={small.mask_file}")
     assert outcome.code == 70
