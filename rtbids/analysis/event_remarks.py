@@ -33,12 +33,11 @@ def beforehand(rows: Sequence[Event], length: float | None, *, modelled: bool) -
 
 def afterwards(rows: Sequence[Event], length: float) -> Iterator[str]:
     """Yield what is known of events only when a run is over, after `length` seconds: that it never came to them."""
-    for name, own in _by_condition(rows):
-        late = [event for event in own if event.onset >= length]
-        if late:
-            first = f"the first at {late[0].onset:g} s" if len(late) > 1 else f"at {late[0].onset:g} s"
-            some = f"{len(late)} of {len(own)} events of {name!r} ({first})"
-            yield f"{some} lie after the run, which ended at {length:g} s: no effect"
+    late = {name: [event.onset for event in own if event.onset >= length] for name, own in _by_condition(rows)}
+    counts = [f"{len(onsets)} of {name!r}" for name, onsets in late.items() if onsets]
+    if counts:
+        first = min(min(onsets) for onsets in late.values() if onsets)
+        yield f"the run ended at {length:g} s, before these events, the first at {first:g} s: {', '.join(counts)}"
 
 
 def _by_condition(rows: Sequence[Event]) -> Iterator[tuple[str, list[Event]]]:

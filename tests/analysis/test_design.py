@@ -161,7 +161,7 @@ def test_what_lies_after_a_run_is_known_at_its_end_where_nobody_planned_it():
         "events of 'a' overlap, first at 1 s",
     ]
     assert list(event_remarks.afterwards(UNUSUAL, 80.0)) == [
-        "1 of 2 events of 'b' (at 400 s) lie after the run, which ended at 80 s: no effect"
+        "the run ended at 80 s, before these events, the first at 400 s: 1 of 'b'"
     ]
     assert list(event_remarks.afterwards(UNUSUAL, 401.0)) == []
 

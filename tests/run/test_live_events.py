@@ -180,4 +180,4 @@ def test_unusual_events_are_said_whether_there_is_a_model_or_none(analysis, volu
         made.analyse(volume)
     caplog.clear()
     made.end(volumes[0].entities)
-    assert caplog.messages == ["1 of 3 events of 'go' (at 9000 s) lie after the run, which ended at 6 s: no effect"]
+    assert caplog.messages == ["the run ended at 6 s, before these events, the first at 9000 s: 1 of 'go'"]
