@@ -15,21 +15,25 @@ from rtbids.clock import Clock
 from rtbids.volume import Item, Volume
 
 ON_ONE_CLOCK = (-0.002, 0.1)  # seconds from the sender's ``received`` to ours
-SURE = 10  # volumes after which the distance is said: at first they may have waited for the script to be loaded
+WAITED_FOR = 0.05  # seconds; a volume that came sooner may have waited for us in the pipe, and tells little of clocks
+SURE = 3  # volumes that were waited for, after which the distance is said
 logger = logging.getLogger("rtbids")
 
 
 def on_our_clock(items: Iterable[Item], clock: Clock) -> Iterator[Item]:
     """Carry the times of live volumes over to `clock`, where the sender's is another; say so once."""
-    least, count = float("inf"), 0
+    least, count, asked = float("inf"), 0, clock.now()
     for item in items:
+        now = clock.now()
         if isinstance(item, Volume):
-            least = min(least, clock.now() - item.times["received"]) if "received" in item.times else least
-            count += 1
+            least = min(least, now - item.times.get("received", now))
+            count += now - asked >= WAITED_FOR
             if count == SURE and not _is_one(least):
                 logger.warning("the sender's clock is %s this machine's: times are carried over", _distance(least))
-            item = _carried(item, least, clock)
+                count += 1
+            item = _carried(item, least, now)
         yield item
+        asked = clock.now()
 
 
 def _is_one(least: float) -> bool:
@@ -37,9 +41,9 @@ def _is_one(least: float) -> bool:
     return low <= least <= high
 
 
-def _carried(volume: Volume, least: float, clock: Clock) -> Volume:
+def _carried(volume: Volume, least: float, now: float) -> Volume:
     if "received" not in volume.times:
-        return replace(volume, times={**volume.times, "received": clock.now()})
+        return replace(volume, times={**volume.times, "received": now})
     if _is_one(least):
         return volume
     return replace(volume, times={stage: moment + least for stage, moment in volume.times.items()})
