@@ -117,6 +117,7 @@ class Part:
         """Say how often what went wrong went wrong."""
         for error, count in self._errors.items():
             if count > NAMED:
-                logger.warning("%s, %d more volumes: %s", experiment, count - NAMED, error)
+                more = f"{count - NAMED} more volume{'s' if count - NAMED > 1 else ''}"
+                logger.warning("%s, %s: %s", experiment, more, error)
         if self._failed:
             logger.warning("%s: EVERY volume failed, all of its feedback was alternates", experiment)
