@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,8 +41,13 @@ class WithSamples(click.Command):
 
 def _list(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        for name, folder in samples().items():
-            click.echo(f"{name}\t{description(folder)}")
+        rows = [(name, description(folder)) for name, folder in samples().items()]
+        if sys.stdout.isatty():
+            formatter = ctx.make_formatter()
+            formatter.write_dl(rows)
+            click.echo(formatter.getvalue(), nl=False)
+        else:
+            click.echo("\n".join("\t".join(row) for row in rows))
         ctx.exit()
 
 
