@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rtbids.errors import cannot_write
+from rtbids.run.one_line import printable
 from rtbids.run.progress import Progress, Tally
 
 STEP = 10.0  # seconds between plain lines where there is no terminal
@@ -35,7 +36,12 @@ class _ToPeople(logging.Handler):
             return
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
         word = "warning: " if record.levelno >= logging.WARNING else ""
-        stderr.print(Text(f"{word}{record.getMessage()}", style=style))
+        stderr.print(Text(printable(f"{word}{record.getMessage()}"), style=style))
+
+
+class _PlainLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class _JsonLines(logging.Formatter):
@@ -206,6 +212,6 @@ def _file(path: str, as_json: bool) -> logging.Handler:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise cannot_write(path, error) from None
-    plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    plain = _PlainLines("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(_JsonLines() if as_json else plain)
     return handler

@@ -16,8 +16,23 @@ def short(said: object) -> str:
     'ValueError: no model'
     """
     text = _of_error(said) if isinstance(said, BaseException) else _text(said)
-    line = " ".join(text[: 2 * LONGEST].split()).encode(errors="backslashreplace").decode()
+    line = printable(" ".join(text[: 2 * LONGEST].split()))
     return line if len(line) <= LONGEST and len(text) <= 2 * LONGEST else line[: LONGEST - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters are escapes: a terminal would do what they say. Line breaks and tabs stay.
+
+    Examples
+    --------
+    >>> print(printable("\\x1b[31mred"))
+    \\x1b[31mred
+    """
+    return "".join(one if one.isprintable() or one in " \t\n" else _escape(one) for one in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _of_error(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from run.sessions import Lines, SmallDisk, lane, session, volume
 
 from rtbids.archive import tables
+from rtbids.cli import console
 from rtbids.errors import ExperimentFault
 from rtbids.pipeline import Inbox
 from rtbids.run import one_line
@@ -238,3 +240,24 @@ def test_whatever_comes_of_an_experiment_is_the_fault_of_that_one(tmp_path, capl
     assert [row["value"] for row in kept.of("answers")] == list(range(COUNT))
     assert [row["status"] for row in kept.of("garbles")] == ["alternate" if index == BAD else "ok" for index in range(COUNT)]
     assert "TypeError: not to be taken" in caplog.text
+
+
+def test_what_a_script_raises_cannot_steer_a_terminal(tmp_path, caplog):
+    raises = "def feedback(volume, run):\n    raise ValueError('\\x1b[31mred\\x07 \\x9b2J na\\u00efve')\n"
+    session([lane(tmp_path / "odd", raises, Lines())]).run(Inbox([volume(0)]))
+    assert r"ValueError: \x1b[31mred\x07 \x9b2J naïve" in caplog.text
+
+
+def test_whatever_is_logged_reaches_a_terminal_and_a_file_without_control_characters(tmp_path, capsys):
+    logger = logging.getLogger("rtbids")
+    before = logger.handlers[:], logger.propagate, logger.level
+    console.set_up(verbose=False, quiet=False, log_file=str(tmp_path / "log"), log_json=False)
+    try:
+        logger.warning("%s", "\x1b]0;title\x07")
+        console.flush()
+    finally:
+        logger.handlers[:], logger.propagate = before[:2]
+        logger.setLevel(before[2])
+    for said in (capsys.readouterr().err, (tmp_path / "log").read_text()):
+        assert r"\x1b]0;title\x07" in said
+        assert "\x1b]0" not in said
