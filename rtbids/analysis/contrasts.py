@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rtbids.analysis.design import nearest
 from rtbids.bids.events import REST
-from rtbids.errors import BadData
+from rtbids.errors import BadData, UsageFault
 
 ALL = "all"
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*\*?")
 _WORD = re.compile(r"[^\s+*>-]+")
+_APART = re.compile(r"\s+|>>+")  # what no name of a single word holds
 
 
 def weights(contrast: str | Mapping[str, float], columns: Sequence[str], conditions: Sequence[str]) -> dict[str, float]:
@@ -32,7 +33,9 @@ def weights(contrast: str | Mapping[str, float], columns: Sequence[str], conditi
     Raises
     ------
     BadData
-        Naming what is not understood and the nearest name, or where nothing is left to compare.
+        Naming what is no condition and the nearest name, or where nothing is left to compare.
+    UsageFault
+        Where the text is none.
 
     Examples
     --------
@@ -49,6 +52,21 @@ def weights(contrast: str | Mapping[str, float], columns: Sequence[str], conditi
     if not kept:
         raise BadData(f"the contrast {contrast!r} compares nothing: every weight is 0")
     return kept
+
+
+def check(text: str, names: Sequence[str] = ()) -> None:
+    """Raise UsageFault where `text` is no contrast, whatever the conditions are called; `names` are some that are known.
+
+    A name may hold signs, as in ``CS+ > CS-``: each word may be one.
+    """
+    words = [word for word in _APART.split(text) if word and not _NUMBER.fullmatch(word)]
+    try:
+        _parsed(text, names)
+    except UsageFault as fault:
+        try:
+            _parsed(text, [*names, *words])
+        except UsageFault:
+            raise fault from None
 
 
 def _columns(name: str, columns: Sequence[str], conditions: Sequence[str]) -> Sequence[str]:
@@ -70,7 +88,7 @@ def _parsed(text: str, columns: Sequence[str]) -> list[tuple[str, float]]:
         else:
             sides[-1].append((name, weight))
     if len(sides) > 2 or not all(sides):
-        raise BadData(f"a contrast is like 'face > house' or 'face - house', found {text!r}")
+        raise UsageFault(f"a contrast is like 'face > house' or 'face - house', found {text!r}")
     if len(sides) == 1:
         return sides[0]
     return [*_mean(sides[0], 1.0, text), *_mean(sides[1], -1.0, text)]
@@ -79,7 +97,7 @@ def _parsed(text: str, columns: Sequence[str]) -> list[tuple[str, float]]:
 def _mean(side: list[tuple[str, float]], sign: float, text: str) -> list[tuple[str, float]]:
     total = sum(weight for _, weight in side)
     if total <= 0:
-        raise BadData(f"a side of '>' is a mean of conditions, found {text!r}")
+        raise UsageFault(f"a side of '>' is a mean of conditions, found {text!r}")
     return [(name, sign * weight / total) for name, weight in side]
 
 
@@ -93,13 +111,13 @@ def _terms(text: str, columns: Sequence[str]) -> Iterator[tuple[str, float]]:
             place += 1
         elif rest[0] in "+->":
             if signed and text[:place].rstrip().endswith(("+", "-")):
-                raise BadData(f"expected a name before {rest[0]!r} in the contrast {text!r}")
+                raise UsageFault(f"expected a name before {rest[0]!r} in the contrast {text!r}")
             if rest[0] == ">":
                 yield ">", 0.0
             weight, signed, place = (-1.0 if rest[0] == "-" else 1.0), True, place + 1
         elif name := next((name for name in names if _begins(rest, name)), None):
             if not signed:
-                raise BadData(f"expected + or - or > before {name!r} in the contrast {text!r}")
+                raise UsageFault(f"expected + or - or > before {name!r} in the contrast {text!r}")
             yield name, weight
             signed, place = False, place + len(name)
         elif signed and (number := _NUMBER.match(rest)):
@@ -109,7 +127,7 @@ def _terms(text: str, columns: Sequence[str]) -> Iterator[tuple[str, float]]:
             yield word[0] if word else rest, weight
             signed, place = False, place + len(word[0] if word else rest)
     if signed:
-        raise BadData(f"the contrast {text!r} ends before a name")
+        raise UsageFault(f"the contrast {text!r} ends before a name")
 
 
 def _begins(text: str, name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rtbids import config
-from rtbids.analysis import masks
+from rtbids.analysis import contrasts, masks
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.space import Grid
 from rtbids.errors import BadData, UsageFault
@@ -135,6 +135,16 @@ def _faults(analysis: Analysis, rois: list[str]) -> Iterable[tuple[str, str | No
             yield f"contrasts: a name has letters and digits only, it is part of file names; found {name!r}", None
         if not contrast.strip():
             yield f"contrasts.{name}: expected a contrast such as 'face > scene', found nothing", None
+        elif fault := _malformed(contrast, [*(analysis.conditions or ()), *rois]):
+            yield f"contrasts.{name}: {fault}", None
+
+
+def _malformed(contrast: str, names: list[str]) -> str | None:
+    try:
+        contrasts.check(contrast, names)
+    except UsageFault as fault:
+        return str(fault)
+    return None
 
 
 def _no_region(name: str, rois: list[str]) -> str:

@@ -30,7 +30,7 @@ from rtbids.analysis.roi import Roi
 from rtbids.analysis.smooth import Smoother
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
-from rtbids.errors import BadData, InputMissing
+from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.run import analysis_config
 from rtbids.run.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.cleaning import Cleaning, Part
@@ -309,7 +309,15 @@ def _design(analysis: Analysis, events: Events, repetition_time: float, length: 
 
 
 def contrasts(analysis: Analysis, columns: Sequence[str], conditions: Sequence[str]) -> dict[str, Mapping[str, float]]:
-    """Return the weight of each column in the contrasts; raise BadData where one names what is not there."""
+    """Return the weight of each column in the contrasts.
+
+    Raises
+    ------
+    BadData
+        Where one names what is not there.
+    UsageFault
+        Where the text is no contrast of these names.
+    """
     found: dict[str, Mapping[str, float]] = {}
     for name, contrast in analysis.contrasts.items():
         try:
@@ -317,6 +325,8 @@ def contrasts(analysis: Analysis, columns: Sequence[str], conditions: Sequence[s
         except BadData as error:
             hint = "where its events come during the run, name them in analysis.conditions"
             raise BadData(f"analysis.contrasts.{name}: {error}", hint) from None
+        except UsageFault as fault:
+            raise UsageFault(f"analysis.contrasts.{name}: {fault}") from None
     return found
 
 

@@ -21,6 +21,8 @@ def say(analysis: Analysis, table: Path) -> str | None:
     ------
     BadData
         Where a contrast names what is no condition.
+    UsageFault
+        Where the text of one is malformed.
     """
     if not analysis.models:
         return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtbids.analysis.contrasts import weights
-from rtbids.errors import BadData
+from rtbids.analysis.contrasts import check, weights
+from rtbids.errors import BadData, UsageFault
 
 CONDITIONS = ("face", "scene", "house", "left-hand", "left", "2back", "0back", "go + nogo")
 COLUMNS = (*CONDITIONS, "constant", "trans_x")
@@ -68,5 +68,25 @@ def test_an_unknown_name_is_named_with_the_nearest(contrast):
     ],
 )
 def test_what_is_no_contrast_is_refused(contrast, said):
-    with pytest.raises(BadData, match=said):
+    with pytest.raises(BadData if said.startswith(("names", "compares")) else UsageFault, match=said):
         weights(contrast, COLUMNS, CONDITIONS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["regulate >> rest", "regulate>>rest", "a > b > c", "a >", "> a", "a - - b", "a > -b", "CS+ > > CS-", "a + > b"],
+)
+def test_what_is_no_contrast_whatever_the_conditions_are_called_is_known_without_them(text):
+    with pytest.raises(UsageFault):
+        check(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["CS+ > CS-", "CS+>rest", "2 CS- - CS+", "left hand > rest", "0.5*a - b", "go->stop > rest", "-a"]
+)
+def test_a_contrast_of_names_that_are_not_known_yet_passes(text):
+    check(text)
+
+
+def test_a_known_name_may_hold_what_no_other_may():
+    check("a > > b > rest", ["a > > b"])

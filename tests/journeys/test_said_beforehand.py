@@ -36,6 +36,13 @@ def test_a_contrast_of_no_condition_is_refused(empty, events, script, call):
     assert "did you mean 'face'" in outcome.err
 
 
+def test_a_malformed_contrast_is_refused_before_a_volume(empty, script, call):
+    outcome = call("run", script(SCRIPT, "analysis: {contrasts: {up: 'regulate >> rest'}}\n"), empty, "--no-wait")
+    assert outcome.code == 64
+    assert "analysis.contrasts.up: a contrast is like" in " ".join(outcome.err.split())
+    assert "analysis.conditions" not in outcome.err
+
+
 @pytest.mark.parametrize("config", ["", "events: none.tsv\n"], ids=["no events", "an empty table"])
 def test_drift_of_a_run_whose_length_nobody_knows_is_refused(empty, small, script, call, tmp_path, config):
     folder = script(SCRIPT, f"{config}rois: {{a: {small.mask_file}}}\nanalysis: {{drift: cosine}}\n")

@@ -71,6 +71,7 @@ def test_the_keys_reach_the_experiments_process_as_they_are(tmp_path, text):
         ("{nuisance: [wm, wm]}", "named twice"),
         ('{contrasts: {"faces > scenes": face}}', "a name has letters and digits only"),
         ("{contrasts: {faces: ' '}}", "expected a contrast such as"),
+        ("{contrasts: {up: 'regulate >> rest'}}", "analysis.contrasts.up: a contrast is like 'face > house'"),
         ("{volumes: 0}", "analysis.volumes: expected 1 or more"),
         ("{activation: 0}", "analysis.activation: expected true, or 1 volume or more, found 0"),
         ("{activation: often}", "analysis.activation: expected true or false or a whole number"),
