@@ -10,6 +10,7 @@ import numpy as np
 
 from rtbids.run.findings import Findings
 from rtbids.run.markup import counted, percent, seconds, shortened
+from rtbids.run.pauses import PAUSED
 from rtbids.run.promise import Promise, promise
 from rtbids.run.quality_section import measured, spikes_of
 from rtbids.run.response_section import clock_difference
@@ -70,7 +71,9 @@ def _interrupted(kept: Promise) -> Iterator[str]:
 
 def _replaced(kept: Promise) -> Iterator[str]:
     for reason, volumes in kept.alternates.items():
-        if reason != "missing":
+        if reason == PAUSED:
+            yield f"feedback was paused for {'volume' if len(volumes) == 1 else 'volumes'} {shortened(volumes, 6)}"
+        elif reason != "missing":
             because = _BECAUSE.get(reason, reason)
             yield f"{counted(len(volumes), 'volume')} had an alternate, as {because}: {shortened(volumes, 6)}"
     if kept.lateness.worst > PUNCTUAL:

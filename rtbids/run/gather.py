@@ -15,7 +15,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids import sidecar
 from rtbids.bids.events import Events
-from rtbids.run import derived, provenance, responses, run_images, run_tables
+from rtbids.run import derived, pauses, provenance, responses, run_images, run_tables
 from rtbids.run.derived_tables import TABLES
 from rtbids.run.findings import Answer, Findings
 from rtbids.run.measures import Floats
@@ -40,7 +40,8 @@ def read(
     experiment = experiment or {}
     tables = {name: study / run_tables.path(entities, name) for name in _TABLES}
     bold = run_images.bold(study, entities)
-    answers = tuple(run_tables.answers(tables["feedback"], troubles))
+    said = provenance.read(tables["feedback"].with_suffix(".json"))
+    answers = pauses.told_apart(run_tables.answers(tables["feedback"], troubles), said.experiments)
     times = run_tables.times(tables["latency"], troubles)
     if not len(times["received"]):
         times = run_tables.times_of(answers)
@@ -52,7 +53,6 @@ def read(
     events_file = bold and next(reversed(sidecar.companions(study, bold, "events", ".tsv")), None)
     events, live = attempt(_events, events_file, troubles) or (Events(), ())
     noted = tables["responses"] if tables["responses"].is_file() else None
-    said = provenance.read(tables["feedback"].with_suffix(".json"))
     brain = run_images.brain(experiment, mean, troubles)
     found = {name: derived.read(run_tables.rows(tables[name]), _whose(tables[name])) for name in TABLES}
     map_files = run_images.map_files(study, entities)

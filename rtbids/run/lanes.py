@@ -135,7 +135,7 @@ class Lane:
         part.deadlines.arrived(volume.index, received, due)
         self.deadline = part.deadline
         if not shared.ask:
-            self._send(part, part.deadlines.withheld(volume.index, now))
+            self._send(part, part.withhold(volume.index, now))
         elif not part.analysed or self.host.is_over:
             self._send(part, part.deadlines.failed(volume.index, now))
         else:

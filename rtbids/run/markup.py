@@ -8,6 +8,7 @@ from html import escape
 
 from rtbids.run.provenance import without_folders
 from rtbids.run.scales import clock, number
+from rtbids.run.stretches import stretches
 
 
 def seconds(value: float) -> str:
@@ -42,13 +43,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 def ranges(indices: Iterable[int]) -> str:
     """Return ``3, 7–9`` for 3, 7, 8, 9."""
-    stretches: list[list[int]] = []
-    for index in sorted(set(indices)):
-        if stretches and index == stretches[-1][1] + 1:
-            stretches[-1][1] = index
-        else:
-            stretches.append([index, index])
-    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in stretches)
+    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in stretches(indices))
 
 
 def shortened(volumes: Iterable[int], most: int = 12) -> str:

@@ -21,6 +21,7 @@ MEANING = {
     "deadline": "no answer in time",
     "error": "the script failed",
     "missing": "the volume never came",
+    "paused": "feedback was paused",
     "link": "the connection was down",
     "late": "an answer after its due time: recorded, not shown",
     "predicted": "expected to miss its due time",

@@ -10,6 +10,7 @@ from rtbids.run import provenance
 from rtbids.run.deadlines import Deadlines, Line, Policy
 from rtbids.run.host import Answer
 from rtbids.run.open_run import OpenRun
+from rtbids.run.stretches import stretches
 
 NAMED = 3  # volumes of a run at which the same error is said
 logger = logging.getLogger("rtbids")
@@ -28,6 +29,8 @@ class Part:
         The latest volume of which it is known what the analysis found, -1 before the first.
     predicted
         The volumes whose answers were expected to miss their due time.
+    withheld
+        Those that nobody was asked about, as feedback was paused.
     restarts, given_up
         When the script was started again, and when it no longer was: the newest volume, and why.
     ended
@@ -43,6 +46,7 @@ class Part:
         self.ended = False
         self.over = False
         self.predicted: list[int] = []
+        self.withheld: list[int] = []
         self.restarts: list[Mapping[str, object]] = []
         self.given_up: Mapping[str, object] | None = None
         self._held: list[tuple[Answer, float]] = []
@@ -59,7 +63,8 @@ class Part:
     def outcome(self) -> Mapping[str, object]:
         """What there is to say of the script's part in the run, besides its lines."""
         given_up = {"GivenUp": self.given_up} if self.given_up else {}
-        return {"PredictedMisses": self.predicted, "Restarts": self.restarts, **self._failed, **given_up}
+        paused = {"Paused": stretches(self.withheld)} if self.withheld else {}
+        return {"PredictedMisses": self.predicted, "Restarts": self.restarts, **paused, **self._failed, **given_up}
 
     @property
     def _failed(self) -> Mapping[str, object]:
@@ -68,6 +73,12 @@ class Part:
             return {}
         ((error, _),) = self._failures.most_common(1)
         return {"EveryVolumeFailed": provenance.without_folders(error)}
+
+    def withhold(self, index: int, now: float) -> list[Line]:
+        """Ask nobody about a volume that is here, as feedback is paused."""
+        if not self.deadlines.is_overdue(index):
+            self.withheld.append(index)
+        return self.deadlines.withheld(index, now)
 
     def hold(self, answer: Answer, now: float) -> None:
         """Keep an answer until its volume is safe."""

@@ -87,6 +87,22 @@ def test_what_was_foreseen_is_told_from_what_was_not(tmp_path):
     assert "3 answers expected to miss the due time, and 2 of them did; 2 misses came unforeseen." in text
 
 
+def test_a_pause_is_no_failure(tmp_path):
+    study = Study(tmp_path)
+    overdue(study)  # 2, 5, 8 and 11 missed
+    for volume in range(4, 9):
+        received = START + volume * TR
+        study.answers[volume] = ("roi", STEM, volume, None, "alternate", "deadline", received, received + 0.5, received)
+    page = sidecar(study.tables(), roi={"PredictedMisses": [], "Paused": [[4, 8]]}).report()
+    assert {"feedback was paused for volumes 4–8", "2 volumes had an alternate, as no answer came in time: 2, 11"} <= {
+        *looked_at(page)
+    }
+    assert "2 misses came unforeseen" in page.text
+    assert "before they were due" not in page.text
+    assert row(page, "paused: ") == f"paused: feedback was paused5{100 * 5 / 12:.1f} %4–8"
+    assert page.facts()["Alternates"].startswith(f"{100 * 7 / 12:.1f} %")
+
+
 def test_restarts_are_listed_with_their_reason(tmp_path):
     study = whole_run(tmp_path)
     restarts = [{"Volume": 20, "Reason": "it was silent for 20 s"}, {"Volume": 22, "Reason": "asked for", "SHA256": "ab"}]
@@ -98,7 +114,9 @@ def test_restarts_are_listed_with_their_reason(tmp_path):
     assert "the script was started again 2 times" in looked_at(page)
 
 
-@pytest.mark.parametrize("odd", [[], {"Restarts": 3, "PredictedMisses": "x"}, {"Restarts": [1, {}], "GivenUp": []}, None])
+@pytest.mark.parametrize(
+    "odd", [[], {"Restarts": 3, "PredictedMisses": "x"}, {"Restarts": [1, {}], "GivenUp": [], "Paused": [[1], ["a", 2]]}, None]
+)
 def test_a_sidecar_that_somebody_changed_costs_no_report(tmp_path, odd):
     page = sidecar(whole_run(tmp_path), roi=odd).report()
     assert page.facts()["Feedback ok"] == "92.5 %"

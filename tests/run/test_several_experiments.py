@@ -194,8 +194,9 @@ def test_while_feedback_is_paused_values_are_null_and_the_analysis_goes_on(tmp_p
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), np.eye(4)), tmp_path / "mask.nii")
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "config.yaml").write_text("rois:\n  all: ../mask.nii\n")
-    kept = Lines()
-    run = session([lane(tmp_path / "one", "def feedback(volume, run):\n    return len(run.roi('all').series())\n", kept)])
+    kept, disk = Lines(), SmallDisk(100)
+    counts = "def feedback(volume, run):\n    return len(run.roi('all').series())\n"
+    run = session([lane(tmp_path / "one", counts, kept)], disk)
 
     def items() -> Iterator[Item]:
         for index in range(6):
@@ -207,6 +208,7 @@ def test_while_feedback_is_paused_values_are_null_and_the_analysis_goes_on(tmp_p
     told = [(row["value"], row["status"], row["reason"]) for row in kept.rows]
     null = (None, "alternate", "deadline")
     assert told == [(1, "ok", None), (2, "ok", None), null, null, (5, "ok", None), (6, "ok", None)]
+    assert disk.described["feedback"]["Experiments"]["one"]["Paused"] == [[2, 3]]
 
 
 @pytest.mark.parametrize("archived", [True, False], ids=["archived", "kept nowhere"])
