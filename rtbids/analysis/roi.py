@@ -186,22 +186,29 @@ class Roi:
         """Return a number of the current voxels; NaN where none of them is a number."""
         return _of_numbers(self._values, summary, self._weights) * self._slope + self._inter
 
-    def mean(self) -> float:
-        """Return the region's mean in the current volume, in the scanner's units."""
+    def _now(self, summary: Summary) -> float | None:
         self._require_volume()
-        return self._of("mean")
+        number = self._of(summary)
+        return number if np.isfinite(number) else None
 
-    def median(self) -> float:
-        """Return the region's median in the current volume, in the scanner's units."""
-        self._require_volume()
-        return self._of("median")
+    def mean(self) -> float | None:
+        """Return the region's mean in the current volume, in the scanner's units.
 
-    def weighted_mean(self) -> float:
-        """Return the mean with the region's weights in the current volume, in the scanner's units."""
+        None where no voxel is a number; where drift, motion and the like are taken out, also before there are more volumes than
+        columns.
+        """
+        return self._now("mean")
+
+    def median(self) -> float | None:
+        """Return the region's median in the current volume, in the scanner's units; None where `mean` is."""
+        return self._now("median")
+
+    def weighted_mean(self) -> float | None:
+        """Return the mean with the region's weights in the current volume, in the scanner's units; None where `mean` is."""
         self._require_volume()
         if self._weights is None:
             raise BadData(f"{self._called} has no weights")
-        return self._of("weighted mean")
+        return self._now("weighted mean")
 
     @property
     def signal(self) -> Array:

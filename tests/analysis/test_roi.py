@@ -110,6 +110,8 @@ def test_voxels_that_are_no_numbers_are_left_out_with_one_warning(caplog):
     assert roi.weighted_mean() == pytest.approx((1 + 5 * 4) / 6)
     roi.add_values(2, np.array([np.inf, np.nan, 4.0]))
     assert roi.mean() == roi.weighted_mean() == 4
+    roi.add_values(3, np.full(3, np.nan))
+    assert roi.mean() is roi.median() is roi.weighted_mean() is None
     assert [record.message for record in caplog.records] == [
         "volume 1: 1 of 3 voxels of region 'target' are no numbers and left out"
     ]

@@ -149,6 +149,18 @@ def test_a_decoder_measures_against_a_level_without_drift(against):
     assert np.nanstd(found[0.0][60:]) > 0.3
 
 
+@pytest.mark.parametrize("ask", [Roi.mean, Roi.median, Roi.weighted_mean, Roi.percent_signal_change])
+def test_nothing_is_said_before_there_are_more_volumes_than_columns(ask):
+    made, rows = design()
+    roi = Roi(MASK, BLOCKS, TR, weights=np.ones(VOXELS))
+    cleaning = Cleaning({"a": Part(VOXELS, roi.number)}, made.columns, made.nuisance, made.sizes, despike=False)
+    answers, fitted = [], len(made.columns) - 1  # the task has no part in what was before its first block
+    for n, row in enumerate(rows[:30]):
+        roi.add_clean(n, cleaning.add(row, {"a": measured()[n]})["a"])
+        answers.append(ask(roi))
+    assert [answer is None for answer in answers] == [n < fitted for n in range(30)]
+
+
 def test_a_median_is_cleaned_as_a_median():
     """The drift of a region's number is that of its number, whatever makes it of the voxels."""
     made, rows = design()

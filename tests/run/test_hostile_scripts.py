@@ -108,7 +108,11 @@ def test_what_cannot_be_sent_costs_one_line_and_the_script_goes_on(tmp_path, cap
         (-(10**400), "an integer that no float holds"),
         (float("-inf"), "found -inf"),
         ({"a": [{"b": "\ud800"}]}, "half a character"),
-        ({"a": b"bytes"}, "found bytes"),
+        ({"a": b"bytes"}, 'found bytes in "a"$'),
+        ({"a": 1, "wmean": float("nan")}, 'found nan in "wmean"$'),
+        ({"a": {"left": [0, float("nan")]}}, r'found nan in "a"\["left"\]\[1\]$'),
+        ({"two\nlines": 10**400}, r'no float holds in "two\\nlines"$'),
+        (float("nan"), "found nan$"),
     ],
 )
 def test_what_is_no_feedback_is_named(value, says):
