@@ -65,6 +65,8 @@ def _interrupted(kept: Promise) -> Iterator[str]:
         yield f"EVERY volume failed, there was no feedback but alternates: {kept.failed}"
     if kept.given_up:
         yield f"the script was given up after volume {kept.given_up[0]}: {kept.given_up[1]}"
+    if kept.broken_off:
+        yield kept.broken_off
     if kept.restarts:
         yield f"the script was started again {counted(len(kept.restarts), 'time')}"
 

@@ -108,3 +108,5 @@ def _interruptions(found: Findings, kept: Promise) -> Iterator[tuple[str, str]]:
     if kept.given_up:
         volume, why = kept.given_up
         yield at(volume, found.repetition_time), f"{why}; it was not started again"
+    if kept.broken_off:
+        yield "the last", kept.broken_off

@@ -331,7 +331,7 @@ class ExperimentProcess:
         if busy is None or (busy.volume is None and busy.stage != "end"):
             return []
         if busy.volume is None:
-            return [Ended(busy.entities, why)]
+            return [Ended(busy.entities)]
         return [Answer(busy.entities, busy.volume, error=why)]
 
     def _farewell(self) -> list[Reply]:

@@ -181,13 +181,13 @@ class Lane:
         """Start the script again where it has gone or was silent for too long; for good where everything is to end."""
         silent, seconds = self.host.silent_since, self._patience(hurry=hurry, over=over)
         if self._wrong is None and silent is not None and now >= silent + seconds:
-            self._wrong = f"it was silent for {round(seconds, 1):g} s"
+            self._wrong = self._silence(seconds)
         if self._wrong is None:
             return
         why, self._wrong = self._wrong, None
         self._restarts += 1
         if self._is_last(hurry=hurry, over=over) or self._restarts > MOST_RESTARTS or self.fault is not None:
-            self._give_up(why)
+            self._give_up(why, is_last=self._is_last(hurry=hurry, over=over))
         else:
             self._try_again(why)
 
@@ -361,6 +361,11 @@ class Lane:
             is_ending=any(part.ended for part in parts),
         )
 
+    def _silence(self, seconds: float) -> str:
+        """Say what it is ended for that was silent for so long."""
+        after = f"{round(seconds, 1):g} s"
+        return f"end() was broken off after {after}" if self.host.stage == "end" else f"it was silent for {after}"
+
     def _try_again(self, why: str) -> None:
         try:
             self._start_again(why)
@@ -379,12 +384,13 @@ class Lane:
             self._take_in(reply)
         logger.warning("%s is started again: %s", self.name, why)
 
-    def _give_up(self, why: str) -> None:
-        logger.warning("%s: %s; its feedback is alternates from here on", self.name, why)
+    def _give_up(self, why: str, *, is_last: bool = False) -> None:
+        is_done, in_end = is_last and all(part.ended for part in self._parts.values()), self.host.stage == "end"
+        logger.warning("%s: %s%s", self.name, why, "" if is_done else "; its feedback is alternates from here on")
         if not self.is_leaving:
             self.tally.state = "failed"
         for part in self._parts.values():
-            part.given_up = part.interruption(why)
+            part.give_up(why, in_end=in_end)
         for reply in self.host.give_up(why):
             self._take_in(reply)
         self.break_off()

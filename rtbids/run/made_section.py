@@ -21,7 +21,7 @@ _TITLES = {
 }
 _UNITS = {"Deadline": "s", "deadline": "s", "smooth": "mm"}
 _CHECKSUM = re.compile("[0-9a-f]{64}")
-_TOLD_ELSEWHERE = {"PredictedMisses", "Restarts", "Paused", "GivenUp", "EveryVolumeFailed"}
+_TOLD_ELSEWHERE = {"PredictedMisses", "Restarts", "Paused", "GivenUp", "EndBrokenOff", "EveryVolumeFailed"}
 
 
 def made(found: Findings) -> str:

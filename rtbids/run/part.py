@@ -33,6 +33,8 @@ class Part:
         Those that nobody was asked about, as feedback was paused.
     restarts, given_up
         When the script was started again, and when it no longer was: the newest volume, and why.
+    broken_off
+        Why ``end(run)`` did not return.
     ended
         Whether ``end(run)`` is due or has been called; `over` when it has returned.
     """
@@ -49,6 +51,7 @@ class Part:
         self.withheld: list[int] = []
         self.restarts: list[Mapping[str, object]] = []
         self.given_up: Mapping[str, object] | None = None
+        self.broken_off: str | None = None
         self._held: list[tuple[Answer, float]] = []
         self._stages: dict[int, dict[str, float]] = {}
         self._errors: Counter[str] = Counter()
@@ -59,12 +62,27 @@ class Part:
         """Return what is kept of a script's being ended now."""
         return {"Volume": self.run.latest, "Reason": provenance.without_folders(why)}
 
+    def give_up(self, why: str, *, in_end: bool) -> None:
+        """Note that the script is started no more: in a run whose every line had left, its end alone is lost."""
+        if in_end and self.ended:
+            self.broken_off = provenance.without_folders(why)
+        else:
+            self.given_up = self.interruption(why)
+
     @property
     def outcome(self) -> Mapping[str, object]:
         """What there is to say of the script's part in the run, besides its lines."""
         given_up = {"GivenUp": self.given_up} if self.given_up else {}
+        broken_off = {"EndBrokenOff": self.broken_off} if self.broken_off else {}
         paused = {"Paused": stretches(self.withheld)} if self.withheld else {}
-        return {"PredictedMisses": self.predicted, "Restarts": self.restarts, **paused, **self._failed, **given_up}
+        return {
+            "PredictedMisses": self.predicted,
+            "Restarts": self.restarts,
+            **paused,
+            **self._failed,
+            **given_up,
+            **broken_off,
+        }
 
     @property
     def _failed(self) -> Mapping[str, object]:

@@ -36,6 +36,8 @@ class Promise:
         The newest volume, and why, of each restart of the script; `given_up` where it was started no more.
     failed
         What the script failed with, where it did so at every volume.
+    broken_off
+        What is to be said of an ``end(run)`` that did not return.
     """
 
     is_due: bool
@@ -49,6 +51,7 @@ class Promise:
     restarts: tuple[tuple[int, str], ...] = ()
     given_up: tuple[int, str] | None = None
     failed: str | None = None
+    broken_off: str | None = None
 
     @property
     def missed(self) -> tuple[int, ...]:
@@ -69,7 +72,7 @@ def promise(answers: Sequence[Answer], recorded: Mapping[str, Any] | None = None
     """Read it from the lines of one experiment, and from what its sidecar says of it."""
     recorded = recorded or {}
     reasons = dict.fromkeys(answer.reason or "unknown" for answer in answers if answer.status == "alternate")
-    expected, failed = recorded.get("PredictedMisses"), recorded.get("EveryVolumeFailed")
+    expected = recorded.get("PredictedMisses")
     left = _after_due(a for a in answers if a.status == "alternate" and a.reason == "deadline")
     return Promise(
         is_due=any(np.isfinite(answer.due) for answer in answers if answer.reason != "missing"),
@@ -82,7 +85,8 @@ def promise(answers: Sequence[Answer], recorded: Mapping[str, Any] | None = None
         predicted=tuple(one for one in expected if isinstance(one, int)) if isinstance(expected, list) else None,
         restarts=tuple(_interruption(one) for one in _listed(recorded.get("Restarts"))),
         given_up=next((_interruption(one) for one in _listed([recorded.get("GivenUp")])), None),
-        failed=failed if isinstance(failed, str) else None,
+        failed=_text(recorded.get("EveryVolumeFailed")),
+        broken_off=_text(recorded.get("EndBrokenOff")),
     )
 
 
@@ -97,6 +101,10 @@ def _after_due(answers: Iterable[Answer]) -> dict[int, float]:
 
 def _listed(found: object) -> list[Mapping[str, Any]]:
     return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+
+
+def _text(found: object) -> str | None:
+    return found if isinstance(found, str) else None
 
 
 def _interruption(one: Mapping[str, Any]) -> tuple[int, str]:

@@ -103,6 +103,12 @@ def test_a_pause_is_no_failure(tmp_path):
     assert page.facts()["Alternates"].startswith(f"{100 * 7 / 12:.1f} %")
 
 
+def test_an_end_that_was_broken_off_is_no_script_that_was_given_up(tmp_path):
+    page = sidecar(whole_run(tmp_path), roi={"EndBrokenOff": "end() was broken off after 5 s"}).report()
+    assert "end() was broken off after 5 s" in looked_at(page)
+    assert "given up" not in page.text
+
+
 def test_restarts_are_listed_with_their_reason(tmp_path):
     study = whole_run(tmp_path)
     restarts = [{"Volume": 20, "Reason": "it was silent for 20 s"}, {"Volume": 22, "Reason": "asked for", "SHA256": "ab"}]

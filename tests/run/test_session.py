@@ -268,3 +268,16 @@ def test_a_second_series_on_another_grid_costs_its_feedback_and_not_the_run(tmp_
         ("sub-01_task-nf_run-02", 0, "alternate", "error"),
     ]
     assert "sub-01_task-nf_run-02 is recorded without feedback" in caplog.text
+
+
+def test_an_end_that_hangs_is_said_once_and_is_no_loss_of_feedback(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("rtbids.run.patience.LAST_WORDS", 0.2)
+    hangs = "import time\n\ndef feedback(volume, run):\n    return volume.index\n\ndef end(run):\n    time.sleep(1000)\n"
+    disk = SmallDisk(9)
+    rows = lines(hangs, tmp_path / "hangs", iter([unpaced(0), unpaced(1)]), None, archive=disk)
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["hangs: end() was broken off after 0.2 s"]
+    about = disk.described["feedback"]["Experiments"]["hangs"]
+    assert about["EndBrokenOff"] == "end() was broken off after 0.2 s"
+    assert "GivenUp" not in about
