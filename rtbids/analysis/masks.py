@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from rtbids.analysis.space import Grid
 from rtbids.errors import BadData, InputMissing
 
 _HEADER = 4096  # bytes: more than a header has
+Value = TypeVar("Value", np.bool_, np.float64)
 
 
 def read(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -39,14 +40,28 @@ def values(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def check_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> None:
     """Raise BadData, naming both grids, where the mask at `path` is not on the volumes' grid; only its header is read."""
+    if (other := _another(path, shape, affine)) is not None:
+        raise BadData(
+            f"{path}: the mask's grid is {other}, the volumes' is {grid(shape, affine)}",
+            "give one drawn on these volumes, or say resample: true beside it (rois: {NAME: {mask: PATH, resample: true}})",
+        )
+
+
+def check_weights(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64], whose: str = "volumes'") -> None:
+    """Raise BadData, naming both grids, where the weights at `path` are not on a grid; only their header is read."""
+    if (other := _another(path, shape, affine)) is not None:
+        raise BadData(
+            f"{path}: the weights' grid is {other}, the {whose} is {grid(shape, affine)}",
+            "give weights on that grid, or say resample: true "
+            "(rois: {NAME: {mask: PATH, weights: PATH, resample: true}}): then both are taken to the volumes' grid",
+        )
+
+
+def _another(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> str | None:
+    """Return the grid of the file at `path` in words where it is another; only its header is read."""
     header = _header(_content(path, _HEADER), path)
     own = header.shape[:3]
-    if _grid(shape, affine).same_as(_grid(own, header.affine)):
-        return
-    raise BadData(
-        f"{path}: the mask's grid is {grid(own, header.affine)}, the volumes' is {grid(shape, affine)}",
-        "give one drawn on these volumes, or say resample: true beside it (rois: {NAME: {mask: PATH, resample: true}})",
-    )
+    return None if _grid(shape, affine).same_as(_grid(own, header.affine)) else grid(own, header.affine)
 
 
 def resampled(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -55,17 +70,33 @@ def resampled(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -
     Raises BadData where no voxel of the new grid is inside.
     """
     mask, own = read(path)
-    to_mask = np.linalg.inv(own) @ affine
-    mask_places = to_mask[:3, :3] @ np.indices(shape).reshape(3, -1) + to_mask[:3, 3:]
-    nearest = np.floor(mask_places + 0.5).astype(np.intp)
-    within = ((nearest >= 0) & (nearest < np.array(mask.shape)[:, None])).all(axis=0)
-    found = np.zeros(within.shape, bool)
-    found[within] = mask[tuple(nearest[:, within])]
+    found = _nearest(mask, own, shape, affine)
     if not found.any():
         raise BadData(
             f"{path}: the mask is empty on the volumes' grid ({grid(shape, affine)}); its own is {grid(mask.shape, own)}"
         )
+    return found
+
+
+def _nearest(
+    values: NDArray[Value], own: NDArray[np.float64], shape: tuple[int, ...], affine: NDArray[np.float64]
+) -> NDArray[Value]:
+    """Return `values`, whose affine is `own`, on another grid: those of the nearest voxels, outside of all of them 0."""
+    to_own = np.linalg.inv(own) @ affine
+    places = to_own[:3, :3] @ np.indices(shape).reshape(3, -1) + to_own[:3, 3:]
+    nearest = np.floor(places + 0.5).astype(np.intp)
+    within = ((nearest >= 0) & (nearest < np.array(values.shape)[:, None])).all(axis=0)
+    found = np.zeros(within.shape, values.dtype)
+    found[within] = values[tuple(nearest[:, within])]
     return found.reshape(shape)
+
+
+def weights(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64], *, resample: bool = False) -> NDArray[np.float64]:
+    """Return the weight of each voxel on the volumes' grid: as they are, or resampled if asked to, or else BadData."""
+    if not resample:
+        check_weights(path, shape, affine)
+    found, own = values(path)
+    return _nearest(found, own, shape, affine) if _another(path, shape, affine) else found
 
 
 def on_grid(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64], *, resample: bool = False) -> NDArray[np.bool_]:

@@ -25,12 +25,13 @@ class Region:
     mask
         NIfTI file, relative to the experiment's folder.
     weights
-        NIfTI file on the volumes' grid with a weight for each voxel of the mask, for the weighted mean.
+        NIfTI file with a weight for each voxel of the mask, for the weighted mean.
     summary
         What the region's number is of its voxels: ``mean``, ``median`` or ``weighted mean``. By default the weighted mean where
         there are weights, else the mean.
     resample
-        Whether the mask may lie on another grid than the volumes: each voxel then has the value of the mask's nearest.
+        Whether mask and weights may lie on other grids than the volumes: each voxel then has the value of their nearest; where
+        a file does not reach it is 0.
     """
 
     mask: Path
@@ -48,10 +49,12 @@ class Region:
         return Region((folder / self.mask).resolve(), weights, self.summary, self.resample)
 
     def check(self) -> None:
-        """Raise what is wrong with the files; their grid is known with the first volume only."""
-        masks.read(self.mask)
+        """Raise what is wrong with the files; whether their grid is the volumes' is known with the first volume only."""
+        mask, affine = masks.read(self.mask)
         if self.weights is not None:
             masks.read(self.weights)
+            if not self.resample:
+                masks.check_weights(self.weights, mask.shape, affine, "mask's")
 
     def check_grid(self, volume: Volume) -> None:
         """Raise BadData where the files are not on the volume's grid, and are not to be taken to it."""
@@ -59,8 +62,8 @@ class Region:
             masks.resampled(self.mask, volume.shape, volume.affine)
         else:
             masks.check_grid(self.mask, volume.shape, volume.affine)
-        if self.weights is not None:
-            masks.check_grid(self.weights, volume.shape, volume.affine)
+            if self.weights is not None:
+                masks.check_weights(self.weights, volume.shape, volume.affine)
 
     def roi(self, name: str, first: Volume, events: Events) -> Roi:
         """Return the region of the run that `first` begins."""
@@ -68,7 +71,8 @@ class Region:
         mask = masks.on_grid(self.mask, first.shape, first.affine, resample=self.resample)
         weights = None
         if self.weights is not None:  # in the order of the region's voxels: first axis fastest
-            weights = masks.values(self.weights)[0].ravel(order="F")[np.flatnonzero(mask.ravel(order="F"))]
+            given = masks.weights(self.weights, first.shape, first.affine, resample=self.resample)
+            weights = given.ravel(order="F")[np.flatnonzero(mask.ravel(order="F"))]
         summary = self.summary or ("mean" if weights is None else "weighted mean")
         return Roi(mask, events, first.repetition_time, name=name, summary=summary, weights=weights, affine=first.affine)
 

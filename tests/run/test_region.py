@@ -81,10 +81,43 @@ def test_a_mask_on_another_grid_is_refused_with_what_to_say(folder):
     assert "resample: true" in str(refused.value.hint)
 
 
-def test_weights_on_another_grid_are_refused_even_where_the_mask_may_be(folder):
-    found = read(folder, "{mask: fine.nii.gz, weights: fine.nii.gz, resample: true}").regions["left"]
-    with pytest.raises(BadData, match=r"fine\.nii\.gz: the mask's grid"):
-        found.roi("left", heads.volume(heads.head(), 0), Events())
+def test_weights_on_another_grid_than_the_mask_are_known_before_a_volume(folder):
+    found = read(folder, "{mask: left.nii.gz, weights: fine.nii.gz}").regions["left"]
+    with pytest.raises(BadData, match=r"fine\.nii\.gz: the weights' grid is 48×48×32 .*, the mask's is 24×24×16") as refused:
+        found.check()
+    assert "weights: PATH, resample: true" in str(refused.value.hint)
+    with pytest.raises(BadData, match=r"fine\.nii\.gz: the weights' grid is 48×48×32 .*, the volumes' is 24×24×16"):
+        found.check_grid(heads.volume(heads.head(), 0))
+
+
+@pytest.mark.parametrize("mask", ["left", "fine"])
+def test_weights_on_another_grid_are_resampled_where_that_is_asked_for(folder, mask):
+    """Eight voxels have the weight of the one that they lie in: back on its grid they are the same weights."""
+    eightfold = WEIGHTS.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    nibabel.save(nibabel.Nifti1Image(eightfold, HALF), folder / "weights.nii.gz")
+    found = read(folder, f"{{mask: {mask}.nii.gz, weights: weights.nii.gz, resample: true}}").regions["left"]
+    volume = heads.volume(heads.head(), 0)
+    found.check()
+    found.check_grid(volume)
+    roi = found.roi("left", volume, Events())
+    roi.add(volume)
+    assert roi.weighted_mean() == pytest.approx(
+        np.average(volume.data[LEFT].astype(np.float64), weights=WEIGHTS[LEFT]), rel=1e-12
+    )
+
+
+def test_there_is_no_weight_outside_of_the_file_of_the_weights(folder):
+    first, last = np.argwhere(LEFT).min(axis=0), np.argwhere(LEFT).max(axis=0)
+    cut = (first[0] + last[0]) // 2 + 1
+    nibabel.save(nibabel.Nifti1Image(WEIGHTS[:cut], AFFINE), folder / "weights.nii.gz")
+    found = read(folder, "{mask: left.nii.gz, weights: weights.nii.gz, resample: true}").regions["left"]
+    volume = heads.volume(heads.head(), 0)
+    roi = found.roi("left", volume, Events())
+    roi.add(volume)
+    within = LEFT.copy()
+    within[cut:] = False
+    expected = np.average(volume.data[within].astype(np.float64), weights=WEIGHTS[within])
+    assert roi.weighted_mean() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(
