@@ -75,7 +75,6 @@ class Run:
     _hand_over: Callable[[Value], None] = field(default=lambda value: None)
     _to_come: deque[Response] = field(default_factory=deque)  # those of a run that is replayed
     _chain: Chain | None = None
-    _to_come_to: tuple[Event, ...] = ()  # events of which nobody knows yet whether the run comes to them
     _so_far: VolumesSoFar = field(default_factory=lambda: VolumesSoFar({}))
     _where: Where = NOWHERE
     _is_blank: bool = False  # whether a volume came that has no number
@@ -217,7 +216,6 @@ class Experiment:
         """Return what is unusual about the events that are known."""
         planned = self._analysis.volumes if self._analysis else None
         modelled = run._chain is not None and run._chain.design is not None
-        run._to_come_to = () if planned else run.events.rows
         return event_remarks.beforehand(run.events.rows, planned and planned * run.repetition_time, modelled=modelled)
 
     def _chain(self, first: Volume, events: Events, regions: Mapping[str, Roi], where: Where) -> Chain | None:
@@ -296,8 +294,6 @@ class Experiment:
         """End a run: ``end(run)`` is called."""
         run = self._runs[run_key(entities)]
         self._replay_responses(run, math.inf)
-        for remark in event_remarks.afterwards(run._to_come_to, run._so_far.count * run.repetition_time):
-            logger.warning("%s", remark)
         self._call("end", self._runs.pop(run_key(entities)))
 
     def _replay_responses(self, run: Run, before: float) -> None:

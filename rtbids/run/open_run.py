@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rtbids.analysis import event_remarks
 from rtbids.bids import entities as bids_entities
+from rtbids.bids import events as bids_events
+from rtbids.errors import BadData
 from rtbids.receipt import settle
+from rtbids.run import responses
 from rtbids.run.deadlines import Line
 from rtbids.run.derived_tables import Measures
 from rtbids.run.host import Heard, Past
@@ -126,6 +131,16 @@ class OpenRun:
         growing = self._record.growing
         place = volume.index if growing.fills_gaps else bisect_left(self.indices, volume.index)
         return Where(replayed, str(growing.file.absolute()), place, self._record.written)
+
+    def never_came_to(self) -> Iterator[str]:
+        """Yield what is to be said of its events now that it is over; nothing where they cannot be read, which was said."""
+        if not self.first.events:
+            return
+        try:
+            rows = bids_events.read(responses.split(self.first.events)[0], f"the events of {self.name}").rows
+        except (BadData, ValueError, csv.Error):
+            return
+        yield from event_remarks.afterwards(rows, (max(self.indices, default=-1) + 1) * self.first.repetition_time)
 
     def sent(self, experiment: str, line: Line) -> None:
         """Record a line that has left."""

@@ -154,6 +154,15 @@ class OpenRuns:
 
     def _finish(self, run: OpenRun) -> None:
         self._runs.pop(run_key(run.entities), None)
+        if any(_has_no_length(lane) for lane in self._lanes):  # the others were told at the beginning
+            for remark in run.never_came_to():
+                logger.warning("%s: %s", run.name, remark)
         for lane in self._lanes:
             lane.leave(run)
         run.close(self._on_end)
+
+
+def _has_no_length(lane: Lane) -> bool:
+    """Say whether the config of an experiment leaves open how long a run is to be."""
+    analysis = lane.recipe.config.analysis
+    return analysis is None or analysis.volumes is None

@@ -39,11 +39,6 @@ class VolumesSoFar:
         """Those up to the current one."""
         return Volumes(self._name, self._indices, self._read)
 
-    @property
-    def count(self) -> int:
-        """How many there would be if none were missing."""
-        return max(self._indices, default=-1) + 1
-
     def add(self, volume: Volume, where: Where) -> None:
         """Take the next volume, and let go of what is in the archive."""
         self._where, self._like = where, replace(volume, times={}, receipts=())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import moving_head as heads
@@ -10,12 +11,14 @@ import nibabel
 import numpy as np
 import pytest
 from moving_head import AFFINE, GRID, LEFT
+from run.sessions import UNPACED, Lines, lane, session
 
 from rtbids import write_decoder
 from rtbids.analysis.decode import Decoder
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, EventsSoFar
 from rtbids.errors import ExperimentFault
+from rtbids.pipeline import Inbox
 from rtbids.run import responses
 from rtbids.run.analysis_config import Analysis
 from rtbids.run.experiment import Experiment
@@ -170,7 +173,7 @@ def test_what_goes_wrong_at_the_beginning_of_a_run_is_a_line(tmp_path, monkeypat
 
 @pytest.mark.parametrize("analysis", [None, Analysis(), ANALYSIS], ids=["no analysis", "no model", "a model"])
 def test_unusual_events_are_said_whether_there_is_a_model_or_none(analysis, volumes, tmp_path, caplog):
-    """An event at 9000 s of a run of 6 s is known when the run is over."""
+    """That the run never comes to one is not known when the script leaves: it may go on without it."""
     made = experiment(tmp_path, analysis, LOST)
     table = "onset\tduration\ttrial_type\n0\t3\tgo\n2\t3\tgo\n9000\t3\tgo\n"
     made.begin(heads.volume(heads.head(), 0, events=table))
@@ -180,4 +183,20 @@ def test_unusual_events_are_said_whether_there_is_a_model_or_none(analysis, volu
         made.analyse(volume)
     caplog.clear()
     made.end(volumes[0].entities)
-    assert caplog.messages == ["the run ended at 6 s, before these events, the first at 9000 s: 1 of 'go'"]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("planned", "said"), [((None, None), 1), ((None, 3), 1), ((3, 3), 0)])
+def test_what_a_run_never_came_to_is_said_once_whatever_experiments_there_are(tmp_path, caplog, planned, said):
+    table = "onset\tduration\ttrial_type\n0\t3\tgo\n9000\t3\tgo\n"
+    lanes = []
+    for name, count in zip(("one", "other"), planned, strict=True):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(f"analysis: {{volumes: {count}}}\n" if count else "")
+        lanes.append(lane(tmp_path / name, "def feedback(volume, run):\n    return 1\n", Lines()))
+    volumes = [heads.volume(heads.head(), index, events=table) for index in range(3)]
+    session(lanes).run(Inbox(replace(volume, metadata=UNPACED, times={"received": 1.0}) for volume in volumes))
+    told = [text for text in caplog.messages if "before these events" in text]
+    assert [text.partition(": ")[2] for text in told] == [
+        "the run ended at 3 s, before these events, the first at 9000 s: 1 of 'go'"
+    ] * said
