@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from rtbids.priority import first_in_line
 from rtbids.replay.phantom import Phantom
 from rtbids.run import recipe
 from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.host import Host, IsOverdue, Past, Recall
+from rtbids.run.host import Host, IsOverdue, Recall
 from rtbids.run.lanes import Lane
 from rtbids.run.launcher import Launcher
 from rtbids.run.progress import Progress
@@ -88,8 +88,8 @@ def _lane(folder: Path, kept: Kept, launcher: Launcher) -> Lane:
     (folder / "experiment.py").write_text(f"{HEAD}{SCRIPTS[folder.name]}\n")
     read = recipe.read(str(folder))
 
-    def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past]) -> Host:
-        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, past=past)
+    def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
+        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher)
 
     return Lane(replace(read, config=replace(read.config, memory="2 GB")), apart, {"kept": kept}, CLOCK)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rtbids.run import analysis_config, destinations, recipes
 from rtbids.run.experiment_here import ExperimentHere
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import Destination
-from rtbids.run.host import Heard, Host, IsOverdue, Past, Recall
+from rtbids.run.host import Host, IsOverdue, Recall
 from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.launcher import Launcher
 from rtbids.run.line_server import LineServer
@@ -24,7 +24,7 @@ from rtbids.run.recipes import Wishes
 logger = logging.getLogger("rtbids")
 
 
-def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past | Heard]) -> Host:
+def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
     """Have the script in this process."""
     return ExperimentHere(recipe)
 
@@ -32,8 +32,8 @@ def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[P
 def apart(launcher: Launcher) -> MakeHost:
     """Have each script in a process of its own."""
 
-    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past | Heard]) -> Host:
-        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, past=past)
+    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
+        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher)
 
     return make
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run.deadlines import Value
 from rtbids.run.experiment import Experiment
-from rtbids.run.host import Alternate, Answer, Complaint, Ended, Mapped, Measured, Reply, Stage
+from rtbids.run.host import Alternate, Answer, Complaint, Ended, Heard, Mapped, Measured, Past, Reply, Stage
 from rtbids.run.recipe import Recipe
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
@@ -83,6 +84,9 @@ class ExperimentHere:
             self._experiment.settle(entities)
         except RtbidsError as error:
             self._complain(entities, str(error))
+
+    def catch_up(self, past: Iterable[Past | Heard]) -> None:
+        """Take nothing: no experiment in this process joins a run that is under way."""
 
     def respond(self, entities: Entities, response: Response) -> None:
         self._experiment.respond(entities, response)

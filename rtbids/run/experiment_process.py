@@ -56,8 +56,6 @@ class ExperimentProcess:
         Says whether the line of a volume (entities, index) has left already.
     recall
         Reads a volume of an open run back; None where it is kept nowhere.
-    past
-        What its analysis is to be given before anything else.
     """
 
     is_here = False
@@ -69,14 +67,13 @@ class ExperimentProcess:
         recall: host.Recall,
         *,
         launcher: Launcher | None = None,
-        past: Iterable[Past | Heard] = (),
         clock: SystemClock = CLOCK,
     ) -> None:
         self._recipe = recipe
         self._is_overdue = is_overdue
         self._recall = recall
         self._clock = clock
-        self._waiting: deque[Shared | Past | Heard | Entities] = deque(past)
+        self._waiting: deque[Shared | Past | Heard | Entities] = deque()
         self._lost = 0
         self._said: dict[object, Mapping[str, Any]] = {}  # the sidecar that it knows, by run
         self._given = Given()
@@ -124,6 +121,11 @@ class ExperimentProcess:
         self._hand_on()
         if len(self._waiting) > MOST_WAITING:
             self._let_go(len(self._waiting) - MOST_WAITING - 1)
+
+    def catch_up(self, past: Iterable[Past | Heard]) -> None:
+        """Take what there was before: its analysis is given that first."""
+        self._waiting.extend(past)
+        self._hand_on()
 
     def _let_go(self, place: int) -> None:
         """Let go of the voxels at `place` of what waits: they are read back. Those archived nowhere stay while that goes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
@@ -20,13 +20,11 @@ from rtbids.run.host import (
     Ended,
     Faulted,
     Gone,
-    Heard,
     Host,
     IsOverdue,
     Loaded,
     Mapped,
     Measured,
-    Past,
     Recall,
     Reply,
 )
@@ -43,7 +41,7 @@ from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
 logger = logging.getLogger("rtbids")
-MakeHost: TypeAlias = Callable[[Recipe, IsOverdue, Recall, Iterable[Past | Heard]], Host]
+MakeHost: TypeAlias = Callable[[Recipe, IsOverdue, Recall], Host]
 
 
 class Lane:
@@ -63,6 +61,8 @@ class Lane:
         What kept the script from being loaded or from starting.
     is_added
         Whether it came while the run went on: its fault is no reason to end the run.
+    has_joined
+        Whether it takes part in runs: one that is added does so from the moment at which its script is loaded.
     deadline
         Of the latest volume, in seconds.
     on_begun
@@ -78,9 +78,11 @@ class Lane:
         self.leads = False
         self.fault: RtbidsError | None = None
         self.is_added = False
+        self.has_joined = True
         self.deadline: float | None = None
         self.on_begun: Callable[[RtbidsError | None], None] = lambda error: None
         self._make_host = make_host
+        self._open_runs: Callable[[], Iterable[OpenRun]] = tuple
         self._clock = clock
         self._parts: dict[tuple[tuple[str, str], ...], Part] = {}
         self._pace = Pace()
@@ -109,15 +111,14 @@ class Lane:
         """How many volumes have no line yet."""
         return sum(len(part.deadlines.outstanding) for part in self._parts.values())
 
-    def start(self, past: Sequence[OpenRun] = ()) -> None:
-        """Start the script. Of runs that are open its analysis is given what is kept, and the responses; it takes part from the
-        next volume on.
-        """
-        given: list[Past | Heard] = []
-        for run in past:
-            self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=True)
-            given += run.past
-        self.host = self._make_host(self.recipe, self._is_overdue, self._recall, given)
+    def start(self) -> None:
+        """Start the script."""
+        self.host = self._make_host(self.recipe, self._is_overdue, self._recall)
+
+    def start_late(self, open_runs: Callable[[], Iterable[OpenRun]]) -> None:
+        """Start the script while runs go on; until it is loaded they know nothing of it."""
+        self.has_joined, self._open_runs = False, open_runs
+        self.start()
 
     def begin(self, run: OpenRun, misfit: BadData | None) -> None:
         """Take part in a run; one on another grid than the regions costs its feedback and no more."""
@@ -186,7 +187,9 @@ class Lane:
             return
         why, self._wrong = self._wrong, None
         self._restarts += 1
-        if self._is_last(hurry=hurry, over=over) or self._restarts > MOST_RESTARTS or self.fault is not None:
+        if not self.has_joined:
+            self._stay_out(why)
+        elif self._is_last(hurry=hurry, over=over) or self._restarts > MOST_RESTARTS or self.fault is not None:
             self._give_up(why, is_last=self._is_last(hurry=hurry, over=over))
         else:
             self._try_again(why)
@@ -199,6 +202,8 @@ class Lane:
     def stop(self) -> None:
         """Leave the runs: alternates for what is outstanding, then ``end(run)``."""
         self.tally.state = "stopping"
+        if not self.has_joined:
+            self._begun(RtbidsError("it was stopped before its script was loaded"))
         self.break_off()
         for part in self._parts.values():
             self._end(part)
@@ -259,6 +264,8 @@ class Lane:
     def _take_in(self, reply: Reply) -> None:
         match reply:
             case Loaded():
+                if not self.has_joined and not self.is_leaving:
+                    self._join()
                 self.tally.state = self.tally.state if self.is_leaving else "running"
                 self._begun(None)
             case Faulted():
@@ -300,6 +307,14 @@ class Lane:
         if answer.given is not None and answer.answered is not None:
             self._pace.took(answer.answered - answer.given)
         part.hold(answer, now)
+
+    def _join(self) -> None:
+        """Take part from the next volume on; of runs that are open the analysis is given what is kept, and the responses."""
+        self.has_joined = True
+        for run in self._open_runs():
+            self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=not run.is_ending)
+            if not run.is_ending:
+                self.host.catch_up(run.past)
 
     def _begun(self, error: RtbidsError | None) -> None:
         told, self.on_begun = self.on_begun, lambda error: None
@@ -360,6 +375,14 @@ class Lane:
             is_last=self._is_last(hurry=hurry, over=over),
             is_ending=any(part.ended for part in parts),
         )
+
+    def _stay_out(self, why: str) -> None:
+        """Give up a script that could not be loaded while runs go on; they have lost nothing by it."""
+        logger.warning("%s is not started: %s", self.name, why)
+        self.tally.state = "failed"
+        self.fault = self.fault or RtbidsError(why)
+        self.host.give_up(why)
+        self._begun(self.fault)
 
     def _silence(self, seconds: float) -> str:
         """Say what it is ended for that was silent for so long."""

@@ -55,8 +55,8 @@ class OpenRuns:
 
     @property
     def staying(self) -> list[Lane]:
-        """The experiments that are not about to leave."""
-        return [lane for lane in self._lanes if not lane.is_leaving]
+        """The experiments that take part: they are loaded, and not about to leave."""
+        return [lane for lane in self._lanes if lane.has_joined and not lane.is_leaving]
 
     def opened(self, items: Iterator[Item]) -> Iterator[Item]:
         """Have the runs begun before their first volumes come here: a stage for the thread that takes volumes in."""

@@ -96,8 +96,8 @@ class Session:
         return self._recorder.backlog // (2 + len(self.lanes))
 
     def add(self, lane: Lane) -> None:
-        """Take one more experiment in: it has a line for each volume from the next on."""
-        lane.start(list(self.runs))
+        """Take one more experiment in: it has a line for each volume from the next on, once its script is loaded."""
+        lane.start_late(lambda: self.runs)
         self.lanes.append(lane)
         self._order()
 
@@ -224,7 +224,8 @@ class Session:
     def _part_with(self, lane: Lane) -> None:
         """Let an experiment that has left go; its process and its reader may take a moment to understand."""
         self.lanes.remove(lane)
-        self.progress.left.append(lane.tally)
+        if lane.has_joined:
+            self.progress.left.append(lane.tally)
         self._order()
         others = {*self._destinations, *(destination for other in self.lanes for destination in other.destinations.values())}
         own = [destination for destination in lane.destinations.values() if destination not in others]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from rtbids.clock import CLOCK
-from rtbids.errors import CannotWrite
+from rtbids.errors import CannotWrite, RtbidsError
 from rtbids.pipeline import Inbox
 from rtbids.run import control, recipe
 from rtbids.run.control import Control
 from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.host import Heard, Host, IsOverdue, Past, Recall
+from rtbids.run.host import Host, IsOverdue, Recall
 from rtbids.run.lanes import Lane
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import Recipe
@@ -96,8 +97,8 @@ class SmallDisk:
         return self.tables.setdefault(description, Table())
 
 
-def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall, past: Iterable[Past | Heard]) -> Host:
-    return ExperimentProcess(recipe, is_overdue, recall, past=past)
+def apart(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
+    return ExperimentProcess(recipe, is_overdue, recall)
 
 
 def volume(index: int, run: str = "01", received: float | None = None) -> Volume:
@@ -128,6 +129,7 @@ class Loop:
     """Has things done in the loop of a session, as a client of its control socket does, and waits for them."""
 
     def __init__(self, session: Session) -> None:
+        self._session = session
         self._control = session.control = Control(*control.listening(), lambda request, reply: None)
 
     def do(self, action: Callable[[], None]) -> None:
@@ -135,6 +137,13 @@ class Loop:
         self._control.later(action)
         self._control.later(done.set)
         assert done.wait(30)
+
+    def join(self, late: Lane) -> RtbidsError | None:
+        """Add an experiment and wait until its script is loaded; return what keeps it from that."""
+        told: queue.SimpleQueue[RtbidsError | None] = queue.SimpleQueue()
+        late.is_added, late.on_begun = True, told.put
+        self.do(lambda: self._session.add(late))
+        return told.get(timeout=30)
 
 
 def lines(

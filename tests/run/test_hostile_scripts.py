@@ -238,7 +238,7 @@ class Garbling(ExperimentProcess):
 def test_whatever_comes_of_an_experiment_is_the_fault_of_that_one(tmp_path, caplog):
     kept = Lines()
     garbles, answers = lane(tmp_path / "garbles", ANSWERS, kept), lane(tmp_path / "answers", ANSWERS, kept)
-    garbles._make_host = lambda recipe, is_overdue, recall, past: Garbling(recipe, is_overdue, recall, past=past)
+    garbles._make_host = Garbling
 
     session([garbles, answers]).run(Inbox(each_answered(kept, [garbles, answers])))
     assert [row["value"] for row in kept.of("answers")] == list(range(COUNT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 
 import nibabel
@@ -12,7 +13,7 @@ from run.sessions import Lines, Loop, SmallDisk, lane, session, unpaced, volume
 
 from rtbids.archive.dataset import Archive
 from rtbids.clock import CLOCK, ManualClock
-from rtbids.errors import BadData, ExperimentFault
+from rtbids.errors import BadData, ExperimentFault, RtbidsError
 from rtbids.pipeline import Inbox
 from rtbids.run.hearing import Hearing
 from rtbids.run.intake import Inbound
@@ -133,7 +134,7 @@ def test_one_that_is_added_in_the_middle_is_given_what_came_before(tmp_path):
     def items() -> Iterator[Item]:
         for index in range(6):
             if index == 3:
-                loop.do(lambda: both.add(lane(tmp_path / "late", seen, kept)))
+                loop.join(lane(tmp_path / "late", seen, kept))
             yield unpaced(index)
             kept.wait_for("first", index)
 
@@ -233,7 +234,7 @@ def feedback(volume, run):
             for _ in range(2):
                 loop.do(lambda: None)  # the loop hears, then does what is asked of it: at the second it has heard
             if index == 3:
-                loop.do(lambda: both.add(lane(tmp_path / "late", seen, kept)))
+                loop.join(lane(tmp_path / "late", seen, kept))
             yield unpaced(index, received=clock.advance(1.0))
             kept.wait_for("first", index)
 
@@ -244,3 +245,58 @@ def feedback(volume, run):
     assert [row["volume"] for row in rows] == [3, 4]
     assert {row["status"] for row in rows} == {"ok"}
     assert rows[0]["value"] == {"events": ["event1", "event2", "event2"], "heard": [0, 1, 1]}
+
+
+NEVER_LOADED = {"raises": "raise ValueError('no')\n", "dies": "import os\nos._exit(3)\n", "lacks": "x = 1\n"}
+
+
+@pytest.mark.parametrize("script", NEVER_LOADED.values(), ids=NEVER_LOADED)
+def test_one_that_cannot_be_loaded_leaves_no_trace_in_the_run(tmp_path, caplog, script):
+    kept, disk, told = Lines(), SmallDisk(100), []
+    both = session([lane(tmp_path / "first", ANSWERS, kept)], disk)
+    loop = Loop(both)
+
+    def items() -> Iterator[Item]:
+        for index in range(6):
+            if index == 2:
+                told.append(loop.join(lane(tmp_path / "late", script, kept)))
+            yield volume(index)
+            kept.wait_for("first", index)
+        yield RunEnd(volume(0).entities, 6)
+
+    both.run(Inbox(items()))
+    assert [isinstance(error, RtbidsError) for error in told] == [True]
+    assert kept.of("late") == []
+    assert {row[0] for row in disk.tables["feedback"].rows} == {"first"}
+    assert list(disk.described["feedback"]["Experiments"]) == ["first"]
+    assert [tally.experiment for tally in [*both.progress.left, *both.progress.tallies]] == ["first"]
+    assert "late is not started" in caplog.text
+    assert "alternates" not in caplog.text
+
+
+def test_one_that_takes_long_to_load_has_lines_from_then_on_and_its_analysis_lacks_nothing(tmp_path):
+    go_on = tmp_path / "go on"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(go_on)!r}).exists():\n    time.sleep(0.01)\n"
+    counts = "\ndef feedback(volume, run):\n    return len(run.roi('all').series())\n"
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), np.eye(4)), tmp_path / "mask.nii")
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "config.yaml").write_text("rois:\n  all: ../mask.nii\n")
+    kept, archive, loaded = Lines(), Archive(tmp_path / "study"), threading.Event()
+    both = session([lane(tmp_path / "first", ANSWERS, kept)], archive)
+    loop, late = Loop(both), lane(tmp_path / "late", waits + counts, kept)
+    late.is_added, late.on_begun = True, lambda error: loaded.set()
+
+    def items() -> Iterator[Item]:
+        for index in range(6):
+            if index == 1:
+                loop.do(lambda: both.add(late))
+            if index == 4:
+                assert kept.of("late") == []
+                go_on.touch()
+                assert loaded.wait(30)
+            yield unpaced(index)
+            kept.wait_for("first", index)
+
+    both.run(Inbox(items()))
+    archive.close()
+    assert [(row["volume"], row["value"], row["status"]) for row in kept.of("late")] == [(4, 5, "ok"), (5, 6, "ok")]
