@@ -30,6 +30,7 @@ REFUSED = {
     "a path that cannot be": b'{"do": "start", "experiment": "\\u0000"}',
     "a path of half a character": b'{"do": "start", "experiment": "\\ud800"}',
     "a setting without a value": b'{"do": "start", "experiment": "quality_monitor", "set": ["a"]}',
+    "a contrast that is none": b'{"do": "start", "experiment": "quality_monitor", "set": ["analysis.contrasts.up=a >> rest"]}',
     "a deadline that no float holds": b'{"do": "start", "experiment": "quality_monitor", "deadline": 1' + b"0" * 400 + b"}",
     "a destination that cannot be": b'{"do": "start", "experiment": "quality_monitor", "feedback": ["tcp://:99999999"]}',
 }
