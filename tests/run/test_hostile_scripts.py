@@ -220,7 +220,7 @@ def test_a_script_that_breaks_off_its_process_does_so_in_a_line(tmp_path, caplog
 def test_what_cannot_be_sent_costs_one_line_in_the_runs_own_process_too(tmp_path, what):
     kept = Lines()
     here = lane(tmp_path / "here", HOSTILE.format(bad=BAD, what=what), kept)
-    here._make_host = lambda recipe, is_overdue, recall, past: ExperimentHere(recipe)
+    here._make_host = lambda recipe, is_overdue, recall: ExperimentHere(recipe)
     session([here]).run(Inbox(volume(index) for index in range(COUNT)))
     assert [row["status"] for row in kept.rows] == ["alternate" if index == BAD else "ok" for index in range(COUNT)]
 
