@@ -70,7 +70,7 @@ def _run(folder: Path, names: tuple[str, ...], launcher: Launcher) -> Iterator[s
     with Archive(folder / "study") as archive:
         session = Session(lanes, archive, clock=CLOCK, stop=Wakeup(), progress=Progress())
         be_quick()
-        inbox = Inbox(_volumes(), around=first_in_line)
+        inbox = Inbox(session.runs.opened(_volumes()), around=first_in_line)
         with first_in_line(2) as first:
             session.run(inbox)
     count = nibabel.load(folder / "study" / "sub-01" / "func" / "sub-01_task-nf_run-01_bold.nii.gz").shape[3]
