@@ -87,16 +87,20 @@ class SlowToBegin(SmallDisk):
 
 
 def test_a_run_that_takes_long_to_begin_holds_up_no_feedback_of_another(tmp_path):
-    kept = Lines()
-    busy = "import time\n\ndef feedback(volume, run):\n    time.sleep(1.0)\n    return 1\n"
-    archive = SlowToBegin(lambda: kept.wait_for(tmp_path.name, 0))
+    kept, gate = Lines(), tmp_path / "gate"
+    os.mkfifo(gate)
+    busy = f"def feedback(volume, run):\n    run.entities['run'] == '01' and open({str(gate)!r}).close()\n    return 1\n"
+
+    def until() -> None:
+        kept.wait_for(tmp_path.name, 0)  # the first run's alternate, while its script is at the gate
+        gate.open("w").close()
+
+    archive = SlowToBegin(until)
     ends = [RunEnd({"subject": "01", "task": "nf", "run": run}, 1) for run in ("01", "02")]
     taken = session([lane(tmp_path, busy, kept, 0.2)], archive)
     taken.run(Inbox(taken.runs.opened(iter([volume(0, "01"), volume(0, "02"), *ends]))))
-    assert [(row["run"], row["status"]) for row in kept.rows if row["status"] != "late"] == [
-        ("sub-01_task-nf_run-01", "alternate"),
-        ("sub-01_task-nf_run-02", "alternate"),
-    ]
+    first, second = [row for row in kept.rows if row["status"] != "late"]
+    assert (first["run"], first["reason"], second["run"]) == ("sub-01_task-nf_run-01", "deadline", "sub-01_task-nf_run-02")
 
 
 class Stalled(SmallDisk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -275,8 +276,9 @@ def test_one_that_cannot_be_loaded_leaves_no_trace_in_the_run(tmp_path, caplog, 
 
 
 def test_one_that_takes_long_to_load_has_lines_from_then_on_and_its_analysis_lacks_nothing(tmp_path):
-    go_on = tmp_path / "go on"
-    waits = f"import pathlib, time\nwhile not pathlib.Path({str(go_on)!r}).exists():\n    time.sleep(0.01)\n"
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    waits = f"open({str(gate)!r}).close()\n"  # until somebody is at the other end
     counts = "\ndef feedback(volume, run):\n    return len(run.roi('all').series())\n"
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), np.eye(4)), tmp_path / "mask.nii")
     (tmp_path / "late").mkdir()
@@ -292,7 +294,7 @@ def test_one_that_takes_long_to_load_has_lines_from_then_on_and_its_analysis_lac
                 loop.do(lambda: both.add(late))
             if index == 4:
                 assert kept.of("late") == []
-                go_on.touch()
+                gate.open("w").close()
                 assert loaded.wait(30)
             yield unpaced(index)
             kept.wait_for("first", index)
