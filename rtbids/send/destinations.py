@@ -1,0 +1,183 @@
+"""Where images go: what a destination and a connection to it are, and the URL that names one.
+
+A pool of workers asks a destination for connections and gives each of them images. ``send`` returns what the far side answered;
+``present`` what it holds when asked for it. An image has arrived when both say so: `delivered` does the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from rtbids.clock import CLOCK, Clock
+from rtbids.dicomnet import AE_TITLE
+from rtbids.errors import RtbidsError, UsageFault
+
+SETTLING = 10.0  # seconds in which a receiver must list what it said that it had stored
+_LOOKS = (0.0, 0.1, 0.4, 1.0, 3.0, SETTLING)  # seconds after the answer at which it is asked
+_SCHEMES = "dicom://, dicom+tls://, dicomweb+https://, orthanc+https://, s3://, gs://, az:// or file://"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A de-identified image in a file. All identifiers are the new ones."""
+
+    path: Path
+    sop_class: str
+    instance: str  # SOP Instance UID
+    series: str
+    study: str
+    patient: str
+    size: int  # bytes
+    sha256: str  # in hexadecimal
+    name: str  # of an object in a bucket: patient/study/series/instance.dcm
+    syntax: str  # transfer syntax
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an image is not there; where it is not `permanent`, trying again may help. Holds no identifiers."""
+
+    reason: str
+    permanent: bool
+
+
+class NoAnswer(RtbidsError):
+    """The far side answers no queries: whether it has an image is not to be known."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How destinations are reached. Secrets are in none of these: they come from the environment, or from files of the owner's.
+
+    ``verify`` is ``query`` where the far side has to list an image before it counts as sent, ``status`` where its word when it
+    takes the image is enough. ``credentials`` is a file in the form of ``~/.netrc``, which is read where it is None.
+    """
+
+    calling: str = AE_TITLE  # our own AE title
+    verify: Literal["query", "status"] = "query"
+    ca: Path | None = None  # certificates of authorities, in PEM, instead of the system's
+    certificate: Path | None = None  # our own, for who wants to see it
+    key: Path | None = None  # of the certificate
+    credentials: Path | None = None
+    endpoint: str | None = None  # of a bucket's service that is not the provider's own
+    timeout: float = 60.0  # seconds without an answer after which a link counts as lost
+    as_nifti: bool = False  # converted, to buckets and folders
+
+
+class Connection(Protocol):
+    """A link to the far side, used by one thread at a time."""
+
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
+        """Give one answer an image, None where the far side said that it has it.
+
+        Raises
+        ------
+        ConnectionLost
+            The link broke: of the images that no answer was given for, `present` tells which arrived.
+        """
+        ...
+
+    def present(self, items: Sequence[Item]) -> set[str]:
+        """Return the SOP Instance UIDs of the images that the far side lists, with this content where it tells.
+
+        Raises
+        ------
+        ConnectionLost
+            The link broke.
+        NoAnswer
+            The far side answers no queries.
+        """
+        ...
+
+
+class Destination(Protocol):
+    """Where images go. Made once, and used by many threads."""
+
+    @property
+    def url(self) -> str:
+        """Name of the destination, without secrets: for the database and the log."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many connections at once are worth having."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Whether it needs all images of a batch in one `send`, as a conversion does; else any number will do."""
+        ...
+
+    @property
+    def verify(self) -> Literal["query", "status"]:
+        """What counts as arrived."""
+        ...
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Connect.
+
+        Raises
+        ------
+        ConnectionLost
+            On entering: nobody answers, and trying again may help; where it will not, it is a `NotWanted`.
+        UsageFault
+            Something has to be installed or set first.
+        """
+        ...
+
+
+def parse(url: str, access: Access | None = None) -> Destination:
+    """Return the destination that a URL names; nothing is connected yet.
+
+    Raises
+    ------
+    UsageFault
+        It is none, holds a secret, or lacks what has to be installed.
+
+    Examples
+    --------
+    >>> parse("dicom://PACS@pacs.example.org:104").url
+    'dicom://PACS@pacs.example.org:104'
+    """
+    raise UsageFault(f"expected {_SCHEMES}")
+
+
+def delivered(
+    destination: Destination, connection: Connection, items: Sequence[Item], clock: Clock = CLOCK
+) -> Iterator[tuple[Item, Failure | None]]:
+    """Send images and give, for each, None when it has arrived, or why it has not.
+
+    Raises
+    ------
+    ConnectionLost
+        The link broke. What was given before is so; of the others `present` tells.
+    """
+    taken = []
+    for item, failure in connection.send(items):
+        if failure is None and destination.verify == "query":
+            taken.append(item)
+        else:
+            yield item, failure
+    try:
+        there = _listed(connection, taken, clock)
+    except NoAnswer as error:
+        yield from ((item, Failure(f"{error}; {error.hint}", permanent=True)) for item in taken)
+        return
+    missing = Failure(f"{destination.url} said that it had stored the image, and does not list it", permanent=False)
+    yield from ((item, None if item.instance in there else missing) for item in taken)
+
+
+def _listed(connection: Connection, items: Sequence[Item], clock: Clock) -> set[str]:
+    """Ask until all are listed, or the time is up in which they should be."""
+    there: set[str] = set()
+    answered = clock.now()
+    for look in _LOOKS:
+        if not (left := [item for item in items if item.instance not in there]):
+            break
+        clock.wait_until(answered + look)
+        there |= connection.present(left)
+    return there
