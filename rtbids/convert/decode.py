@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydicom.dataset import Dataset
 
-from rtbids.convert import classic, csa, enhanced, header, mosaic, pixels, private, siemens
+from rtbids.convert import classic, enhanced, header, mosaic, pixels, private, siemens
 from rtbids.convert.dicom import Instance
 from rtbids.convert.geometry import Vector
 from rtbids.convert.moment import moment, seconds_of_day
@@ -114,7 +114,7 @@ def _counted(dataset: Dataset, several: bool, from_zero: Collection[str]) -> tup
 
 def _mosaic(instance: Instance, index: int) -> list[Stack]:
     dataset = instance.dataset
-    fields = csa.image_header(dataset)
+    fields = private.csa_fields(dataset)
     slices, affine, reverse = mosaic.siemens(dataset, fields)
     timing = siemens.mosaic_timing(dataset, fields, len(slices), reverse)
     return [_stack(instance, slices, affine, index, timing)]

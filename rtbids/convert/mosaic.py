@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydicom.dataset import Dataset
 
-from rtbids.convert import csa, geometry, pixels, private
+from rtbids.convert import geometry, pixels, private
 from rtbids.convert.geometry import Vector
 from rtbids.convert.pixels import Pixels
 from rtbids.errors import BadData
@@ -23,7 +23,7 @@ def is_mosaic(dataset: Dataset) -> bool:
 
 def doubt(dataset: Dataset) -> str | None:
     """Say what is taken for granted about a mosaic that has lost its CSA header; None where nothing is."""
-    if not is_mosaic(dataset) or "SliceNormalVector" in csa.image_header(dataset):
+    if not is_mosaic(dataset) or "SliceNormalVector" in private.csa_fields(dataset):
         return None
     return "the CSA image header is gone: slices are taken to run from the feet to the head, check their order"
 
@@ -35,7 +35,7 @@ def is_grid(dataset: Dataset) -> bool:
 
 def slice_count(dataset: Dataset, fields: Mapping[str, list[str]] | None = None) -> int | None:
     """Return the number of slices in a mosaic, None where the header has lost it."""
-    known = csa.image_header(dataset) if fields is None else fields
+    known = private.csa_fields(dataset) if fields is None else fields
     counts = private.as_numbers(known.get("NumberOfImagesInMosaic"))
     count = counts[0] if counts else private.number(dataset, 0x0019, private.SIEMENS_MR, 0x0A)
     return int(count) if count and 1 <= count <= _MOST_SLICES else None

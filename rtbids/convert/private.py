@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from rtbids import csa
 from rtbids.convert import known
 
 CSA = "SIEMENS CSA HEADER"
@@ -43,6 +44,12 @@ def item(dataset: Dataset, group: int, creator: str, low_byte: int) -> Dataset |
     """Return the first item of a private sequence."""
     items = find(dataset, group, creator, low_byte)
     return items[0] if isinstance(items, Sequence) and len(items) and isinstance(items[0], Dataset) else None
+
+
+def csa_fields(dataset: Dataset) -> Mapping[str, list[str]]:
+    """Return the fields of the CSA image header (0029,xx10) as texts by name; empty where it is missing or unreadable."""
+    content = find(dataset, 0x0029, CSA, 0x10)
+    return csa.parse(content) if isinstance(content, bytes) else {}
 
 
 def number(dataset: Dataset, group: int, creator: str, low_byte: int) -> float | None:

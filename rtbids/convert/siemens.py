@@ -8,7 +8,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from rtbids.convert import csa, enhanced, private
+from rtbids.convert import enhanced, private
 from rtbids.convert.encoding import Encoding
 from rtbids.convert.moment import seconds_of_day
 
@@ -18,7 +18,7 @@ _SAME_TIME = 0.01  # seconds: the two clocks of a header differ by 2.5 ms
 
 def encoding(header: Dataset, steps: int) -> Encoding:
     """Return sign and readout; the bandwidth (Hz per pixel) is that along phase encoding."""
-    fields = csa.image_header(header)
+    fields = private.csa_fields(header)
     sign = _first(
         private.numbers(header, 0x0021, private.SDI, 0x1C), private.as_numbers(fields.get("PhaseEncodingDirectionPositive"))
     )
@@ -36,7 +36,7 @@ def encoding(header: Dataset, steps: int) -> Encoding:
 
 def coils(header: Dataset) -> dict[str, Any]:
     """Return the BIDS fields about coils, table and correction that Siemens keeps in private elements and in ImageType."""
-    fields = csa.image_header(header)
+    fields = private.csa_fields(header)
     elements = private.texts(header, 0x0051, private.SIEMENS_MR, 0x0F) or private.texts(header, 0x0021, private.SDI, 0x4F)
     elements = elements or fields.get("ImaCoilString", [])
     position = private.as_numbers(fields.get("ImaRelTablePosition")) or private.numbers(header, 0x0021, private.SDI, 0x59)

@@ -12,7 +12,8 @@ from assembly import mosaics, voxels_of
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from rtbids.convert import csa, dicom, encoding, functional, ge, header, private, siemens
+from rtbids import csa
+from rtbids.convert import dicom, encoding, functional, ge, header, private, siemens
 
 
 def test_a_private_element_is_found_wherever_its_block_lies() -> None:

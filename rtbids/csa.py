@@ -1,4 +1,4 @@
-"""The Siemens CSA image header: a list of named fields inside one private element.
+"""The Siemens CSA header: a list of named fields inside one private element.
 
 Siemens has not published the layout; this follows the description in nibabel (``nibabel.nicom``, "Siemens format DICOM with CSA
 header"). Both its forms, with and without the mark ``SV10``, are read.
@@ -10,30 +10,26 @@ import struct
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from pydicom.dataset import Dataset
-
-from rtbids.convert import private
-
 _MOST_FIELDS = 128  # by the same description; more is no CSA header
 _FIELD = struct.Struct("<64si4siii")
 _FIRST_FORM, _SECOND_FORM = struct.Struct("<i12x"), struct.Struct("<4xi8x")  # an item, of which its length is read
 
 
-def image_header(dataset: Dataset) -> Mapping[str, list[str]]:
-    """Return the fields of the CSA image header (0029,xx10) as texts by name; empty where it is missing or unreadable."""
-    content = private.find(dataset, 0x0029, private.CSA, 0x10)
-    return parse(content) if isinstance(content, bytes) else {}
+# Name, multiplicity, representation, code and values as they are stored: what follows the first zero byte of a name or value is
+# what the scanner's memory held.
+Field = tuple[bytes, int, bytes, int, list[bytes]]
 
 
 def parse(content: bytes) -> Mapping[str, list[str]]:
-    """Return the fields of a CSA header; empty where it is none, or damaged: a mosaic may still be converted without."""
+    """Return the fields of a CSA header as texts by name; empty where it is none, or damaged."""
     try:
-        return dict(_fields(content))
+        return {text(name): list(map(text, values)) for name, _, _, _, values in fields(content)}
     except (struct.error, ValueError):
         return {}
 
 
-def _fields(content: bytes) -> Iterator[tuple[str, list[str]]]:
+def fields(content: bytes) -> Iterator[Field]:
+    """Yield the fields of a CSA header; raise ValueError or struct.error where it is none, or damaged."""
     second_form = content[:4] == b"SV10"
     position = 8 if second_form else 0
     count, _ = struct.unpack_from("<2I", content, position)
@@ -42,21 +38,22 @@ def _fields(content: bytes) -> Iterator[tuple[str, list[str]]]:
         raise ValueError(f"expected up to {_MOST_FIELDS} fields, found {count}")
     item, first_count = (_SECOND_FORM, 0) if second_form else (_FIRST_FORM, None)
     for _ in range(count):
-        name, multiplicity, _, _, items, _ = _FIELD.unpack_from(content, position)
+        name, multiplicity, representation, code, items, _ = _FIELD.unpack_from(content, position)
         position += _FIELD.size
         first_count = items if first_count is None else first_count
-        values: list[str] = []
+        values: list[bytes] = []
         for number in range(items):
             length = item.unpack_from(content, position)[0] - first_count
             position += item.size
             if not 0 <= length <= len(content) - position:
                 raise ValueError(f"a value of {length} bytes does not fit")
             if length and (multiplicity == 0 or number < multiplicity):
-                values.append(_text(content[position : position + length]))
+                values.append(content[position : position + length])
             position += (length + 3) // 4 * 4
-        yield _text(name), values
+        yield name, multiplicity, representation, code, values
 
 
 @lru_cache(4096)  # the names, and most of the values, are the same throughout a series
-def _text(content: bytes) -> str:
+def text(content: bytes) -> str:
+    """Return a name or value as text."""
     return content.partition(b"\0")[0].decode("latin-1").strip()
