@@ -15,6 +15,7 @@ class Kind(enum.Enum):
     NAMED = "a name appeared with content: a link, or a file that is being written and has got so far"
     TOUCHED = "a file was made or written to, and nothing tells when it is closed"
     FOLDER = "a folder appeared"
+    MOVED = "a folder was renamed or moved into place, with all that is in it"
     LOST = "events were lost: look at everything again"
 
 

@@ -215,7 +215,7 @@ class _Watch:
             now = self._clock.now()
             if change.kind is Kind.LOST:
                 self._hurry(now)
-            elif change.kind is Kind.FOLDER and self._intake.visible(change.path):
+            elif change.kind in (Kind.FOLDER, Kind.MOVED) and self._intake.visible(change.path):
                 self._expect(path for path, _ in self._walk(change.path))
             elif change.source is not None:
                 self._follow(change.source, change.path)

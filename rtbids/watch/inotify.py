@@ -113,7 +113,7 @@ def _change(path: str, mask: int, cookie: int, sources: dict[int, str]) -> Itera
     """Say what an event means; `sources` remembers the old name of a rename until the new one comes, directly after."""
     if mask & IN_ISDIR:
         if mask & (IN_CREATE | IN_MOVED_TO):
-            yield Change(Kind.FOLDER, path)
+            yield Change(Kind.MOVED if mask & IN_MOVED_TO else Kind.FOLDER, path)
     elif mask & IN_MOVED_FROM:
         sources[cookie] = path
     elif mask & IN_MOVED_TO:

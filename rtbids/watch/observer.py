@@ -57,7 +57,7 @@ class Observed(FileSystemEventHandler):
         self._tell(Change(Kind.WHOLE, os.fsdecode(event.src_path)))
 
     def on_moved(self, event: FileSystemEvent) -> None:
-        kind = Kind.FOLDER if event.is_directory else Kind.WHOLE
+        kind = Kind.MOVED if event.is_directory else Kind.WHOLE
         self._tell(Change(kind, os.fsdecode(event.dest_path), os.fsdecode(event.src_path)))
 
     def _tell(self, change: Change) -> None:

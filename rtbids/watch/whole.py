@@ -25,7 +25,7 @@ def look(path: str) -> Look:
 def read_image(path: str, name: str, received: float) -> Instance:
     """Read a file, of a foreign one no more than its beginning: it may be very long."""
     with open(path, "rb", buffering=0) as file:
-        _check_beginning(file.read(HEAD), name)
+        check_beginning(file.read(HEAD), name)
         file.seek(0)
         try:
             content = file.readall()
@@ -45,11 +45,14 @@ def name_of(path: str) -> str:
         return name
 
 
-def _check_beginning(head: bytes, name: str) -> None:
+def check_beginning(head: bytes, name: str) -> None:
+    """Raise Incomplete where nothing is written yet, BadData for what does not begin as DICOM does."""
     if not head:
         raise Incomplete(f"{name}: empty")
     if not any(head):
         raise Incomplete(f"{name}: nothing is written yet")
+    if 128 <= len(head) < HEAD and b"DICM".startswith(head[128:]):
+        raise Incomplete(f"{name}: {len(head)} bytes, not even all of the mark DICM")
     if head[128:] != b"DICM" and head[:2] not in ELEMENT_FIRST:
         raise BadData(f"{name}: not a DICOM file")
 

@@ -1,0 +1,286 @@
+"""A folder of folders that a scanner or an export writes into, as a source of finished ones: each a batch of files.
+
+Every folder below that holds files is one of its own; those that were there before come first. Nothing is remembered between
+two starts: what was not handed on is found again, and what was is known by whoever took it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import os
+import select
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rtbids.clock import CLOCK, Clock
+from rtbids.errors import InputMissing
+from rtbids.wakeup import Wakeup
+from rtbids.watch import finished, listing
+from rtbids.watch.changes import Changes, Kind, Looking
+from rtbids.watch.finished import Finished, Listing, Pending, Rule
+from rtbids.watch.handed import Handed, Known
+from rtbids.watch.mounts import changes_of
+
+logger = logging.getLogger("rtbids")
+BITE = 0.05  # seconds of a look at everything after which events are heard again
+_USUAL = Rule()
+SHARE = 10  # a look at everything takes one in so many seconds at the most, however long it takes
+
+
+@dataclass(frozen=True)
+class Held:
+    """A folder that has been unfinished for longer than the time-out; `label` may identify, `reason` does not."""
+
+    label: str
+    reason: str
+    since: float  # POSIX seconds
+
+
+def batches(
+    folder: Path,
+    *,
+    rule: Rule = _USUAL,
+    existing: bool = True,
+    wait: bool = True,
+    idle_timeout: float | None = None,
+    poll: bool | None = None,
+    stop: Wakeup | None = None,
+    on_mode: Callable[[str], None] = lambda mode: None,
+    on_held: Callable[[Sequence[Held]], None] = lambda held: None,
+    known: Known | None = None,
+    clock: Clock = CLOCK,
+) -> Iterator[Finished]:
+    """Hand out each finished folder in `folder`, and the files that are added to it later as one more.
+
+    Parameters
+    ----------
+    existing
+        Whether to take the folders that are there at the start.
+    wait
+        Whether to wait for more; else the end comes when those that are there are finished, or cannot be yet.
+    idle_timeout
+        End after so many seconds without a finished folder or a change.
+    poll
+        Look again and again, instead of trusting events; None decides by the file system.
+    stop
+        Ends the watch at once: what was not handed out is found at the next start.
+    on_held
+        Is told of the folders that have been unfinished for too long, whenever these are others than before.
+    known
+        Says of a file (path, stat) whether it need not be handed out: an earlier process did.
+
+    Raises
+    ------
+    InputMissing
+        There is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputMissing(f"expected a folder of DICOM files, found nothing at {folder}")
+    root = os.path.realpath(folder)
+    stop = stop or Wakeup()
+    with closing(changes_of(Path(root), poll) if wait else Looking("once")) as changes:
+        by_times = not wait or changes.fileno() is not None
+        watch = _Watch(root, changes, replace(rule, by_times=by_times), stop, Handed(known), on_held, clock)
+        if not existing:
+            watch.ignore_present()
+        on_mode(changes.mode if wait else "what is there, once")
+        yield from watch.live(idle_timeout) if wait else watch.once()
+
+
+class _Watch:
+    """One folder of folders: what is waited for in it, and when to look again."""
+
+    def __init__(
+        self,
+        root: str,
+        changes: Changes,
+        rule: Rule,
+        stop: Wakeup,
+        handed: Handed,
+        on_held: Callable[[Sequence[Held]], None],
+        clock: Clock,
+    ) -> None:
+        self._root, self._changes, self._rule, self._stop, self._clock = root, changes, rule, stop, clock
+        self._handed, self._on_held = handed, on_held
+        self._pending: dict[str, Pending] = {}
+        self._due: list[tuple[float, str]] = []  # a heap; what is out of date in it does no harm
+        self._named: dict[str, tuple[float, str]] = {}  # folders that are unfinished by their names, or cannot be listed
+        self._said: tuple[Held, ...] = ()
+        self._looking: Iterator[str] | None = None
+        self._spent, self._next_look = 0.0, clock.now()
+        self._active = clock.now()
+
+    def ignore_present(self) -> None:
+        for folder in self._folders(self._root):
+            if (there := self._listed(folder)) is not None:
+                self._handed.add(folder, there[0])
+
+    def live(self, idle_timeout: float | None) -> Iterator[Finished]:
+        """Hand out each folder as it is finished, until stopped or idle for too long."""
+        while not self._stop.is_set():
+            yield from self._news()
+            now = self._clock.now()
+            ends = float("inf") if idle_timeout is None else self._active + idle_timeout
+            if now >= ends and self._looking is None:
+                return
+            self._pause(min(ends, self._next_look, self._due[0][0] if self._due else ends) - now)
+
+    def once(self) -> Iterator[Finished]:
+        """Hand out what is there, waiting for quiet but for nothing else."""
+        while not self._stop.is_set():
+            yield from self._news()
+            if self._looking is None:
+                waited = [pending.due(self._rule) for pending in self._pending.values() if not pending.held]
+                if not waited:
+                    self._tell_held(self._clock.now())
+                    return
+                self._next_look = max(waited)
+                self._stop.wait(max(0.0, min(waited) - self._clock.now()))
+
+    def _news(self) -> Iterator[Finished]:
+        self._listen()
+        now = self._clock.now()
+        while self._due and self._due[0][0] <= now and not self._stop.is_set():
+            _, folder = heapq.heappop(self._due)
+            if folder in self._pending and self._pending[folder].due(self._rule) <= now:
+                yield from self._visit(folder)
+        yield from self._look()
+
+    def _pause(self, seconds: float) -> None:
+        sources: list[Wakeup | int] = [self._stop]
+        if (events := self._changes.fileno()) is not None:
+            sources.append(events)
+        select.select(sources, [], [], 0 if self._looking is not None else max(0.0, seconds))
+
+    def _listen(self) -> None:
+        """Note what the folder has told since the last time; what was written to is looked at when it is quiet again."""
+        touched: set[str] = set()
+        now = self._clock.now()
+        for change in self._changes.read():
+            self._active = now
+            match change.kind:
+                case Kind.LOST:
+                    self._looking, self._next_look = None, now
+                case Kind.MOVED | Kind.FOLDER:
+                    self._expect(change.path, in_place=change.kind is Kind.MOVED)
+                case _:
+                    touched.add(os.path.dirname(change.path))
+        for folder in touched:
+            self._wait(folder, finished.heard(self._pending.get(folder), now))
+
+    def _expect(self, top: str, *, in_place: bool) -> None:
+        """Wait for a folder that has appeared, and for those in it."""
+        inner = os.path.relpath(top, self._root).split(os.sep)
+        if not finished.unfinished(inner[:-1]) and self._is_wanted(top):
+            for folder in self._folders(top):
+                self._wait(folder, finished.heard(self._pending.get(folder), self._clock.now(), in_place=in_place))
+
+    def _wait(self, folder: str, pending: Pending) -> None:
+        if self._pending.get(folder) != pending:
+            self._pending[folder] = pending
+            heapq.heappush(self._due, (pending.due(self._rule), folder))
+
+    def _look(self) -> Iterator[Finished]:
+        """Look at the next folders, for as long as a bite lasts."""
+        begun = self._clock.now()
+        if self._looking is None:
+            if begun < self._next_look:
+                return
+            self._looking, self._spent = self._folders(self._root), 0.0
+        for folder in self._looking:
+            yield from self._visit(folder)
+            if self._stop.is_set() or self._clock.now() - begun > BITE:
+                self._spent += self._clock.now() - begun
+                return
+        self._looked(self._spent + self._clock.now() - begun)
+
+    def _looked(self, seconds: float) -> None:
+        """A look at everything is over."""
+        now = self._clock.now()
+        self._looking, self._next_look = None, now + max(self._changes.interval, SHARE * seconds)
+        self._handed.forget_gone()
+        for known in (self._pending, self._named):
+            for folder in [folder for folder in known if not os.path.isdir(folder)]:
+                del known[folder]
+        self._tell_held(now - self._rule.time_out)
+
+    def _visit(self, folder: str) -> Iterator[Finished]:
+        """Look at one folder, and hand it out where it is finished."""
+        there = self._listed(folder)
+        news = self._handed.news(folder, there[0]) if there else {}
+        if not there or not news:
+            self._pending.pop(folder, None)
+            return
+        now, before = self._clock.now(), self._pending.get(folder)
+        pending = finished.seen(before, news, there[1], now, self._rule)
+        if before and before.looks != pending.looks:
+            self._active = now
+        self._wait(folder, pending)
+        if now >= pending.due(self._rule):
+            yield from self._judge(folder, news, pending, patient=now < pending.gives_up(self._rule))
+
+    def _judge(self, folder: str, news: Listing, pending: Pending, *, patient: bool) -> Iterator[Finished]:
+        """Hand out a folder that is quiet, unless something in it holds it back."""
+        try:
+            verdict = listing.judge(folder, self._root, news, self._stop.is_set, patient=patient)
+        except listing.Gone:
+            del self._pending[folder]
+            return
+        if self._stop.is_set():
+            return
+        if verdict.held:
+            self._wait(folder, replace(pending, held=verdict.held))
+            return
+        del self._pending[folder]
+        self._handed.add(folder, news)
+        here, self._active = Path(folder), self._clock.now()
+        broken = tuple((here / name, why) for name, why in verdict.broken)
+        yield Finished(self._label(folder), Path(self._root), tuple(here / name for name in verdict.whole), broken)
+
+    def _listed(self, folder: str) -> tuple[Listing, float] | None:
+        try:
+            there = listing.listed(folder)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._refuse(folder, error.strerror or str(error))
+            return None
+        self._named.pop(folder, None)
+        return there
+
+    def _refuse(self, folder: str, why: str) -> None:
+        if folder not in self._named:
+            name = "the watched folder itself" if folder == self._root else "a folder in it"
+            logger.warning("%s: cannot be listed (%s)", name, why)
+            self._named[folder] = self._clock.now(), f"it cannot be listed ({why})"
+
+    def _folders(self, top: str) -> Iterator[str]:
+        return listing.every(top, self._changes.enter, self._is_wanted)
+
+    def _is_wanted(self, path: str) -> bool:
+        """Say whether the name of a folder tells that it is finished; else keep in mind since when it is not."""
+        name = os.path.basename(path)
+        if not finished.is_unfinished(name):
+            return True
+        if not name.startswith(".") and not name.endswith(finished.SET_ASIDE) and path not in self._named:
+            self._named[path] = self._clock.now(), "its name says that it is being written"
+        return False
+
+    def _tell_held(self, since: float) -> None:
+        """Name the folders that have been unfinished since then, or longer, where these are others than before."""
+        held = [Held(self._label(path), pending.reason, pending.first) for path, pending in self._pending.items()]
+        held += [Held(self._label(path), reason, first) for path, (first, reason) in self._named.items()]
+        told = tuple(sorted((one for one in held if one.since <= since), key=_order))
+        if told != self._said:
+            self._said = told
+            self._on_held(told)
+
+    def _label(self, folder: str) -> str:
+        return os.path.relpath(folder, self._root) if folder != self._root else os.path.basename(self._root)
+
+
+def _order(held: Held) -> tuple[float, str]:
+    return held.since, held.label
