@@ -6,8 +6,9 @@ for an acknowledgement that the other side delays by 40 ms: ``TCP_NODELAY`` on b
 
 from rtbids.dicomnet.address import AE_TITLE, PORT, Address, ae_title, parse
 from rtbids.dicomnet.association import COMPRESSED, MAXIMUM_PDU, MR, SILENCE, UNCOMPRESSED, be_prompt, entity
-from rtbids.dicomnet.sender import NoRoom, NotWanted, Sender
-from rtbids.dicomnet.tls import server_tls
+from rtbids.dicomnet.caller import Caller, NotWanted
+from rtbids.dicomnet.sender import NoRoom, Sender
+from rtbids.dicomnet.tls import client_tls, server_tls
 
 __all__ = [
     "AE_TITLE",
@@ -18,11 +19,13 @@ __all__ = [
     "SILENCE",
     "UNCOMPRESSED",
     "Address",
+    "Caller",
     "NoRoom",
     "NotWanted",
     "Sender",
     "ae_title",
     "be_prompt",
+    "client_tls",
     "entity",
     "parse",
     "server_tls",

@@ -19,7 +19,7 @@ _CLOSED = (None, None)  # in the queue of messages: pynetdicom's word for a conn
 
 
 def keep(event: Any) -> None:
-    """Leave all messages of a new association to `status_of` (bind it to ``EVT_CONN_OPEN``)."""
+    """Leave all messages of a new association to `answer_to` (bind it to ``EVT_CONN_OPEN``)."""
     event.assoc.dimse.get_msg = lambda block=False: _CLOSED
 
 
@@ -28,8 +28,8 @@ def close(event: Any) -> None:
     event.assoc.dimse.msg_queue.put(_CLOSED)
 
 
-def status_of(association: Any, number: int) -> int | None:
-    """Wait for the answer to the message of this number; return its status (PS3.7, annex C), None where it has none.
+def answer_to(association: Any, number: int) -> Any:
+    """Wait for the next answer to the message of this number, and return it as pynetdicom's primitive.
 
     Answers to other messages are passed over (PS3.7, 9.3.1.2: an answer bears the number of what it answers).
 
@@ -42,7 +42,7 @@ def status_of(association: Any, number: int) -> int | None:
     """
     for said in _messages(association):
         if said.MessageIDBeingRespondedTo == number:
-            return None if said.Status is None else int(said.Status)
+            return said
     raise ConnectionError
 
 

@@ -6,11 +6,12 @@ A pool of workers asks a destination for connections and gives each of them imag
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.dicomnet import AE_TITLE
@@ -18,6 +19,10 @@ from rtbids.errors import RtbidsError, UsageFault
 
 SETTLING = 10.0  # seconds in which a receiver must list what it said that it had stored
 _LOOKS = (0.0, 0.1, 0.4, 1.0, 3.0, SETTLING)  # seconds after the answer at which it is asked
+_BUCKETS = ("s3", "gs", "az", "file")
+_PASSWORD = re.compile("[^@]*:[^@]*@")
+_PLACES = "put it into ~/.netrc, a file named by --credentials, or the environment"
+Part = TypeVar("Part")
 _SCHEMES = "dicom://, dicom+tls://, dicomweb+https://, orthanc+https://, s3://, gs://, az:// or file://"
 
 
@@ -143,7 +148,40 @@ def parse(url: str, access: Access | None = None) -> Destination:
     >>> parse("dicom://PACS@pacs.example.org:104").url
     'dicom://PACS@pacs.example.org:104'
     """
-    raise UsageFault(f"expected {_SCHEMES}")
+    access = access or Access()
+    scheme = _scheme(url)
+    if access.as_nifti and scheme not in _BUCKETS:
+        raise UsageFault(f"{scheme}:// takes DICOM alone: NIfTI goes to s3://, gs://, az:// or file://")
+    if scheme in ("dicom", "dicom+tls"):
+        from rtbids.send.storage import storage
+
+        return storage(url, access)
+    raise UsageFault(f"expected {_SCHEMES}, found {scheme}://")
+
+
+def _scheme(url: str) -> str:
+    """Return what a URL begins with; refuse, without quoting it, one that holds a secret."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        raise UsageFault(f"expected {_SCHEMES}, found no ://")
+    if _PASSWORD.match(rest) and scheme != "file":
+        raise UsageFault(f"{scheme}://: a password has no place in a URL, where everybody on this machine can read it", _PLACES)
+    if scheme != "file" and ("?" in rest or "#" in rest):
+        raise UsageFault(f"{scheme}://: expected a URL without ? and #, where secrets would be seen", _PLACES)
+    return scheme.lower()
+
+
+def grouped(items: Sequence[Item]) -> dict[tuple[str, str], list[Item]]:
+    """Return images by study and series."""
+    groups: dict[tuple[str, str], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.study, item.series), []).append(item)
+    return groups
+
+
+def parts(items: Sequence[Part], count: int) -> Iterator[Sequence[Part]]:
+    """Give a sequence in parts of `count` at the most."""
+    return (items[start : start + count] for start in range(0, len(items), count))
 
 
 def delivered(
