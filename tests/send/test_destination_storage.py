@@ -16,7 +16,8 @@ from pydicom import dcmread, dcmwrite
 from pydicom.uid import UID, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.presentation import StoragePresentationContexts
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification, uid_to_service_class
 from servers import LONG, certified, free_port, items, orthanc, storescp
 
 from rtbids import dicomnet
@@ -188,9 +189,7 @@ def test_several_classes_and_transfer_syntaxes_go_over_one_association(tmp_path:
 def test_more_classes_than_one_association_can_offer_go_over_several(tmp_path: Path) -> None:
     content = next(dicoms(Phantom(shape=(8, 8, 4), voxel=(24.0, 24.0, 24.0), volumes=1)))
     known = [str(context.abstract_syntax) for context in StoragePresentationContexts]
-    classes = [sop_class for sop_class in known if sop_class.startswith("1.2.840.10008.5.1.4.1.1.") and sop_class not in MR][
-        :70
-    ]
+    classes = [known_class for known_class in known if uid_to_service_class(known_class) is StorageServiceClass][-70:]
     sent = items(tmp_path, [with_class(content, sop_class) for sop_class in classes])
     with receiver(classes=(*MR, *classes), find=all_of_the_series) as pacs:
         assert outcome(url(pacs.port), sent) == [None] * 70
