@@ -1,0 +1,243 @@
+"""One DICOM file in, one out: de-identified by a profile and the key of a site, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import NamedTuple
+
+from pydicom.datadict import tag_for_keyword
+
+from rtbids.deidentify import dates, markers, part10, pixels, reading, text, values
+from rtbids.deidentify.mapping import Identifiers, Mapping
+from rtbids.deidentify.profile import Action, Profile, dictionary
+from rtbids.deidentify.reading import Found
+from rtbids.deidentify.walk import Element, Notes, Path, Rules, Walk, edited
+from rtbids.errors import BadData
+
+_PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
+_STANDARD_UID = b"1.2.840.10008."
+
+
+class Done(MappingOf[str, Action]):
+    """What was done, by where the element lies: ``(0040,0275)[0].(0008,0050)``."""
+
+    def __init__(self, done: list[tuple[Path, int, Action]]) -> None:
+        self._done = done
+
+    @cached_property
+    def _named(self) -> dict[str, Action]:
+        return {_place(path) + _tag(tag): action for path, tag, action in self._done}
+
+    def __getitem__(self, key: str) -> Action:
+        return self._named[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clean:
+    """A file that is de-identified; all that is named here is new, but for what went (`removed`), which stays in memory.
+
+    `name` is what the file is to be called: patient/series/instance.dcm. `remarks` are said to whoever runs it.
+    """
+
+    content: bytes
+    sop_class: str
+    instance: str
+    series: str
+    study: str
+    patient: str
+    name: str
+    done: MappingOf[str, Action]
+    gone: frozenset[Element] = field(repr=False)
+    remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def removed(self) -> frozenset[str | bytes]:
+        """The values that went: texts decoded, each value by itself; anything else as bytes."""
+        return frozenset(_values(self.gone))
+
+
+class Person(NamedTuple):
+    """Whose file it is: the new ID, and by how many days the dates move."""
+
+    patient: str
+    accession: str
+    days: int
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Deidentifier:
+    """The engine: one pass over a file, and a second one where a text that stays repeats what went."""
+
+    profile: Profile
+    mapping: Mapping
+
+    def clean(self, content: bytes) -> Clean:
+        """Return the file de-identified.
+
+        Raises
+        ------
+        Refused
+            Its pixels, or what it holds in place of pixels, may say who it is.
+        BadData
+            It is no DICOM file, or damaged, or cut short.
+        """
+        try:
+            return self._clean(bytes(content))
+        except BadData:
+            raise
+        except Exception as error:  # foreign bytes; the cause would quote what stands in the header
+            raise BadData(f"it is no DICOM file that can be read ({type(error).__name__})") from None
+
+    def _clean(self, content: bytes) -> Clean:
+        file = part10.read(content)
+        header = Header(file)
+        sop_class, instance = header("SOPClassUID"), header("SOPInstanceUID")
+        if not sop_class or not instance:
+            raise BadData(f"its {'SOP Class UID' if not sop_class else 'SOP Instance UID'} is missing, so it is no DICOM image")
+        pixels.check(header, sop_class, self.profile.options)
+        pixels.check_whole(header, header.pixels())
+        person = self._person(header)
+        profile = self.profile.for_file(header)
+        notes, dataset = self._passes(file, header, profile, person)
+        new = {word: self._uid(header(word)) for word in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
+        return Clean(
+            part10.written(file, dataset, sop_class, new["SOPInstanceUID"]),
+            sop_class,
+            new["SOPInstanceUID"],
+            new["SeriesInstanceUID"],
+            new["StudyInstanceUID"],
+            person.patient,
+            f"{person.patient}/{new['SeriesInstanceUID'] or 'series'}/{new['SOPInstanceUID']}.dcm",
+            Done(notes.done),
+            frozenset(notes.gone),
+            person.remarks,
+        )
+
+    def _passes(self, file: part10.File, header: Header, profile: Profile, person: Person) -> tuple[Notes, bytes]:
+        rules = Rules(profile, partial(self._new, profile, person))
+        notes, dataset = self._one_pass(file, header, rules)
+        if cleaned := text.cleaned(notes.texts, notes.gone):
+            rules = Rules(profile, rules.new, cleaned)
+            notes, dataset = self._one_pass(file, header, rules)
+        return notes, dataset
+
+    def _one_pass(self, file: part10.File, header: Header, rules: Rules) -> tuple[Notes, bytes]:
+        notes = Notes()
+        walk = Walk(file.content, file.encoding, rules, notes)
+        walk.dataset(file.position, len(file.content))
+        for tag, element in markers.elements(file.encoding, self.profile, header.earlier_methods()):
+            place = header.place_of(tag)
+            walk.edits.append((place, place, element))
+        return notes, edited(file.content, file.position, walk.edits)
+
+    def _person(self, header: Header) -> Person:
+        old, accession = header("PatientID"), header("AccessionNumber")
+        remarks: tuple[str, ...] = ()
+        who = old
+        if not who:
+            who = "study " + header("StudyInstanceUID")
+            remarks = (
+                "it has no patient ID: its dates move by the study, and differ from those of the person's other studies",
+            )
+        given = self.mapping.identifiers(old, accession) if self.mapping.identifiers else None
+        given = given or Identifiers(self.mapping.patient(who))
+        days = self.mapping.shift(who) if given.shift_days is None else given.shift_days
+        return Person(given.patient, given.accession or "", days, remarks)
+
+    def _uid(self, old: str) -> str:
+        if self.profile.options.uids or old.startswith(_STANDARD_UID.decode()) or not old:
+            return old
+        return self.mapping.uid(old)
+
+    def _new(self, profile: Profile, person: Person, action: Action, element: Element) -> bytes:
+        """Return the new value of an element."""
+        value = element.value
+        if action is Action.UID:
+            return b"\\".join(self._uid(one.decode("ascii", "replace").strip(" \0")).encode() for one in value.split(b"\\"))
+        if action is Action.SHIFT:
+            return dates.shifted(value, person.days, element.vr)
+        if action is Action.PATIENT:
+            return text.encoded(person.patient, element.charset)
+        if action is Action.ACCESSION:
+            return text.encoded(person.accession, element.charset)
+        if action is Action.CAP:
+            return values.capped(value)
+        if action is Action.CLEAN:
+            return text.words_kept(value, element.charset, profile.options.words)
+        return _plain(profile, action, element)
+
+
+def _plain(profile: Profile, action: Action, element: Element) -> bytes:
+    """Return the new value where neither key nor person matters: a recipe's own, a dummy, or none."""
+    change = profile.change(element.tag, element.vr)
+    if change and change.value is not None and action in (Action.REPLACE, Action.DUMMY):
+        return text.encoded(change.value, element.charset)
+    if action is Action.KEEP:
+        return element.value
+    if action is Action.MASK:
+        return b" " * len(element.value) if element.vr not in ("OB", "OW", "UN") else bytes(len(element.value))
+    return values.dummy(element.vr) if action is Action.DUMMY and element.value else b""
+
+
+class Header:
+    """The elements at the top of a dataset; called with a keyword it gives the value as text, "" where there is none."""
+
+    def __init__(self, file: part10.File) -> None:
+        self.file = file
+        self._found: dict[int, Found] = {}
+        self._order: list[tuple[int, int]] = []
+        for found in reading.elements(file.content, file.position, len(file.content), file.encoding):
+            self._found.setdefault(found.tag, found)
+            self._order.append((found.tag, found.start))
+
+    def __call__(self, keyword: str) -> str:
+        found = self._found.get(tag_for_keyword(keyword) or 0)
+        if found is None:
+            return ""
+        value = self.file.content[found.value : found.stop]
+        if dictionary(found.tag) == "US" and len(value) == 2:
+            return str(self.file.encoding.short.unpack(value)[0])
+        return value.decode("latin-1").strip(" \0")
+
+    def pixels(self) -> Found | None:
+        """Return the element that holds the pixels."""
+        return next((found for tag in _PIXELS if (found := self._found.get(tag))), None)
+
+    def place_of(self, tag: int) -> int:
+        """Return where an element with this tag is to be put."""
+        return next((start for other, start in self._order if other > tag), len(self.file.content))
+
+    def earlier_methods(self) -> frozenset[str]:
+        """Return the codes of the methods that the file was de-identified with before."""
+        found = self._found.get(markers.METHODS)
+        if found is None or not reading.is_sequence(self.file.content, found, self.file.encoding):
+            return frozenset()
+        inside = reading.leaves(self.file.content, found, self.file.encoding)
+        codes = (self.file.content[one.value : one.stop] for one in inside if one.tag == markers.CODE)
+        return frozenset(code.decode("latin-1").strip(" \0") for code in codes)
+
+
+def _values(gone: frozenset[Element]) -> Iterator[str | bytes]:
+    for element in gone:
+        if element.vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE", "UI", "DA", "DT", "TM", "AS", "CS", "DS", "IS"):
+            yield from (one.strip() for one in text.decoded(element.value, element.charset).split("\\") if one.strip())
+        else:
+            yield element.value
+
+
+def _place(path: Path) -> str:
+    return f"{_place(path[0])}{_tag(path[1])}[{path[2]}]." if path else ""
+
+
+def _tag(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -1,0 +1,76 @@
+"""Images whose pixels may show who it is, and what is no image at all: both are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydicom.uid import UID
+
+from rtbids.deidentify.profile import Options
+from rtbids.deidentify.reading import CutShort, Found
+from rtbids.errors import BadData
+
+_TAKE = "look at it; --burned-in takes such images as they are"
+_SECONDARY = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds .1 to .4
+_SCREENS = frozenset({"OT", "SC", "DOC", "AU", "HC", "XC", "GM", "SM", "ES", "OP", "KO", "PR", "SR", "REG", "RTSTRUCT", "PLAN"})
+_SCREEN_WORDS = ("SCREEN", "SECONDARY CAPTURE", "SCANNED", "FILMED")
+_IMAGE_WORD = "Image Storage"
+
+
+class Refused(BadData):
+    """A whole file that must not go on as it is: its pixels, or what it holds in their place, may say who it is."""
+
+
+Said = Callable[[str], str]
+
+
+def check(said: Said, sop_class: str, options: Options) -> None:
+    """Raise Refused for what the profile cannot make safe; `said` gives the header's value of a keyword, "" for none."""
+    _check_kind(sop_class)
+    if not options.burned_in:
+        _check_text(said, sop_class)
+    if said("RecognizableVisualFeatures").upper() == "YES" and not options.faces:
+        raise Refused("its header says that a face can be recognised in it", "--faces takes such images as they are")
+
+
+def check_whole(said: Said, pixels: Found | None) -> None:
+    """Raise CutShort for an image without its pixels, or with fewer bytes of them than the header promises.
+
+    Compressed pixels have no length of their own: that their end is there is all that can be told without reading them.
+    """
+    if pixels is None:
+        raise CutShort("the file ends before its pixel data")
+    length = pixels.stop - pixels.value
+    if not pixels.undefined and length < _promised(said):
+        raise CutShort(f"the pixel data hold {length} of {_promised(said)} bytes")
+
+
+def _check_kind(sop_class: str) -> None:
+    name = UID(sop_class).name
+    if _IMAGE_WORD in name and "Encapsulated" not in name:
+        return
+    what = name if name != sop_class else "a kind of object that is a maker's own"
+    raise Refused(f"it is no image ({what}), and what it holds cannot be de-identified", "it is left out")
+
+
+def _check_text(said: Said, sop_class: str) -> None:
+    if said("BurnedInAnnotation").upper() == "YES":
+        raise Refused("its header says that there is text in its pixels", _TAKE)
+    if sop_class == _SECONDARY or sop_class.startswith(_SECONDARY + "."):
+        raise Refused("it is a secondary capture, and its pixels may show who it is", _TAKE)
+    if said("Modality").upper() in _SCREENS:
+        raise Refused("its modality is one of photographs, screens and documents, whose pixels may show who it is", _TAKE)
+    if any(word in said("ImageType").upper().replace("_", " ") for word in _SCREEN_WORDS) or said("ConversionType"):
+        raise Refused("it is a copy of a screen or of paper, and its pixels may show who it is", _TAKE)
+
+
+def _promised(said: Said) -> int:
+    """Return how many bytes of uncompressed pixels the header promises (PS3.5, 8.1.1)."""
+    counts = [_whole(said(word)) for word in ("Rows", "Columns", "BitsAllocated")]
+    return (
+        counts[0] * counts[1] * counts[2] * (_whole(said("SamplesPerPixel")) or 1) * (_whole(said("NumberOfFrames")) or 1) // 8
+    )
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,335 @@
+"""One pass over the bytes of a dataset: what stays is copied as it is, what goes is noted, what changes is written anew.
+
+Elements are read by hand (PS3.5, 7), for two reasons: values that stay are never interpreted, and so never altered; and every
+length is checked against what there is, which a reader meant for viewing does not do. What changes is a list of edits of the
+bytes, made all at once at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from rtbids.deidentify import reading
+from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, LONG, SEQUENCE_END, UNDEFINED, Encoding, even
+from rtbids.deidentify.private import PrivateRule, rule
+from rtbids.deidentify.profile import TEXTS, Action, Profile, dictionary
+from rtbids.deidentify.reading import DEEPEST, CutShort, Found
+from rtbids.errors import BadData
+
+CHARACTER_SET = 0x00080005
+_NO_SEARCH = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
+_MOST_NOTED = 1024  # bytes of a value that went
+_KEEP, _TEXT, _CREATOR, _PRIVATE, _OTHER = range(5)
+_REMOVE = PrivateRule(Action.REMOVE)
+
+Path = tuple[()] | tuple["Path", int, int]  # where an element lies: outer item, tag of the sequence, number of the item
+Edit = tuple[int, int, bytes]  # from, to, what stands there now
+
+
+class Known(NamedTuple):
+    """What is to be done with all elements that begin with the same bytes."""
+
+    kind: int
+    tag: int
+    vr: str
+    long: bool
+    action: Action
+
+
+class Element(NamedTuple):
+    """One that is not merely copied. `vr` is that of the dictionary where the file says UN."""
+
+    tag: int
+    vr: str
+    value: bytes
+    charset: bytes
+
+
+@dataclass
+class Notes:
+    """What a pass found: what was done, the values that went, the texts that stayed (with their character sets)."""
+
+    done: list[tuple[Path, int, Action]] = field(default_factory=list)
+    gone: set[Element] = field(default_factory=set)
+    texts: set[tuple[bytes, bytes]] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a pass does: `new` gives the new value of an element for an action, `cleaned` the new text of a text that stays."""
+
+    profile: Profile
+    new: Callable[[Action, Element], bytes]
+    cleaned: Mapping[tuple[bytes, bytes], bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Creators:
+    """The private blocks of one dataset: who made them, and which of them still hold anything."""
+
+    places: dict[int, tuple[str, int, int]] = field(default_factory=dict)  # by group and block: name, from, to
+    used: set[int] = field(default_factory=set)
+
+
+@lru_cache(64)
+def _memory(profile: Profile, encoding: Encoding) -> dict[bytes, Known]:
+    """Return what is known by the first bytes of an element, the same for all files of a profile."""
+    return {}
+
+
+class Walk:
+    """A pass over the bytes of a dataset and of everything in it."""
+
+    def __init__(self, content: bytes, encoding: Encoding, rules: Rules, notes: Notes, edits: list[Edit] | None = None) -> None:
+        self.content, self.encoding, self.rules, self.notes = content, encoding, rules, notes
+        self.edits: list[Edit] = [] if edits is None else edits
+        self.charset = b""
+        self.depth = 0
+        self._known = _memory(rules.profile, encoding)
+
+    def dataset(self, position: int, end: int, path: Path = (), *, delimited: bool = False) -> tuple[int, int]:
+        """Edit the elements up to `end`, or to the delimiter of the item; return how much longer they become, and the end."""
+        creators, charset, more = Creators(), self.charset, 0
+        while True:
+            known, start, value, length = self._next(position, end)
+            if known is None or known.tag == ITEM_END:
+                break
+            added, position = self._one(known, start, value, length, end, path, creators)
+            more += added
+        if delimited != (known is not None):
+            raise CutShort
+        self.charset = charset
+        return more + self._without_idle(creators), end if known is None else value
+
+    def _next(self, position: int, end: int) -> tuple[Known | None, int, int, int]:
+        """Return the next element that is not merely copied: where it begins, where its value does, and its length."""
+        content, memory, texts, cleaned = self.content, self._known, self.notes.texts, self.rules.cleaned
+        implicit, long, short = self.encoding.implicit, self.encoding.long.unpack_from, self.encoding.short.unpack_from
+        head, last, charset = 4 if implicit else 6, end - 8, self.charset
+        while position <= last:
+            known = memory.get(key := content[position : position + head]) or self._learn(key)
+            kind = known.kind
+            if known.long:
+                value = position + 12
+                if value > end:
+                    raise CutShort
+                length = long(content, position + 8)[0]
+            else:
+                value = position + 8
+                length = long(content, position + 4)[0] if implicit else short(content, position + 6)[0]
+            stop = value + length
+            if kind > _TEXT or length == UNDEFINED:
+                if stop > end and length != UNDEFINED:
+                    raise CutShort
+                return known, position, value, length
+            if stop > end:
+                raise CutShort
+            if kind == _TEXT and length:
+                text = content[value:stop], charset
+                texts.add(text)
+                if text in cleaned:
+                    return known, position, value, length
+            position = stop
+        if position != end:
+            raise CutShort
+        return None, end, end, 0
+
+    def _learn(self, key: bytes) -> Known:
+        group, number = self.encoding.tag.unpack_from(key)
+        tag = group << 16 | number
+        vr = dictionary(tag) if self.encoding.implicit else "" if group == 0xFFFE else _representation(key)
+        known = Known(_OTHER, tag, vr, not self.encoding.implicit and key[4:6] in LONG, Action.KEEP)
+        if tag not in (ITEM, ITEM_END, SEQUENCE_END, CHARACTER_SET):
+            known = self._judged(known)
+        if len(self._known) > 1 << 16:  # elements that no scanner writes must not fill the memory
+            self._known.clear()
+        self._known[key] = known
+        return known
+
+    def _judged(self, known: Known) -> Known:
+        tag, vr = known.tag, known.vr
+        if tag >> 16 & 1:
+            return known._replace(kind=_CREATOR if 0x10 <= tag & 0xFFFF <= 0xFF else _PRIVATE)
+        vr = dictionary(tag) if vr == "UN" else vr
+        action = self.rules.profile.action(tag, vr)
+        if action is not Action.KEEP:
+            return known._replace(action=action)
+        return known._replace(kind=_TEXT if vr in TEXTS and tag not in _NO_SEARCH else _KEEP)
+
+    def _one(
+        self, known: Known, start: int, value: int, length: int, end: int, path: Path, creators: Creators
+    ) -> tuple[int, int]:
+        """Do what is to be done with one element; return how much longer it becomes, and where the next begins."""
+        tag = known.tag
+        if tag in (ITEM, SEQUENCE_END):
+            raise BadData("an item lies outside of a sequence, the file is damaged")
+        if known.kind == _CREATOR:
+            return self._creator(tag, start, value, length, creators)
+        decided = self._private(known, creators) if known.kind == _PRIVATE else None
+        action = decided.action if decided else known.action
+        if action is Action.WALK:
+            walked = self._sequence(known, start, value, length, end, path)
+            if walked:
+                return walked
+            action = Action.REMOVE
+        stop = value + length if length != UNDEFINED else self._end(known, value, end)
+        found = Found(tag, known.vr, start, value, stop, length == UNDEFINED)
+        return self._leaf(found, action, decided, path), stop
+
+    def _end(self, known: Known, value: int, end: int) -> int:
+        return reading.end_of_items(self.content, value, end, IMPLICIT if known.vr == "UN" else self.encoding, self.depth)
+
+    def _creator(self, tag: int, start: int, value: int, length: int, creators: Creators) -> tuple[int, int]:
+        stop = value + length
+        if length == UNDEFINED:
+            raise BadData("the creator of a private block has no length, the file is damaged")
+        name = self.content[value:stop].decode("latin-1").strip(" \0")
+        creators.places[tag >> 8 & 0xFFFF00 | tag & 0xFF] = (name, start, stop)
+        return 0, stop
+
+    def _without_idle(self, creators: Creators) -> int:
+        """Take away the creators of blocks in which nothing is left; return how much longer that makes the dataset."""
+        idle = [(start, stop) for block, (_, start, stop) in creators.places.items() if block not in creators.used]
+        self.edits += ((start, stop, b"") for start, stop in idle)
+        return sum(start - stop for start, stop in idle)
+
+    def _private(self, known: Known, creators: Creators) -> PrivateRule:
+        """Return what becomes of a private element; within what stays, names, dates and UIDs are treated as anywhere."""
+        place = creators.places.get(known.tag >> 8)
+        if place is None:
+            return _REMOVE
+        decided = _private_rule(self.rules.profile, place[0], known.tag, known.vr)
+        if decided.action is not Action.REMOVE:
+            creators.used.add(known.tag >> 8)
+        return decided
+
+    def _sequence(self, known: Known, start: int, value: int, length: int, end: int, path: Path) -> tuple[int, int] | None:
+        """Edit the items of a sequence; None where that cannot be because it is none that its VR would announce."""
+        undefined, edits, done = length == UNDEFINED, len(self.edits), len(self.notes.done)
+        inside = self if known.vr != "UN" else self._implicit()
+        try:
+            more, stop = inside.items(value, end if undefined else value + length, (path, known.tag), delimited=undefined)
+        except BadData:
+            if undefined or known.vr == "SQ":
+                raise
+            del self.edits[edits:], self.notes.done[done:]
+            return None
+        if more and not undefined:
+            self.edits.append((value - 4, value, self.encoding.long.pack(length + more)))
+        return more, stop
+
+    def _implicit(self) -> Walk:
+        """Return a pass over what lies in an element of VR UN: implicit VR, little endian, always (PS3.5, 6.2.2)."""
+        walk = Walk(self.content, IMPLICIT, self.rules, self.notes, self.edits)
+        walk.charset, walk.depth = self.charset, self.depth
+        return walk
+
+    def items(self, position: int, end: int, place: tuple[Path, int], *, delimited: bool) -> tuple[int, int]:
+        """Edit the items of a sequence up to `end`, or to its delimiter; return how much longer they become, and the end."""
+        if self.depth >= DEEPEST:
+            raise BadData(f"sequences lie more than {DEEPEST} deep in each other")
+        self.depth += 1
+        more, number = 0, 0
+        while position < end or delimited:
+            if end - position < 8:
+                raise CutShort
+            tag, length = self._item(position)
+            if tag == SEQUENCE_END:
+                position += 8
+                break
+            added, position = self._in_item(position, length, end, (*place, number))
+            more, number = more + added, number + 1
+        self.depth -= 1
+        return more, position
+
+    def _item(self, position: int) -> tuple[int, int]:
+        group, number = self.encoding.tag.unpack_from(self.content, position)
+        tag = group << 16 | number
+        if tag not in (ITEM, SEQUENCE_END):
+            raise BadData("a sequence holds what is no item, the file is damaged")
+        return tag, self.encoding.long.unpack_from(self.content, position + 4)[0]
+
+    def _in_item(self, position: int, length: int, end: int, path: Path) -> tuple[int, int]:
+        if length == UNDEFINED:
+            return self.dataset(position + 8, end, path, delimited=True)
+        stop = position + 8 + length
+        if stop > end:
+            raise CutShort
+        more, _ = self.dataset(position + 8, stop, path)
+        if more:
+            self.edits.append((position + 4, position + 8, self.encoding.long.pack(length + more)))
+        return more, stop
+
+    def _leaf(self, found: Found, action: Action, decided: PrivateRule | None, path: Path) -> int:
+        """Treat an element as a whole; return how much longer it becomes."""
+        vr = dictionary(found.tag) if found.vr == "UN" else found.vr
+        element = Element(found.tag, vr, self.content[found.value : found.stop], self.charset)
+        if found.tag == CHARACTER_SET:
+            self.charset = element.value.strip(b" \0")
+            return 0
+        if action is Action.REMOVE:
+            return self._removed(found, element, path)
+        if action is Action.KEEP and vr not in TEXTS:
+            return 0
+        return self._renewed(found, element, self._new(action, element, decided), action, path)
+
+    def _new(self, action: Action, element: Element, decided: PrivateRule | None) -> bytes:
+        """Return the new value; a text that is kept so far may yet repeat a value that goes."""
+        if action is Action.MASK and decided and decided.mask:
+            return decided.mask(element.value)
+        new = element.value if action is Action.KEEP else self.rules.new(action, element)
+        if new and element.vr in TEXTS:
+            self.notes.texts.add((new, element.charset))
+            new = self.rules.cleaned.get((new, element.charset), new)
+        return new
+
+    def _removed(self, found: Found, element: Element, path: Path) -> int:
+        self.edits.append((found.start, found.stop, b""))
+        self.notes.done.append((path, found.tag, Action.REMOVE))
+        if reading.is_sequence(self.content, found, self.encoding):
+            for leaf in reading.leaves(self.content, found, self.encoding, self.depth):
+                self._gone(Element(leaf.tag, leaf.vr, self.content[leaf.value : leaf.stop], self.charset))
+        else:
+            self._gone(element)
+        return found.start - found.stop
+
+    def _renewed(self, found: Found, element: Element, new: bytes, action: Action, path: Path) -> int:
+        if new == element.value or (new := even(new, found.vr)) == element.value:
+            return 0
+        self._gone(element)
+        self.notes.done.append((path, found.tag, Action.CLEAN if action is Action.KEEP else action))
+        written = self.encoding.header(found.tag, found.vr, len(new)) + new
+        self.edits.append((found.start, found.stop, written))
+        return len(written) - (found.stop - found.start)
+
+    def _gone(self, element: Element) -> None:
+        if element.value:
+            self.notes.gone.add(element._replace(value=element.value[:_MOST_NOTED]))
+
+
+def edited(content: bytes, position: int, edits: list[Edit]) -> bytes:
+    """Return the bytes from `position` on with the edits made."""
+    chunks: list[bytes] = []
+    for start, stop, new in sorted(edits):
+        chunks += (content[position:start], new)
+        position = stop
+    return b"".join((*chunks, content[position:]))
+
+
+def _representation(key: bytes) -> str:
+    name = key[4:6]
+    if not (name.isalpha() and name.isupper()):
+        raise BadData("an element has no VR that the standard knows, the file is damaged")
+    return name.decode("ascii")
+
+
+@lru_cache(1 << 14)
+def _private_rule(profile: Profile, creator: str, tag: int, vr: str) -> PrivateRule:
+    """Return the rule of a private element: that of a recipe, else that of its creator."""
+    if change := profile.change(tag, vr):
+        return PrivateRule(change.action)
+    decided = rule(creator, tag >> 16, tag & 0xFF) if profile.options.private else _REMOVE
+    return PrivateRule(profile.retained(vr)) if decided.action is Action.KEEP else decided
