@@ -19,7 +19,7 @@ from rtbids.errors import BadData
 from rtbids.watch import whole
 
 PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))  # float, double float, and the usual ones
-_TAGS: list[BaseTag | int] = [0x00080016, 0x00080018, 0x0020000E, 0x00280002, 0x00280004, 0x00280008]
+_TAGS: list[BaseTag | int] = [0x00080016, 0x00080018, 0x0020000E, 0x00200011, 0x00280002, 0x00280004, 0x00280008]
 _TAGS += [0x00280010, 0x00280011, 0x00280100]
 _ITEM, _SEQUENCE_END, _UNDEFINED = 0xFFFEE000, 0xFFFEE0DD, 0xFFFFFFFF
 

@@ -70,7 +70,7 @@ def batches(
     on_held
         Is told of the folders that have been unfinished for too long, whenever these are others than before.
     known
-        Says of a file (path, stat) whether it need not be handed out: an earlier process did.
+        Says of the files of a folder whether an earlier process has handed out all of them.
 
     Raises
     ------

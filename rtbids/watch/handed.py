@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rtbids.watch.finished import Listing
 from rtbids.watch.looks import Look
 
-Known = Callable[[Path, os.stat_result], bool]
+Known = Callable[[Sequence[Path]], bool]
 
 
 class Handed:
@@ -19,7 +19,7 @@ class Handed:
     Parameters
     ----------
     known
-        Says of a file whether an earlier process has handed it on; asked once for the files of each folder.
+        Says of files whether an earlier process has handed on all of them; asked once for each folder.
     """
 
     def __init__(self, known: Known | None) -> None:
@@ -32,7 +32,7 @@ class Handed:
     def news(self, folder: str, listing: Listing) -> Listing:
         """Return those files that were not handed on as they are now."""
         if folder not in self._marks:
-            self._marks[folder] = array("Q", (_mark(one) for one in listing.items() if self._is_known(folder, one[0])))
+            self._marks[folder] = array("Q", map(_mark, listing.items()) if self._is_known(folder, listing) else ())
         marks = self._marks[folder]
         if not marks:
             return listing
@@ -45,12 +45,8 @@ class Handed:
         for folder in [folder for folder in self._marks if not os.path.isdir(folder)]:
             del self._marks[folder]
 
-    def _is_known(self, folder: str, name: str) -> bool:
-        path = Path(folder, name)
-        try:
-            return self._known is not None and self._known(path, path.stat())
-        except OSError:
-            return False
+    def _is_known(self, folder: str, listing: Listing) -> bool:
+        return self._known is not None and self._known([Path(folder, name) for name in listing])
 
 
 def _mark(file: tuple[str, Look | None]) -> int:

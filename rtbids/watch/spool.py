@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rtbids.errors import CannotWrite, cannot_write
 from rtbids.receipt import Receipt
+from rtbids.stream.wire import Buffer
 
 BACKLOG = 4 << 30  # bytes in the spool beyond which senders wait
 _OURS = re.compile(r"\d{9,}\.dcm")
@@ -70,7 +71,7 @@ class Spool:
         """
         path = self._place(len(content))
         try:
-            self._write(content, path)
+            write(content, path, fsync=self._fsync)
         except OSError:
             self.abandon(path)
             raise
@@ -122,21 +123,23 @@ class Spool:
             path.unlink()
         self.abandon(path)
 
-    def _write(self, content: bytes, path: Path) -> None:
-        hidden = path.with_name(f".{path.name}.part")
-        try:
-            with open(hidden, "xb", buffering=0, opener=_for_owner) as file:
-                _write_all(file.fileno(), content)
-                if self._fsync:
-                    os.fsync(file.fileno())
-            hidden.rename(path)
-            if self._fsync:
-                _sync_folder(self.folder)
-        except OSError:  # its sender is told that it was refused, and sends it again
-            for made in (hidden, path):
-                with suppress(OSError):
-                    made.unlink()
-            raise
+
+def write(content: Buffer, path: Path, *, fsync: bool) -> None:
+    """Write a file for its owner only, so that it is there whole or not at all; with `fsync` on the disk itself."""
+    hidden = path.with_name(f".{path.name}.part")
+    try:
+        with open(hidden, "xb", buffering=0, opener=_for_owner) as file:
+            _write_all(file.fileno(), content)
+            if fsync:
+                os.fsync(file.fileno())
+        hidden.rename(path)
+        if fsync:
+            sync_folder(path.parent)
+    except OSError:  # its sender is told that it was refused, and sends it again
+        for made in (hidden, path):
+            with suppress(OSError):
+                made.unlink()
+        raise
 
 
 def _opened(folder: Path) -> int:
@@ -165,13 +168,14 @@ def _for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
+def _write_all(descriptor: int, content: Buffer) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,10 +6,8 @@ and where that is full senders wait for their answer: nothing is dropped.
 
 from __future__ import annotations
 
-import logging
 import select
 import ssl
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -25,13 +23,11 @@ from rtbids.errors import BadData
 from rtbids.wakeup import Wakeup
 from rtbids.watch.associations import TAKEN, Guests, Listener, Network
 from rtbids.watch.bounds import LONGEST_IMAGE
+from rtbids.watch.door import CANNOT_UNDERSTAND, NOT_OF_ITS_CLASS, OUT_OF_RESOURCES, SUCCESS, Door
 from rtbids.watch.faults import Fault, Faults
 from rtbids.watch.spool import BACKLOG, Closed, Spool
 
 IN_MEMORY = 16  # images that wait read; those behind them are read again from the spool
-SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000  # statuses of a store (PS3.4, B.2.3)
-NOT_OF_ITS_CLASS = 0xA900
-logger = logging.getLogger("rtbids")
 
 
 def instances(
@@ -116,22 +112,16 @@ class _Stored:
     instance: Instance | None
 
 
-class _Intake:
+class _Intake(Door):
     """Takes images from associations, in their threads, and hands them out in the loop's own."""
 
     def __init__(self, spool: Spool, faults: Faults, clock: Clock) -> None:
-        self._spool, self._faults, self._clock = spool, faults, clock
+        super().__init__(faults, clock)
+        self._spool = spool
         self._waiting: deque[_Stored] = deque()
         self._arrived = Wakeup()
-        self._one_at_a_time = threading.Lock()
         self._images: set[str] = set()  # SOP Instance UIDs
-        self._count = 0
-        self._said: set[str] = set()
-        self._refused: set[str] = set()  # classes
         self._active = clock.now()
-
-    def moment(self) -> float:
-        return self._clock.now()
 
     def store(self, content: bytes, received: float) -> int:
         """Take an image: success only once it is in the spool, or was before."""
@@ -148,30 +138,6 @@ class _Intake:
                 self._faults.note(Fault.FOREIGN, name, text)
                 return NOT_OF_ITS_CLASS
             return self._kept(instance, received)
-
-    def unreadable(self, why: str) -> int:
-        with self._one_at_a_time:
-            self._count += 1
-            name = f"image {self._count} from the network"
-            self._faults.note(Fault.FOREIGN, name, f"{name}: {why}")
-            return CANNOT_UNDERSTAND
-
-    def refuse(self, sop_class: str) -> None:
-        with self._one_at_a_time:
-            if sop_class not in self._refused:
-                self._refused.add(sop_class)
-                self._faults.note(Fault.FOREIGN, sop_class, f"images from the network: no MR images ({sop_class})")
-
-    def broken_off(self, *, in_image: bool) -> None:
-        if not in_image:
-            logger.info("an association ended without being released, between two images")
-            return
-        with self._one_at_a_time:
-            text = "an image from the network: its association broke off in the middle of it"
-            self._faults.note(Fault.INCOMPLETE, text, text)
-
-    def turned_away(self, why: str) -> None:
-        self._say_once(f"an association was turned away: {why}")
 
     def leftovers(self, existing: bool, stop: Wakeup) -> Iterator[Instance]:
         """Hand out what an earlier process has left, at no pace; a stop leaves the rest where it is."""
@@ -211,13 +177,13 @@ class _Intake:
             self._faults.note(Fault.DUPLICATE, instance.name, f"{instance.name}: a copy of an image already taken")
             return SUCCESS
         if self._spool.is_full(len(instance.content)):
-            self._say_once("images come faster than they are taken and the spool is full: senders wait")
+            self.say_once("images come faster than they are taken and the spool is full: senders wait")
         try:
             path = self._spool.keep(bytes(instance.content))
         except Closed:
             return OUT_OF_RESOURCES
         except OSError as error:
-            self._say_once(f"the spool cannot be written, and images are refused: {error.strerror or error}")
+            self.say_once(f"the spool cannot be written, and images are refused: {error.strerror or error}")
             return OUT_OF_RESOURCES
         self._images.add(uid)
         self._waiting.append(_Stored(path, received, instance if len(self._waiting) < IN_MEMORY else None))
@@ -236,8 +202,3 @@ class _Intake:
             self._faults.note(Fault.FOREIGN, name, f"{error} (it stays in the spool)")
         self._spool.abandon(stored.path)
         return None
-
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            logger.warning("%s", text)

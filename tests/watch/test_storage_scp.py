@@ -476,7 +476,7 @@ def test_an_image_that_the_disk_did_not_confirm_is_refused_and_not_kept(tmp_path
     def fail(folder: Path) -> None:
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(spool_module, "_sync_folder", fail)
+    monkeypatch.setattr(spool_module, "sync_folder", fail)
     kept = Spool(tmp_path / "spool", backlog=1, fsync=True)
     with pytest.raises(OSError, match="input/output"):
         kept.keep(RUN[0])
