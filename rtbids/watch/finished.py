@@ -26,8 +26,8 @@ Listing: TypeAlias = Mapping[str, Look | None]  # name → look; None where it i
 class Finished:
     """The files of one folder or series that is finished, each once.
 
-    `label` names it below `root` and may identify; `broken` are files that will never be an image, each with the reason;
-    `spooled` ones are our own copies.
+    `label` names it and may identify: the folder's name, ``.`` for the watched one itself. They lie in `root`. `broken` are files
+    that will never be an image, each with the reason; `spooled` ones are our own copies.
     """
 
     label: str

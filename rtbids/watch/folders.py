@@ -238,7 +238,8 @@ class _Watch:
         self._handed.add(folder, news)
         here, self._active = Path(folder), self._clock.now()
         broken = tuple((here / name, why) for name, why in verdict.broken)
-        yield Finished(self._label(folder), Path(self._root), tuple(here / name for name in verdict.whole), broken)
+        label = here.name if folder != self._root else os.curdir
+        yield Finished(label, here, tuple(here / name for name in verdict.whole), broken)
 
     def _listed(self, folder: str) -> tuple[Listing, float] | None:
         try:
@@ -279,7 +280,7 @@ class _Watch:
             self._on_held(told)
 
     def _label(self, folder: str) -> str:
-        return os.path.relpath(folder, self._root) if folder != self._root else os.path.basename(self._root)
+        return os.path.relpath(folder, self._root)
 
 
 def _order(held: Held) -> tuple[float, str]:
