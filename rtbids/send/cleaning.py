@@ -1,0 +1,172 @@
+"""From a raw file to a de-identified one on the disk: what a worker does with one image after the other."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rtbids.errors import BadData, ConnectionLost, RtbidsError
+from rtbids.send import steps
+from rtbids.send.backoff import delay, exhausted
+from rtbids.send.claims import Raw, claim_images, owner_of, release
+from rtbids.send.database import NoSpace
+from rtbids.send.folder import put, sync
+from rtbids.send.header import identified, syntax_of
+from rtbids.send.setting_aside import place, put_back, set_aside
+from rtbids.send.settings import Settings
+from rtbids.send.steps import Cleaned
+from rtbids.send.work import Work
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+logger = logging.getLogger("rtbids")
+GONE = "the file is not there any more"
+CHANGED = "the file was changed after it had been taken in"
+_FLUSH = 0.25  # seconds of work that are written down together
+_FOR_GOOD = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+class Clean(Protocol):
+    """What de-identification gives back."""
+
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def sop_class(self) -> str: ...
+    @property
+    def instance(self) -> str: ...
+    @property
+    def series(self) -> str: ...
+    @property
+    def study(self) -> str: ...
+    @property
+    def patient(self) -> str: ...
+
+
+Deidentify = Callable[[bytes], Clean]
+
+
+class Cleaner:
+    """One worker that takes raw images and leaves them de-identified, or as they are where `clean` is None."""
+
+    def __init__(self, outbox: Outbox, clean: Deidentify | None, settings: Settings, work: Work) -> None:
+        self._outbox = outbox
+        self._clean = clean
+        self._settings = settings
+        self._work = work
+        self._failures = 0  # of the service that gives identifiers, in a row
+        self._held: dict[int, Raw] = {}
+        self._done: list[tuple[Raw, Cleaned]] = []
+
+    def step(self) -> bool:
+        """Do the images of one claim; say whether there were any."""
+        self.give_back()
+        raws = claim_images(self._outbox, self._settings.group)
+        self._held = {raw.image: raw for raw in raws}
+        begun = self._outbox.clock.now()
+        for raw in raws:
+            if self._work.over or not self._one(raw):
+                break
+            if self._outbox.clock.now() - begun >= _FLUSH:
+                self._flush()
+                begun = self._outbox.clock.now()
+        self._flush()
+        self.give_back()
+        return bool(raws)
+
+    def give_back(self) -> None:
+        """Let go of what was claimed and is not done, also what an error left behind."""
+        if self._held:
+            release(self._outbox, list(self._held.values()))
+        self._held, self._done = {}, []
+
+    def _one(self, raw: Raw) -> bool:
+        """Do one image; say whether the next may follow."""
+        try:
+            if raw.fault is not None:
+                raise BadData(raw.fault)
+            self._done.append((raw, self._cleaned(raw)))
+            self._failures = 0
+        except NoSpace:
+            raise
+        except BadData as error:
+            self._fail(raw, str(error))
+        except ConnectionLost as error:
+            return self._wait_for_service(error)
+        except OSError as error:
+            self._unreadable(raw, error)
+        except RtbidsError:
+            raise
+        except Exception as error:  # of an image like no other: it may not stop the rest, and its words may identify
+            logger.warning("batch %d, image %d: de-identification failed (%s)", raw.batch, raw.image, type(error).__name__)
+            self._fail(raw, f"de-identification failed ({type(error).__name__}): please report this with the file's header")
+        return True
+
+    def _cleaned(self, raw: Raw) -> Cleaned:
+        content = self._read(raw)
+        if self._clean is None:
+            return identified(content)
+        result = self._clean(content)
+        relative = Path("clean", str(raw.batch), f"{raw.image}.dcm")
+        target = self._outbox.folder.root / relative
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        put(target, result.content, str(owner_of(self._outbox)))
+        return Cleaned(
+            *(result.sop_class, result.instance, result.series, result.study, result.patient, syntax_of(result.content)),
+            *(len(result.content), hashlib.sha256(result.content).hexdigest(), relative.as_posix()),
+        )
+
+    def _read(self, raw: Raw) -> bytes:
+        try:
+            return raw.path.read_bytes()
+        except FileNotFoundError:
+            target = place(self._outbox.folder, raw.batch, raw.image, raw.path.name)
+            if not target.exists():
+                raise
+            put_back(self._outbox.folder, raw.path, bytes(target.relative_to(self._outbox.folder.root)))
+            return raw.path.read_bytes()
+
+    def _fail(self, raw: Raw, reason: str) -> None:
+        moves = raw.spooled or (self._settings.raw != "keep" and not self._settings.mark_failed)
+        quarantine = set_aside(self._outbox.folder, raw, reason, moves)
+        steps.failed(self._outbox, raw, reason, quarantine)
+        self._held.pop(raw.image)
+
+    def _unreadable(self, raw: Raw, error: OSError) -> None:
+        now = self._outbox.clock.now()
+        reason = f"the file cannot be read: {error.strerror or type(error).__name__}"
+        gone = error.errno == errno.ENOENT and not raw.path.parent.exists()  # of a share that is not mounted just now, maybe
+        given_up = exhausted(raw.tries + 1, raw.first or now, now, self._settings.attempts, self._settings.age)
+        if given_up or (error.errno in _FOR_GOOD and not gone):
+            self._fail(raw, GONE if error.errno == errno.ENOENT else reason)
+        else:
+            steps.postponed(self._outbox, [raw], reason, delay(raw.tries + 1))
+            self._held.pop(raw.image)
+
+    def _wait_for_service(self, error: ConnectionLost) -> bool:
+        self._flush()
+        self._failures += 1
+        seconds = delay(self._failures)
+        left: Sequence[Raw] = list(self._held.values())
+        logger.warning("%s; %d images wait, next try in %.0f s", error, len(left), seconds)
+        steps.postponed(self._outbox, left, str(error), seconds)
+        self._held = {}
+        self._work.wait(seconds)
+        return False
+
+    def _flush(self) -> None:
+        if not self._done:
+            return
+        for folder in {self._outbox.folder.clean / str(raw.batch) for raw, result in self._done if not result.as_is}:
+            sync(folder)
+        clashes = steps.cleaned(self._outbox, self._done)
+        done, self._done = self._done, []
+        for raw in clashes:
+            self._fail(raw, steps.OTHER_CONTENT)
+        for raw, _ in done:
+            self._held.pop(raw.image, None)

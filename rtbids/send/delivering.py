@@ -1,0 +1,178 @@
+"""Deliveries: one connection to one destination, and what becomes of what it carries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from rtbids.clock import Clock
+from rtbids.dicomnet import NotWanted
+from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
+from rtbids.send import lines, steps
+from rtbids.send.claims import Waiting, claim_deliveries, release
+from rtbids.send.destinations import Connection, Destination, Failure, Item, NoAnswer, delivered
+from rtbids.send.settings import Settings
+from rtbids.send.work import Stopping, Work
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+logger = logging.getLogger("rtbids")
+IDLE = 5.0  # seconds after which a connection that carries nothing is closed
+LOST = "the de-identified file is gone or was changed: a retry makes it anew"
+
+
+class Carrier:
+    """One thread's connection to a destination, opened when there is something to carry."""
+
+    def __init__(self, outbox: Outbox, destination: Destination, number: int, settings: Settings, work: Work) -> None:
+        self._outbox = outbox
+        self._destination = destination
+        self._number = number
+        self._settings = settings
+        self._work = work
+        self._stack = ExitStack()
+        self._connection: Connection | None = None
+        self._used = 0.0
+        self._held: dict[int, Waiting] = {}
+
+    def step(self) -> bool:
+        """Carry what one claim holds; say whether there was anything."""
+        self._give_back()
+        found = claim_deliveries(self._outbox, self._number, self._settings.group, self._destination.whole)
+        if not found:
+            self._close_idle()
+            return False
+        self._held = {each.image: each for each in found}
+        try:
+            connection = self._open()
+            self._carry(connection, found)
+        except (ConnectionLost, UsageFault) as error:
+            self._down(error)
+        finally:
+            with suppress(RtbidsError):
+                self._give_back()
+        return True
+
+    def close(self) -> None:
+        """Close the connection; a link that is broken says nothing more."""
+        self._connection = None
+        with suppress(ConnectionLost, OSError):
+            self._stack.close()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            try:
+                self._connection = self._stack.enter_context(self._destination.open())
+            except BaseException:
+                self._give_back()  # nothing is under way
+                raise
+        return self._connection
+
+    def _close_idle(self) -> None:
+        if self._connection is not None and self._outbox.clock.now() - self._used > IDLE:
+            self.close()
+
+    def _carry(self, connection: Connection, found: Sequence[Waiting]) -> None:
+        found = self._not_there(connection, self._intact(found))
+        by_item = {each.item: each for each in found}
+        answers: list[steps.Answer] = []
+        guard = _Guard(connection, self._work)
+        try:
+            for item, failure in delivered(
+                self._destination, guard, list(by_item), _GuardClock(self._outbox.clock, self._work)
+            ):
+                answers.append((by_item[item], failure))
+        finally:
+            self._under_way(guard.begun)
+            self._answered(answers)
+        self._used = self._outbox.clock.now()
+        if answers and all(failure is not None and not failure.permanent for _, failure in answers):
+            self._down(ConnectionLost(str(answers[0][1] and answers[0][1].reason)))
+        else:
+            lines.up(self._outbox, self._number)
+
+    def _intact(self, found: Sequence[Waiting]) -> list[Waiting]:
+        """Leave out images whose file is not what was written: they would arrive as something else."""
+        lost = [each for each in found if _size(each.item) != each.item.size]
+        self._answered([(each, Failure(LOST, permanent=True)) for each in lost])
+        return [each for each in found if each.image in self._held]
+
+    def _not_there(self, connection: Connection, found: Sequence[Waiting]) -> list[Waiting]:
+        """Ask for images that may have arrived before the work was broken off; return those that have not."""
+        if not (asked := [each for each in found if each.under_way]):
+            return list(found)
+        try:
+            there = connection.present([each.item for each in asked])
+        except NoAnswer:
+            return list(found)  # the same image again does no harm
+        arrived = [each for each in asked if each.item.instance in there]
+        if self._destination.whole and len(arrived) < len(found):
+            return list(found)
+        self._answered([(each, None) for each in arrived])
+        return [each for each in found if each.image in self._held]
+
+    def _answered(self, answers: Sequence[steps.Answer]) -> None:
+        steps.answered(self._outbox, self._number, answers, self._settings)
+        for each, _ in answers:
+            self._held.pop(each.image, None)
+
+    def _under_way(self, begun: set[str]) -> None:
+        """Of what is given back, only what had been begun may have arrived."""
+        for image, each in list(self._held.items()):
+            if each.item.instance in begun:
+                self._held[image] = lines.begun(each)
+
+    def _down(self, error: RtbidsError) -> None:
+        self.close()
+        for_good = isinstance(error, NotWanted | UsageFault)
+        lines.down(self._outbox, self._number, self._destination.url, str(error), for_good)
+
+    def _give_back(self) -> None:
+        if self._held:
+            release(self._outbox, deliveries=list(self._held.values()), destination=self._number)
+        self._held = {}
+
+
+class _Guard:
+    """A connection that carries nothing more once the work is over, and knows what it was given."""
+
+    def __init__(self, connection: Connection, work: Work) -> None:
+        self._connection = connection
+        self._work = work
+        self.begun: set[str] = set()
+
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
+        self.begun.update(item.instance for item in items)
+        for answer in self._connection.send(items):
+            yield answer
+            if self._work.over:
+                raise Stopping
+
+    def present(self, items: Sequence[Item]) -> set[str]:
+        return self._connection.present(items)
+
+
+class _GuardClock:
+    """A clock whose waiting ends with the work."""
+
+    def __init__(self, clock: Clock, work: Work) -> None:
+        self._clock = clock
+        self._work = work
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def wait_until(self, moment: float) -> None:
+        remaining = moment - self._clock.now()
+        if remaining > 0 and self._work.wait(remaining):
+            raise Stopping
+
+
+def _size(item: Item) -> int:
+    try:
+        return item.path.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,88 @@
+"""The destinations in the database: which are served, and which are down, since when and until when."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rtbids.send.backoff import LONGEST, delay
+from rtbids.send.claims import Waiting
+from rtbids.send.database import Transaction
+from rtbids.send.destinations import Destination
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+logger = logging.getLogger("rtbids")
+
+
+def serve(outbox: Outbox, destinations: Sequence[Destination], alone: bool) -> list[int]:
+    """Write down that images go to these destinations, and to no others where nobody else is at work; return their numbers.
+
+    Images that are ready and not yet everywhere go to new destinations too.
+    """
+    with outbox.database.writing() as transaction:
+        if alone:
+            transaction.count("UPDATE destination SET active = 0")
+        numbers = [_number(transaction, destination.url) for destination in destinations]
+        for number in numbers:
+            transaction.count(
+                "INSERT INTO delivery (image, destination, batch, state) SELECT id, ?, batch, 'DONEPROCESSING' FROM image"
+                " WHERE state = 'DONEPROCESSING' AND same_as IS NULL ON CONFLICT DO NOTHING",
+                (number,),
+            )
+        left = transaction.rows(
+            "SELECT url FROM destination d WHERE active = 0"
+            " AND EXISTS (SELECT 1 FROM delivery WHERE destination = d.id AND state = 'DONEPROCESSING')"
+        )
+    for [url] in left:
+        logger.warning("images still wait for %s, which is not among the destinations now", url)
+    return numbers
+
+
+def _number(transaction: Transaction, url: str) -> int:
+    [[number]] = transaction.rows(
+        "INSERT INTO destination (url, active, due) VALUES (?, 1, 0)"
+        " ON CONFLICT (url) DO UPDATE SET active = 1, due = 0, refused = 0 RETURNING id",
+        (url,),
+    )
+    return int(number)
+
+
+def down(outbox: Outbox, number: int, url: str, reason: str, for_good: bool) -> None:
+    """Put off the next try at a destination, unless another connection to it has just done so.
+
+    Where trying again will not help by itself, it is tried rarely: somebody may put it right.
+    """
+    now = outbox.clock.now()
+    with outbox.database.writing() as transaction:
+        [[failures, due]] = transaction.rows(f"SELECT failures, due FROM destination WHERE id = ?{transaction.lock}", (number,))
+        if due > now:
+            return
+        seconds = LONGEST if for_good else delay(failures + 1)
+        transaction.count(
+            "UPDATE destination SET failures = failures + 1, since = coalesce(since, ?), due = ?, reason = ?, refused = ?"
+            " WHERE id = ?",
+            (now, now + seconds, reason, int(for_good), number),
+        )
+    logger.warning("%s: %s; its images wait, next try in %.0f s", url, reason, seconds)
+
+
+def up(outbox: Outbox, number: int) -> None:
+    """A destination has answered."""
+    with outbox.database.reading() as transaction:
+        if not transaction.rows("SELECT id FROM destination WHERE id = ? AND (failures > 0 OR since IS NOT NULL)", (number,)):
+            return
+    with outbox.database.writing() as transaction:
+        transaction.count(
+            "UPDATE destination SET failures = 0, refused = 0, since = NULL, due = 0, reason = NULL WHERE id = ?", (number,)
+        )
+        [[url]] = transaction.rows("SELECT url FROM destination WHERE id = ?", (number,))
+    logger.warning("%s answers again", url)
+    outbox.bell.ring()
+
+
+def begun(each: Waiting) -> Waiting:
+    return replace(each, under_way=True)

@@ -1,0 +1,71 @@
+"""Trying again by hand: images in ERROR go back to the state before the failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtbids.errors import NothingMatched
+from rtbids.send.database import Row
+from rtbids.send.setting_aside import put_back
+from rtbids.send.settle import at_once
+from rtbids.send.states import State, retried
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+RETRIED = "retried by hand"
+
+
+def retry(outbox: Outbox, batch: int | None = None, image: int | None = None) -> int:
+    """Put images back, and the deliveries that were given up; return how many images.
+
+    Raises
+    ------
+    NothingMatched
+        Nothing there is in ERROR.
+    """
+    found = _failed(outbox, batch, image)
+    if not found:
+        what = "image" if image is not None else "batch" if batch is not None else "outbox"
+        raise NothingMatched(f"nothing in that {what} is in ERROR" if what != "outbox" else "nothing is in ERROR")
+    for _, _, state, _, file, quarantine, root in found:
+        if state == State.ERROR and quarantine is not None:
+            put_back(outbox.folder, Path(os.fsdecode(root)) / os.fsdecode(file), quarantine)
+    _put_in_order(outbox, found)
+    return len(found)
+
+
+def _failed(outbox: Outbox, batch: int | None, image: int | None) -> Sequence[Row]:
+    where, values = "", []
+    for column, value in (("i.batch", batch), ("i.id", image)):
+        if value is not None:
+            where += f" AND {column} = ?"
+            values.append(value)
+    with outbox.database.reading() as transaction:
+        return transaction.rows(
+            "SELECT i.id, i.batch, i.state, i.failed_in, i.file, i.quarantine, b.root FROM image i"
+            " JOIN batch b ON b.id = i.batch"
+            " WHERE (i.state = 'ERROR' OR EXISTS (SELECT 1 FROM delivery d WHERE d.image = i.id AND d.state = 'ERROR'))"
+            f"{where} ORDER BY i.id",
+            values,
+        )
+
+
+def _put_in_order(outbox: Outbox, found: Sequence[Row]) -> None:
+    now = outbox.clock.now()
+    with outbox.database.writing() as transaction, at_once(transaction, {row[1] for row in found}, now) as settle:
+        for image, batch, state, failed_in, *_ in found:
+            if state == State.ERROR:
+                settle.move([(image, batch)], State.ERROR, retried(State(failed_in)), RETRIED)
+            transaction.count(
+                "UPDATE image SET fault = NULL, quarantine = NULL, tries = 0, first = NULL, due = 0 WHERE id = ?", (image,)
+            )
+            transaction.count(
+                "UPDATE delivery SET state = 'DONEPROCESSING', tries = 0, first = NULL, due = 0, reason = NULL"
+                " WHERE image = ? AND state = 'ERROR'",
+                (image,),
+            )
+        transaction.count("UPDATE destination SET due = 0")

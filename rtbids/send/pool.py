@@ -1,0 +1,164 @@
+"""The bounded pool of workers of one process, from finished batches to destinations."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rtbids.send import lines, owners
+from rtbids.send.cleaning import Cleaner, Deidentify
+from rtbids.send.cleanup import Cleanup
+from rtbids.send.delivering import Carrier
+from rtbids.send.destinations import Destination
+from rtbids.send.found import Found
+from rtbids.send.left import Stillness, what_is_left
+from rtbids.send.outbox import Outbox
+from rtbids.send.settings import Settings
+from rtbids.send.states import State
+from rtbids.send.taking_in import Intake
+from rtbids.send.work import LOOK, Work
+
+logger = logging.getLogger("rtbids")
+FAREWELL = 5.0  # seconds that workers are waited for at the end; what a destination then still holds is asked for next time
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to images while `run` was at work, and what is left for another time."""
+
+    sent: int
+    errors: int
+    waiting: int
+    down: tuple[str, ...]  # why, a line for each destination that does not answer
+
+
+def run(
+    outbox: Outbox,
+    batches: Iterator[Found],
+    destinations: Sequence[Destination],
+    clean: Deidentify | None,
+    settings: Settings,
+    stop: threading.Event,
+) -> Outcome:
+    """Take in batches, de-identify and send their images, until `stop`, or until `batches` ends and all is done.
+
+    `clean` is None where images go out as they are. Whoever stops finishes within seconds what is under way; whatever is not
+    finished goes on at the next start, also after a kill.
+
+    Raises
+    ------
+    CannotWrite
+        The outbox cannot be used any more.
+    RtbidsError
+        Whatever `batches` or `clean` raised that is no fault of one image.
+    """
+    if clean is None:
+        logger.warning("images are not de-identified: they go out as they are")
+    work = Work(outbox)
+    before = _last_transition(outbox)
+    with _entered(outbox, destinations) as numbers, _watched(stop, work):
+        steps = _steps(outbox, batches, list(zip(destinations, numbers, strict=True)), clean, settings, work)
+        threads = [threading.Thread(target=work.steadily, args=step, name=step[0], daemon=True) for step in steps]
+        for thread in threads:
+            thread.start()
+        _until_over(outbox, numbers, settings, work)
+        work.end()
+        _join(threads, outbox.clock.now() + FAREWELL, outbox)
+    if work.failure is not None:
+        raise work.failure
+    return _outcome(outbox, before)
+
+
+def _steps(
+    outbox: Outbox,
+    batches: Iterator[Found],
+    destinations: Sequence[tuple[Destination, int]],
+    clean: Deidentify | None,
+    settings: Settings,
+    work: Work,
+) -> Iterator[tuple[str, Callable[[], bool]]]:
+    yield "intake", Intake(outbox, batches, settings, work).step
+    yield "beat", lambda: _beat(outbox, work)
+    yield "cleanup", Cleanup(outbox, settings).step
+    for number in range(max(1, settings.workers)):
+        yield f"cleaner {number}", Cleaner(outbox, clean, settings, work).step
+    for destination, number in destinations:
+        for connection in range(max(1, destination.parallel)):
+            yield f"{destination.url} {connection}", Carrier(outbox, destination, number, settings, work).step
+
+
+@contextmanager
+def _entered(outbox: Outbox, destinations: Sequence[Destination]) -> Iterator[list[int]]:
+    """Be one of the processes that work on the outbox."""
+    outbox.owner = owners.enter(outbox.database, outbox.clock.now())
+    try:
+        numbers = lines.serve(outbox, destinations, outbox.owner.alone)
+        owners.beat(outbox.database, outbox.owner, outbox.clock.now(), None)
+        yield numbers
+    finally:
+        owners.leave(outbox.database, outbox.owner)
+        outbox.owner = None
+
+
+@contextmanager
+def _watched(stop: threading.Event, work: Work) -> Iterator[None]:
+    """End the work when `stop` is set."""
+
+    def watch() -> None:
+        while not work.over:
+            if stop.wait(LOOK):
+                work.end()
+
+    thread = threading.Thread(target=watch, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        work.end()
+
+
+def _beat(outbox: Outbox, work: Work) -> bool:
+    if outbox.owner is not None and owners.beat(outbox.database, outbox.owner, outbox.clock.now(), work.paused):
+        outbox.bell.ring()
+    work.wait(owners.BEAT)
+    return True
+
+
+def _until_over(outbox: Outbox, numbers: Sequence[int], settings: Settings, work: Work) -> None:
+    """Return when the work was ended, or when the last batch was taken in and nothing is left that can go on."""
+    still = Stillness()
+    while not work.over:
+        heard = outbox.bell.heard()
+        if work.taken_in:
+            with outbox.database.reading() as transaction:
+                left = what_is_left(transaction, numbers)
+            if not left or still.lasts(outbox, settings.patience):
+                return
+        outbox.bell.wait(heard, LOOK)
+
+
+def _join(threads: Sequence[threading.Thread], until: float, outbox: Outbox) -> None:
+    for thread in threads:
+        thread.join(max(0.0, until - outbox.clock.now()))
+
+
+def _last_transition(outbox: Outbox) -> int:
+    with outbox.database.reading() as transaction:
+        [[last]] = transaction.rows("SELECT coalesce(max(id), 0) FROM transition")
+    return int(last)
+
+
+def _outcome(outbox: Outbox, before: int) -> Outcome:
+    with outbox.database.reading() as transaction:
+        rows = transaction.rows(
+            "SELECT after, count(*) FROM transition WHERE id > ? AND image IS NOT NULL AND destination IS NULL GROUP BY after",
+            (before,),
+        )
+        waits = "SELECT count(*) FROM image WHERE state IN ('NEW', 'PROCESSING', 'DONEPROCESSING')"
+        [[waiting]] = transaction.rows(waits)
+        down = transaction.rows("SELECT url, reason FROM destination WHERE active = 1 AND since IS NOT NULL ORDER BY id")
+    counts = {State(after): int(count) for after, count in rows}
+    return Outcome(counts.get(State.SENT, 0), counts.get(State.ERROR, 0), int(waiting), tuple(f"{u}: {r}" for u, r in down))

@@ -1,0 +1,40 @@
+"""Rows of batches that were received long ago, and what remains of them, are removed."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+_OLD = "SELECT id, kept FROM batch WHERE state = 'DONE' AND errors = 0 AND cleaned IS NOT NULL AND changed <= ? ORDER BY id"
+
+
+def purge(outbox: Outbox, older_than: float) -> int:
+    """Remove DONE batches that have not changed for `older_than` seconds, one in a transaction; return how many.
+
+    Where the raw files were left in place it stays known that they were sent, or they would be sent anew.
+    """
+    with outbox.database.reading() as transaction:
+        old = transaction.rows(_OLD, (outbox.clock.now() - older_than,))
+    for number, kept in old:
+        for folder in (outbox.folder.clean, outbox.folder.quarantine):
+            shutil.rmtree(folder / str(number), ignore_errors=True)
+        _remove(outbox, number, bool(kept))
+    return len(old)
+
+
+def _remove(outbox: Outbox, number: int, kept: bool) -> None:
+    of_batch = "(SELECT id FROM image WHERE batch = ?)"
+    with outbox.database.writing() as transaction:
+        if not kept:
+            transaction.count("DELETE FROM seen WHERE identity IN (SELECT identity FROM image WHERE batch = ?)", (number,))
+        transaction.count(
+            "DELETE FROM instance WHERE instance_key IN (SELECT instance_key FROM image WHERE batch = ?)"
+            f" AND image IN {of_batch}",
+            (number, number),
+        )
+        for table in ("transition", "delivery", "image"):
+            transaction.count(f"DELETE FROM {table} WHERE batch = ?", (number,))
+        transaction.count("DELETE FROM batch WHERE id = ?", (number,))

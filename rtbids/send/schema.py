@@ -1,0 +1,85 @@
+"""The tables of an outbox, in the words that SQLite and PostgreSQL share."""
+
+from __future__ import annotations
+
+import secrets
+
+from rtbids.errors import UsageFault
+from rtbids.send.database import Database, Transaction
+
+VERSION = 1
+# {serial}, {int}, {real}, {bytes}: types of columns in the database's own words. Times are POSIX seconds.
+TABLES = """
+CREATE TABLE owner (
+    id {serial}, host TEXT NOT NULL, pid {int} NOT NULL, started {real} NOT NULL, beats {int} NOT NULL, paused TEXT
+);
+CREATE TABLE destination (
+    id {serial}, url TEXT NOT NULL UNIQUE, active {int} NOT NULL, refused {int} NOT NULL DEFAULT 0,
+    failures {int} NOT NULL DEFAULT 0, since {real}, due {real} NOT NULL DEFAULT 0, reason TEXT
+);
+CREATE TABLE batch (
+    id {serial}, added {real} NOT NULL, changed {real} NOT NULL, state TEXT NOT NULL, images {int} NOT NULL,
+    errors {int} NOT NULL DEFAULT 0, label TEXT, root {bytes}, spooled {int} NOT NULL, reason TEXT, cleaned {real},
+    kept {int} NOT NULL DEFAULT 1
+);
+CREATE TABLE image (
+    id {serial}, batch {int} NOT NULL REFERENCES batch, identity {bytes} NOT NULL, state TEXT NOT NULL,
+    file {bytes}, size {int} NOT NULL, mtime_ns {int} NOT NULL, added {real} NOT NULL, changed {real} NOT NULL,
+    owner {int}, tries {int} NOT NULL DEFAULT 0, first {real}, due {real} NOT NULL DEFAULT 0,
+    fault TEXT, reason TEXT, failed_in TEXT, quarantine {bytes}, as_is {int} NOT NULL DEFAULT 0, same_as {int},
+    clean TEXT, clean_size {int}, sha256 TEXT, instance_key {bytes}, sop_class TEXT, instance TEXT, series TEXT, study TEXT,
+    patient TEXT, name TEXT, syntax TEXT
+);
+CREATE TABLE seen (identity {bytes} PRIMARY KEY);
+CREATE TABLE instance (instance_key {bytes} PRIMARY KEY, image {int} NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE delivery (
+    image {int} NOT NULL REFERENCES image, destination {int} NOT NULL REFERENCES destination, batch {int} NOT NULL,
+    state TEXT NOT NULL, under_way {int} NOT NULL DEFAULT 0, owner {int}, tries {int} NOT NULL DEFAULT 0, first {real},
+    due {real} NOT NULL DEFAULT 0, reason TEXT, sent {real}, PRIMARY KEY (image, destination)
+);
+CREATE TABLE transition (
+    id {serial}, at {real} NOT NULL, batch {int} NOT NULL, image {int}, destination {int}, before TEXT, after TEXT NOT NULL,
+    reason TEXT
+);
+CREATE INDEX batch_state ON batch (state);
+CREATE INDEX image_batch ON image (batch, state);
+CREATE INDEX image_state ON image (state, added);
+CREATE INDEX image_waiting ON image (id) WHERE owner IS NULL AND state IN ('NEW', 'PROCESSING');
+CREATE INDEX image_owner ON image (owner) WHERE owner IS NOT NULL;
+CREATE INDEX image_same ON image (same_as) WHERE same_as IS NOT NULL;
+CREATE INDEX delivery_state ON delivery (destination, state, due);
+CREATE INDEX delivery_waiting ON delivery (destination, image) WHERE owner IS NULL AND state = 'DONEPROCESSING';
+CREATE INDEX delivery_owner ON delivery (owner) WHERE owner IS NOT NULL;
+CREATE INDEX delivery_batch ON delivery (batch, destination);
+CREATE INDEX transition_batch ON transition (batch);
+"""
+
+
+def prepare(database: Database, name: str) -> bytes:
+    """Make the tables where there are none; return the outbox's own secret.
+
+    Raises
+    ------
+    UsageFault
+        The outbox is of another version of rtbids.
+    """
+    with database.writing() as transaction:
+        transaction.rows(database.words["turn"])  # two that start at once make one set of tables
+        transaction.rows("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        if not (found := dict(transaction.rows("SELECT name, value FROM meta"))):
+            found = _make(transaction, database.words)
+    if (version := int(found["version"])) != VERSION:
+        told = "a newer" if version > VERSION else "an older"
+        raise UsageFault(
+            f"the outbox {name} was made by {told} rtbids (its tables are version {version}, here {VERSION})",
+            "finish and purge it with that version, or take another folder",
+        )
+    return bytes.fromhex(found["secret"])
+
+
+def _make(transaction: Transaction, words: dict[str, str]) -> dict[str, str]:
+    for statement in TABLES.format(**words).strip().rstrip(";").split(";"):
+        transaction.rows(statement)
+    found = {"version": str(VERSION), "secret": secrets.token_hex(32)}
+    transaction.each("INSERT INTO meta (name, value) VALUES (?, ?)", list(found.items()))
+    return found

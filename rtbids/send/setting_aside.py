@@ -1,0 +1,74 @@
+"""Quarantine: the untouched file of an image that cannot go on, with the reason beside it, for its owner only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from rtbids.send.claims import Raw
+from rtbids.send.folder import Folder, full, put
+
+_LONGEST = 150  # of a file's name, so that what is put before and behind it has room
+
+
+def place(folder: Folder, batch: int, image: int, name: str) -> Path:
+    """Return where the file of an image would lie in quarantine."""
+    return folder.quarantine / str(batch) / f"{image}-{name[-_LONGEST:]}"
+
+
+def set_aside(folder: Folder, raw: Raw, reason: str, move: bool) -> bytes | None:
+    """Put a raw file into quarantine; return where, relative to the outbox, or None where it is not there any more.
+
+    May be called again when it was broken off.
+    """
+    target = place(folder, raw.batch, raw.image, raw.path.name)
+    try:
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        put(reason_of(target), f"{reason}\n".encode(), "reason")
+        if raw.path.is_file():
+            carry(raw.path, target, move)
+            target.chmod(0o600)
+        elif not target.exists():
+            reason_of(target).unlink()
+            return None
+    except OSError as error:
+        raise full(folder.quarantine, error) from error
+    return os.fsencode(target.relative_to(folder.root))
+
+
+def reason_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.reason.txt")
+
+
+def carry(source: Path, target: Path, move: bool) -> None:
+    """Copy a file, whole or not at all, or move it, also to another disk; it is its owner's only."""
+    if move:
+        try:
+            os.replace(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        else:
+            return
+    unfinished = target.with_name(f"{target.name}.part")
+    shutil.copy2(source, unfinished)
+    with unfinished.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, target)
+    if move:
+        source.unlink()
+
+
+def put_back(folder: Folder, raw_path: Path, quarantine: bytes) -> None:
+    """Take a file out of quarantine: to where it was found, unless it is still there."""
+    target = folder.root / os.fsdecode(quarantine)
+    if target.exists() and not raw_path.exists():
+        raw_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        carry(target, raw_path, move=True)
+    target.unlink(missing_ok=True)
+    reason_of(target).unlink(missing_ok=True)
+    with suppress(OSError):
+        target.parent.rmdir()

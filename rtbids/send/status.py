@@ -1,0 +1,140 @@
+"""How an outbox stands: counts by state, the destinations, what waits longest, and the batches, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rtbids.send.database import Transaction
+from rtbids.send.states import State
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+
+@dataclass(frozen=True)
+class DestinationStatus:
+    """A destination. It is down ``since`` (POSIX seconds) where that is not None, for ``reason``, until ``next_try``."""
+
+    url: str
+    active: bool
+    waiting: int
+    sent: int
+    errors: int
+    since: float | None
+    next_try: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """A batch. Its ``label`` may identify and is not kept when it is DONE: it is not in the JSON."""
+
+    batch: int
+    state: State
+    images: int
+    errors: int
+    added: float
+    changed: float
+    label: str | None
+    reason: str | None
+
+    @property
+    def has_error(self) -> bool:
+        return self.errors > 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if key != "label"} | {"has_error": self.has_error}
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole; ``oldest`` is since when the image that waits longest has been here, ``paused`` why workers wait."""
+
+    now: float
+    images: Mapping[State, int]
+    batches: Mapping[State, int]
+    with_errors: int
+    destinations: tuple[DestinationStatus, ...]
+    oldest: float | None
+    working: int  # processes
+    paused: tuple[str, ...]
+    free: int  # bytes on the outbox's disk
+    page: tuple[BatchStatus, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the JSON form holds; no identifiers."""
+        found = asdict(self)
+        found["images"], found["batches"] = dict(self.images), dict(self.batches)
+        found["page"] = [batch.as_json() for batch in self.page]
+        return found
+
+
+def status(outbox: Outbox, page: int = 0, per_page: int = 50) -> Status:
+    """Return how an outbox stands at one moment."""
+    with outbox.database.reading() as transaction:
+        owners = transaction.rows("SELECT paused FROM owner ORDER BY id")
+        [[with_errors]] = transaction.rows("SELECT count(*) FROM batch WHERE errors > 0")
+        return Status(
+            now=outbox.clock.now(),
+            images=_counts(transaction, "image"),
+            batches=_counts(transaction, "batch"),
+            with_errors=int(with_errors),
+            destinations=tuple(_destinations(transaction)),
+            oldest=_oldest(transaction),
+            working=len(owners),
+            paused=tuple(paused for [paused] in owners if paused),
+            free=outbox.folder.free(),
+            page=tuple(_batches(transaction, page, per_page)),
+        )
+
+
+def _counts(transaction: Transaction, table: str) -> dict[State, int]:
+    found = {
+        State(state): int(count) for state, count in transaction.rows(f"SELECT state, count(*) FROM {table} GROUP BY state")
+    }
+    return {state: found.get(state, 0) for state in State}
+
+
+def _oldest(transaction: Transaction) -> float | None:
+    waiting = [state for state in State if not state.ends]
+    rows = [transaction.rows("SELECT min(added) FROM image WHERE state = ?", (state,)) for state in waiting]
+    return min((float(found) for [[found]] in rows if found is not None), default=None)
+
+
+def _destinations(transaction: Transaction) -> list[DestinationStatus]:
+    counts: dict[int, dict[str, int]] = {}
+    for number, state, count in transaction.rows(
+        "SELECT destination, state, count(*) FROM delivery GROUP BY destination, state"
+    ):
+        counts.setdefault(number, {})[state] = int(count)
+    rows = transaction.rows("SELECT id, url, active, since, due, reason FROM destination ORDER BY id")
+    found = []
+    for number, url, active, since, due, reason in rows:
+        count = counts.get(number, {})
+        waiting = count.get(State.DONEPROCESSING, 0)
+        next_try, why = (due, reason) if since is not None else _later(transaction, number) if waiting else (None, None)
+        found.append(
+            DestinationStatus(
+                url, bool(active), waiting, count.get(State.SENT, 0), count.get(State.ERROR, 0), since, next_try, why
+            )
+        )
+    return found
+
+
+def _later(transaction: Transaction, number: int) -> tuple[float | None, str | None]:
+    """Return when the first image is tried again that a destination did not take, and what it said."""
+    rows = transaction.rows(
+        "SELECT due, reason FROM delivery WHERE destination = ? AND state = 'DONEPROCESSING' AND due > 0 ORDER BY due LIMIT 1",
+        (number,),
+    )
+    return rows[0] if rows else (None, None)
+
+
+def _batches(transaction: Transaction, page: int, per_page: int) -> list[BatchStatus]:
+    rows = transaction.rows(
+        "SELECT id, state, images, errors, added, changed, label, reason FROM batch ORDER BY id DESC LIMIT ? OFFSET ?",
+        (per_page, page * per_page),
+    )
+    return [BatchStatus(number, State(state), *rest) for number, state, *rest in rows]

@@ -1,0 +1,89 @@
+"""What the workers of one process share: whether to go on, what holds them up, and what ended them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rtbids.send.backoff import delay
+from rtbids.send.database import DatabaseLost, NoSpace
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+logger = logging.getLogger("rtbids")
+LOOK = 1.0  # seconds after which work of other processes, and work that is due, is looked for
+
+
+class Stopping(Exception):
+    """The work is over; what was under way stays as it is written down."""
+
+
+class Work:
+    """Shared by the threads of one `run`."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._over = threading.Event()
+        self._paused: dict[str, str] = {}  # who → why
+        self.failure: BaseException | None = None
+        self.taken_in = False  # whether the last batch was taken in
+
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
+
+    @property
+    def paused(self) -> str | None:
+        """Why something waits, where it does."""
+        return next(iter(list(self._paused.values())), None)
+
+    def end(self) -> None:
+        self._over.set()
+        self._outbox.bell.ring()
+
+    def fail(self, error: BaseException) -> None:
+        """End the work because of an error that trying again will not cure."""
+        self.failure = self.failure or error
+        self.end()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; say whether the work is over."""
+        return self._over.wait(seconds)
+
+    def pause(self, who: str, why: str) -> None:
+        if self._paused.get(who) != why:
+            if why not in self._paused.values():
+                logger.warning("paused: %s", why)
+            self._paused[who] = why
+
+    def resume(self, who: str) -> None:
+        if (why := self._paused.pop(who, None)) is not None and why not in self._paused.values():
+            logger.warning("going on after: %s", why)
+
+    def steadily(self, who: str, step: Callable[[], bool]) -> None:
+        """Call `step` until the work is over, again at once where it found something to do, else when the bell rings.
+
+        A full disk and a database that does not answer are waited for; any other error ends all work.
+        """
+        failures = 0
+        while not self.over:
+            heard = self._outbox.bell.heard()
+            try:
+                busy = step()
+                failures = 0
+                self.resume(who)
+            except (NoSpace, DatabaseLost) as error:
+                failures += 1
+                self.pause(who, str(error))
+                self.wait(min(30.0, delay(failures)))
+                continue
+            except Stopping:
+                return
+            except BaseException as error:
+                self.fail(error)
+                return
+            if not busy and not self.over:
+                self._outbox.bell.wait(heard, LOOK)
