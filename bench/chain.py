@@ -17,7 +17,7 @@ from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import Grid, inverse, rigid
 from rtbids.bids.events import Event, Events
 from rtbids.run import chain
-from rtbids.run.analysis_config import Analysis
+from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.volume import Volume, volume_of
 
 TR, VOLUMES = 2.0, 40

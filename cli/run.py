@@ -164,7 +164,7 @@ def command(
           --feedback mine=mine.tsv --bids-dir study
     """
     from rtbids.cli import running, sources
-    from rtbids.run.recipes import Wishes
+    from rtbids.run.recipe.recipes import Wishes
 
     request = sources.Request(
         source,

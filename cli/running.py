@@ -21,7 +21,7 @@ from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.priority import first_in_line
 from rtbids.replay.pacing import paced
-from rtbids.run import control, recipes
+from rtbids.run import control
 from rtbids.run.ahead import Ahead
 from rtbids.run.control import Control
 from rtbids.run.hearing import Hearing
@@ -30,8 +30,9 @@ from rtbids.run.launcher import Launcher
 from rtbids.run.listeners import listening
 from rtbids.run.orders import Orders
 from rtbids.run.progress import Progress
-from rtbids.run.recipe import Recipe
-from rtbids.run.recipes import Wishes
+from rtbids.run.recipe import recipes
+from rtbids.run.recipe.recipe import Recipe
+from rtbids.run.recipe.recipes import Wishes
 from rtbids.run.reports import Reports
 from rtbids.run.session import Session
 from rtbids.stream.clocks import on_our_clock

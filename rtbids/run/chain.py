@@ -31,11 +31,11 @@ from rtbids.analysis.smooth import Smoother
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
 from rtbids.errors import BadData, InputMissing, UsageFault
-from rtbids.run import analysis_config
-from rtbids.run.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.cleaning import Cleaning, Part
 from rtbids.run.derived_tables import Measure
 from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
+from rtbids.run.recipe import analysis_config
+from rtbids.run.recipe.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.sampling import Moving, Places, Sampler, Still
 from rtbids.run.singular import Singular
 from rtbids.run.statistical_maps import StatMap

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rtbids.errors import BadData
-from rtbids.run import analysis_config
-from rtbids.run.recipe import Recipe
+from rtbids.run.recipe import analysis_config
+from rtbids.run.recipe.recipe import Recipe
 from rtbids.volume import Entities, Volume, run_key
 
 

@@ -9,7 +9,7 @@ from rtbids.analysis import known_design
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
 from rtbids.run import chain
-from rtbids.run.analysis_config import Analysis
+from rtbids.run.recipe.analysis_config import Analysis
 
 logger = logging.getLogger("rtbids")
 

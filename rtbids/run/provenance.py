@@ -17,9 +17,9 @@ import rtbids
 from rtbids.bids import entities as bids_entities
 from rtbids.bids import sidecar
 from rtbids.errors import RtbidsError
-from rtbids.run import analysis_config
-from rtbids.run.recipe import Recipe
-from rtbids.run.region import Region
+from rtbids.run.recipe import analysis_config
+from rtbids.run.recipe.recipe import Recipe
+from rtbids.run.recipe.region import Region
 from rtbids.volume import Entities
 
 _ABSOLUTE = re.compile(r"(?<![\w.:/\\~-])/(?:[^\s/:'\"]+/)+([^\s/:'\"]*)")

@@ -14,7 +14,7 @@ from types import ModuleType
 from rtbids import config
 from rtbids.errors import ExperimentFault, UsageFault
 from rtbids.run.one_line import short
-from rtbids.run.recipe import config_beside
+from rtbids.run.recipe.recipe import config_beside
 
 CALLED_WITH: Mapping[str, Sequence[str]] = {
     "feedback": ("volume", "run"),

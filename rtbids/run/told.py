@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
-from rtbids.run import analysis_config
 from rtbids.run.channel import Message, encoded
 from rtbids.run.host import Answer, Heard, Mapped, Measured, Reply
-from rtbids.run.recipe import Recipe
+from rtbids.run.recipe import analysis_config
+from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared, mapped
 from rtbids.run.statistical_maps import StatMap

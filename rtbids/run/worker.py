@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from rtbids.clock import SystemClock
 from rtbids.convert.stored import Stored
 from rtbids.errors import ExperimentFault, RtbidsError
-from rtbids.run import analysis_config, region, worker_log
+from rtbids.run import worker_log
 from rtbids.run.channel import Channel, Message, encoded
 from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_launcher
 from rtbids.run.one_line import short
+from rtbids.run.recipe import analysis_config, region
 from rtbids.run.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.shared import kept, mapped

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage, stats
 
 from rtbids.analysis.space import Grid, inverse, rigid
-from rtbids.run.analysis_config import Analysis
+from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.volume import Volume, volume_of
 
 SHAPE = (24, 24, 16)

@@ -13,13 +13,14 @@ import numpy as np
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite, RtbidsError
 from rtbids.pipeline import Inbox
-from rtbids.run import control, recipe
+from rtbids.run import control
 from rtbids.run.control import Control
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.host import Host, IsOverdue, Recall
 from rtbids.run.lanes import Lane
 from rtbids.run.progress import Progress
-from rtbids.run.recipe import Recipe
+from rtbids.run.recipe import recipe
+from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.session import Session
 from rtbids.volume import Item, RunEnd, Volume, volume_of
 from rtbids.wakeup import Wakeup

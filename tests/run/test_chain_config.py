@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rtbids.errors import BadData, UsageFault
-from rtbids.run import analysis_config, recipe
-from rtbids.run.analysis_config import Analysis, Reference
+from rtbids.run.recipe import analysis_config, recipe
+from rtbids.run.recipe.analysis_config import Analysis, Reference
 from rtbids.volume import volume_of
 
 ROIS = "rois: {target: target.nii, wm: wm.nii}\n"

@@ -18,9 +18,9 @@ from rtbids.analysis.design import Design, Model
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Event, Events
-from rtbids.run.analysis_config import Analysis
 from rtbids.run.chain import Chain
 from rtbids.run.cleaning import Cleaning, Part
+from rtbids.run.recipe.analysis_config import Analysis
 
 TR, COUNT, VOXELS = 2.0, 200, 5
 BLOCKS = Events(tuple(Event(40.0 + 40 * n, 20.0, "go") for n in range(9)))

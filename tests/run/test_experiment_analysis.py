@@ -11,8 +11,8 @@ import pytest
 from moving_head import AFFINE, LEFT
 
 from rtbids.errors import ExperimentFault, InputMissing
-from rtbids.run.analysis_config import Analysis, Reference
 from rtbids.run.experiment import Experiment
+from rtbids.run.recipe.analysis_config import Analysis, Reference
 from rtbids.run.responses import Response
 
 ALL = """

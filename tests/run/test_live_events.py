@@ -20,8 +20,8 @@ from rtbids.bids.events import Event, EventsSoFar
 from rtbids.errors import ExperimentFault
 from rtbids.pipeline import Inbox
 from rtbids.run import responses
-from rtbids.run.analysis_config import Analysis
 from rtbids.run.experiment import Experiment
+from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.run.responses import Response
 
 LOST = "def feedback(volume, run):\n    return len(run.events.rows)\n"

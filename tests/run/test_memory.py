@@ -9,7 +9,7 @@ import pytest
 from run.sessions import FAR, lines, unpaced
 
 from rtbids.errors import UsageFault
-from rtbids.run import memory, recipe
+from rtbids.run.recipe import memory, recipe
 
 
 @pytest.mark.parametrize(

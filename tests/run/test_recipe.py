@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rtbids.errors import InputMissing, UsageFault
-from rtbids.run import recipe
-from rtbids.run.region import Region
+from rtbids.run.recipe import recipe
+from rtbids.run.recipe.region import Region
 
 
 @pytest.fixture

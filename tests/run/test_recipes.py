@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rtbids.errors import UsageFault
-from rtbids.run import recipes
-from rtbids.run.recipes import Wishes, addressed, distinct
+from rtbids.run.recipe import recipes
+from rtbids.run.recipe.recipes import Wishes, addressed, distinct
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from run.sessions import FAR, UNPACED, Lines, SmallDisk, lines, unpaced, volume
 
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
-from rtbids.run import recipe
 from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.host import Reply
 from rtbids.run.part import NAMED
+from rtbids.run.recipe import recipe
 from rtbids.run.shared import Shared
 from rtbids.volume import Item, RunEnd
 from rtbids.wakeup import Wakeup

@@ -13,8 +13,8 @@ from rtbids.analysis.roi import Roi
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
 from rtbids.run import foreseen
-from rtbids.run.analysis_config import Analysis
 from rtbids.run.chain import Chain
+from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.run.singular import Singular
 
 TWICE = EVENTS + "".join(line.replace("go", "stay") + "\n" for line in EVENTS.splitlines()[1:])

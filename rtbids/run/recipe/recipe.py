@@ -14,9 +14,9 @@ from typing import Literal
 import rtbids.sample_experiments
 from rtbids import config
 from rtbids.errors import InputMissing, UsageFault
-from rtbids.run import analysis_config, memory, region
-from rtbids.run.analysis_config import Analysis
-from rtbids.run.region import Region
+from rtbids.run.recipe import analysis_config, memory, region
+from rtbids.run.recipe.analysis_config import Analysis
+from rtbids.run.recipe.region import Region
 
 SCRIPT = "experiment.py"
 CONFIGS = ("config.yaml", "config.yml", "config.toml")

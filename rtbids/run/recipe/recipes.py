@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rtbids.errors import UsageFault
-from rtbids.run import recipe
-from rtbids.run.recipe import Config, Recipe
+from rtbids.run.recipe import recipe
+from rtbids.run.recipe.recipe import Config, Recipe
 
 _NAMED = re.compile(r"(?P<name>[\w-]+)=(?P<rest>.*)", re.DOTALL)
 _CONFIG_KEYS = frozenset(each.name for each in fields(Config))
