@@ -24,7 +24,7 @@ def command(folder: Path) -> None:
       rtbids clients my_task
     """
     from rtbids.cli import console
-    from rtbids.run.client_files import put
+    from rtbids.run.feedback.client_files import put
 
     for path in put(folder):
         console.say(f"written: {path}")

@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.run import feedback, provenance
+from rtbids.run import provenance
 from rtbids.run.deadlines import Line
-from rtbids.run.feedback import Destination
+from rtbids.run.feedback import feedback
+from rtbids.run.feedback.feedback import Destination
 from rtbids.run.fitting import Fitting
 from rtbids.run.host import (
     Alternate,

@@ -21,7 +21,7 @@ from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox
 from rtbids.run.ahead import Ahead
 from rtbids.run.control import Control
-from rtbids.run.feedback import Destination
+from rtbids.run.feedback.feedback import Destination
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane
 from rtbids.run.open_runs import OpenRuns

@@ -41,7 +41,7 @@ def test_only_rtbids_is_there_to_import(installed):
     }
     assert (installed / "rtbids" / "py.typed").exists()
     assert (installed / "rtbids" / "run" / "page.css").exists()
-    assert len(list((installed / "rtbids" / "run" / "clients").glob("rtbids_*"))) == 4
+    assert len(list((installed / "rtbids" / "run" / "feedback" / "clients").glob("rtbids_*"))) == 4
 
 
 def test_help_imports_nothing_heavy(installed):

@@ -11,8 +11,8 @@ import pytest
 
 from rtbids.errors import ExperimentFault
 from rtbids.run.deadlines import Line
-from rtbids.run.feedback import as_json, as_tsv, fields
-from rtbids.run.queued import Lines, Queued
+from rtbids.run.feedback.feedback import as_json, as_tsv, fields
+from rtbids.run.feedback.queued import Lines, Queued
 from rtbids.run.values import checked
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from rtbids.errors import CannotWrite
-from rtbids.run import client_files, destinations
-from rtbids.run.feedback import Destination
+from rtbids.run.feedback import client_files, destinations
+from rtbids.run.feedback.feedback import Destination
 from rtbids.run.listeners import Responses, listening
 
 PATIENCE = 60.0  # seconds: no test waits so long unless it fails; Octave takes some to start

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rtbids.errors import StreamBroken, UsageFault
-from rtbids.run import destinations, lsl
+from rtbids.run.feedback import destinations, lsl
 
 PATIENCE = 20.0  # seconds
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from rtbids.errors import CannotWrite, ConnectionLost, RtbidsError, UsageFault
-from rtbids.run import destinations, line_server, sockets
-from rtbids.run.datagrams import Datagrams
-from rtbids.run.line_server import LineServer
-from rtbids.run.queued import Queued
-from rtbids.run.web_hook import subscribed
+from rtbids.run.feedback import destinations, line_server, sockets
+from rtbids.run.feedback.datagrams import Datagrams
+from rtbids.run.feedback.line_server import LineServer
+from rtbids.run.feedback.queued import Queued
+from rtbids.run.feedback.web_hook import subscribed
 
 PATIENCE = 20.0  # seconds: no test waits so long unless it fails
 

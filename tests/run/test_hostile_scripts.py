@@ -17,7 +17,7 @@ from rtbids.pipeline import Inbox
 from rtbids.run import one_line
 from rtbids.run.experiment_here import ExperimentHere
 from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.feedback import as_json, as_tsv
+from rtbids.run.feedback.feedback import as_json, as_tsv
 from rtbids.run.host import Answer, Reply
 from rtbids.run.lanes import Lane
 from rtbids.run.progress import Tally

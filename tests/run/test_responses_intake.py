@@ -16,8 +16,9 @@ import pytest
 
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import CannotWrite, InputMissing, RtbidsError, StreamBroken, UsageFault
-from rtbids.run import destinations, intake
+from rtbids.run import intake
 from rtbids.run.bursts import ROOM, Bursts
+from rtbids.run.feedback import destinations
 from rtbids.run.intake import Inbound, Intake
 from rtbids.run.listeners import Responses, listening
 from rtbids.run.responses import Response, row

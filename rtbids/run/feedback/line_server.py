@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from rtbids.clock import CLOCK
-from rtbids.run import sockets
-from rtbids.run.feedback import Row, as_json
+from rtbids.run.feedback import sockets
+from rtbids.run.feedback.feedback import Row, as_json
 from rtbids.run.one_line import short
 from rtbids.wakeup import Wakeup
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from rtbids.run import sockets
-from rtbids.run.feedback import Row, as_json
+from rtbids.run.feedback import sockets
+from rtbids.run.feedback.feedback import Row, as_json
 
 logger = logging.getLogger("rtbids")
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from rtbids.errors import UsageFault
-from rtbids.run.feedback import Row
+from rtbids.run.feedback.feedback import Row
 
 Subscriber: TypeAlias = Callable[[Row], None]
 _subscribers: list[Subscriber] = []

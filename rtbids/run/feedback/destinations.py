@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rtbids.errors import RtbidsError, StreamBroken, UsageFault, cannot_write
-from rtbids.run import lsl, sockets
-from rtbids.run.datagrams import Datagrams
-from rtbids.run.feedback import COLUMNS, Destination, as_json, as_tsv
-from rtbids.run.line_server import LineServer
-from rtbids.run.queued import Lines, Queued, Sink, write_whole
-from rtbids.run.web_hook import Publication
+from rtbids.run.feedback import lsl, sockets
+from rtbids.run.feedback.datagrams import Datagrams
+from rtbids.run.feedback.feedback import COLUMNS, Destination, as_json, as_tsv
+from rtbids.run.feedback.line_server import LineServer
+from rtbids.run.feedback.queued import Lines, Queued, Sink, write_whole
+from rtbids.run.feedback.web_hook import Publication
 from rtbids.stream import endpoints, fifo
 
 WEB = "ws:"

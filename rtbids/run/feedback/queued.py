@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from rtbids.run.feedback import Row
+from rtbids.run.feedback.feedback import Row
 from rtbids.run.one_line import short
 
 MOST_WAITING = 1024

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtbids.errors import StreamBroken, UsageFault
-from rtbids.run.feedback import Row, as_json
+from rtbids.run.feedback.feedback import Row, as_json
 
 SCHEME = "lsl:"
 
