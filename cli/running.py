@@ -27,13 +27,13 @@ from rtbids.run.control import Control
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.launcher import Launcher
-from rtbids.run.listeners import listening
 from rtbids.run.orders import Orders
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipes
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.recipe.recipes import Wishes
 from rtbids.run.reports import Reports
+from rtbids.run.responses.listeners import listening
 from rtbids.run.session import Session
 from rtbids.stream.clocks import on_our_clock
 from rtbids.volume import Entities, Item, RunEnd, run_key

@@ -19,10 +19,11 @@ from rtbids.bids.events import Events
 from rtbids.convert import bids
 from rtbids.convert.stored import Stored
 from rtbids.errors import BadData, InputMissing
-from rtbids.run import confined, responses
+from rtbids.run import confined
 from rtbids.run.earlier_table import EarlierTable
 from rtbids.run.record import EARLIER
-from rtbids.run.responses import Response
+from rtbids.run.responses import responses
+from rtbids.run.responses.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.volumes import Volumes
 from rtbids.volume import Volume, volume_of

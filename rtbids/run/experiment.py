@@ -20,13 +20,14 @@ from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, Events, EventsSoFar
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
-from rtbids.run import responses, script_file
+from rtbids.run import script_file
 from rtbids.run.deadlines import Value
 from rtbids.run.one_line import short
 from rtbids.run.recipe import region
 from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.run.recipe.region import Region
-from rtbids.run.responses import Response
+from rtbids.run.responses import responses
+from rtbids.run.responses.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.values import checked
 from rtbids.run.volumes import Volumes

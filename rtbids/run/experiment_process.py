@@ -19,7 +19,7 @@ from rtbids.run.launcher import Launcher
 from rtbids.run.one_line import short
 from rtbids.run.patience import LOADING
 from rtbids.run.recipe.recipe import Recipe
-from rtbids.run.responses import Response
+from rtbids.run.responses.responses import Response
 from rtbids.run.said import understood
 from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rtbids.run.intake import Inbound
 from rtbids.run.lanes import Lane
 from rtbids.run.open_run import OpenRun
-from rtbids.run.responses import Response
+from rtbids.run.responses.intake import Inbound
+from rtbids.run.responses.responses import Response
 from rtbids.volume import Volume
 
 MOST_EARLY = 1000  # responses that wait for a run to begin

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from rtbids.errors import RtbidsError
 from rtbids.run.deadlines import Value
 from rtbids.run.derived_tables import Measures
-from rtbids.run.responses import Response
+from rtbids.run.responses.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.run.statistical_maps import StatMap

@@ -36,7 +36,7 @@ from rtbids.run.patience import MOST_RESTARTS, patience
 from rtbids.run.prediction import Pace
 from rtbids.run.progress import Tally
 from rtbids.run.recipe.recipe import Recipe
-from rtbids.run.responses import Response
+from rtbids.run.responses.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key

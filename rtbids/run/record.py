@@ -15,11 +15,12 @@ from typing import Any, Protocol
 from rtbids import nifti
 from rtbids.bids import dataset, sidecar
 from rtbids.bids import entities as bids_entities
-from rtbids.run import derived_tables, responses, statistical_maps
+from rtbids.run import derived_tables, statistical_maps
 from rtbids.run.deadlines import Line
 from rtbids.run.derived_tables import TABLES, DerivedTables, Measures
 from rtbids.run.feedback import feedback
-from rtbids.run.responses import Response
+from rtbids.run.responses import responses
+from rtbids.run.responses.responses import Response
 from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities, RunEnd, Volume
 

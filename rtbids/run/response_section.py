@@ -14,7 +14,7 @@ from rtbids.run.charts import Plot
 from rtbids.run.condition_marks import MOST, Stretch, samples, stretches, styles_of
 from rtbids.run.findings import Findings
 from rtbids.run.markup import counted, figure, folded, seconds, table
-from rtbids.run.responses import Response
+from rtbids.run.responses.responses import Response
 from rtbids.run.scales import Scale, number
 
 _ROW = 20  # pixels

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from rtbids.run.channel import Channel
-from rtbids.run.lines import RateLimit
 from rtbids.run.one_line import short
+from rtbids.run.responses.lines import RateLimit
 
 MOST = 50  # messages at once
 RATE = 5.0  # messages a second in the long run

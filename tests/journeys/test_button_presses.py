@@ -18,8 +18,8 @@ from journeys import validity
 from journeys.conftest import RTBIDS, table
 
 from rtbids.bids import events as bids_events
-from rtbids.run import responses
 from rtbids.run.feedback import client_files
+from rtbids.run.responses import responses
 
 PATIENCE = 60.0  # seconds
 PRESSES = """

@@ -13,7 +13,7 @@ from moving_head import AFFINE, LEFT
 from rtbids.errors import ExperimentFault, InputMissing
 from rtbids.run.experiment import Experiment
 from rtbids.run.recipe.analysis_config import Analysis, Reference
-from rtbids.run.responses import Response
+from rtbids.run.responses.responses import Response
 
 ALL = """
 def feedback(volume, run):

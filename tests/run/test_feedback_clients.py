@@ -20,7 +20,7 @@ import pytest
 from rtbids.errors import CannotWrite
 from rtbids.run.feedback import client_files, destinations
 from rtbids.run.feedback.feedback import Destination
-from rtbids.run.listeners import Responses, listening
+from rtbids.run.responses.listeners import Responses, listening
 
 PATIENCE = 60.0  # seconds: no test waits so long unless it fails; Octave takes some to start
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rtbids.run.hearing import MOST_EARLY, Hearing
-from rtbids.run.intake import Inbound
 from rtbids.run.open_run import OpenRun
 from rtbids.run.recorder import Recorder
-from rtbids.run.responses import Response
+from rtbids.run.responses.intake import Inbound
+from rtbids.run.responses.responses import Response
 from rtbids.volume import Volume, volume_of
 
 RECEIVED = 1000.0  # the first volume's last byte, seconds

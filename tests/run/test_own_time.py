@@ -7,7 +7,7 @@ import pytest
 
 from rtbids.clock import ManualClock
 from rtbids.replay.pacing import paced
-from rtbids.run.own_time import OwnTime, own_time
+from rtbids.run.responses.own_time import OwnTime, own_time
 from rtbids.volume import Volume, volume_of
 
 TR = 2.0

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
-from rtbids.run.lines import LONGEST, RateLimit, Splitter
-from rtbids.run.responses import Response, merged, parse, split
+from rtbids.run.responses.lines import LONGEST, RateLimit, Splitter
+from rtbids.run.responses.responses import Response, merged, parse, split
 
 NOW = 1_700_000_000.125
 DESIGN = "onset\tduration\ttrial_type\tloudness\n0\t20\trest\tn/a\n20\t20\ttask\t3\n"

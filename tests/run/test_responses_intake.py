@@ -16,12 +16,12 @@ import pytest
 
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import CannotWrite, InputMissing, RtbidsError, StreamBroken, UsageFault
-from rtbids.run import intake
-from rtbids.run.bursts import ROOM, Bursts
 from rtbids.run.feedback import destinations
-from rtbids.run.intake import Inbound, Intake
-from rtbids.run.listeners import Responses, listening
-from rtbids.run.responses import Response, row
+from rtbids.run.responses import intake
+from rtbids.run.responses.bursts import ROOM, Bursts
+from rtbids.run.responses.intake import Inbound, Intake
+from rtbids.run.responses.listeners import Responses, listening
+from rtbids.run.responses.responses import Response, row
 
 PATIENCE = 20.0  # seconds: no test waits so long unless it fails
 

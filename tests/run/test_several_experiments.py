@@ -17,9 +17,9 @@ from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import BadData, ExperimentFault, RtbidsError
 from rtbids.pipeline import Inbox
 from rtbids.run.hearing import Hearing
-from rtbids.run.intake import Inbound
 from rtbids.run.progress import Progress
-from rtbids.run.responses import Response
+from rtbids.run.responses.intake import Inbound
+from rtbids.run.responses.responses import Response
 from rtbids.run.session import Session
 from rtbids.volume import Item, RunEnd
 from rtbids.wakeup import Wakeup

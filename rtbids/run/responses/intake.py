@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.errors import BadData
-from rtbids.run import responses
-from rtbids.run.lines import LONGEST, RateLimit, Splitter
-from rtbids.run.responses import Response
+from rtbids.run.responses import responses
+from rtbids.run.responses.lines import LONGEST, RateLimit, Splitter
+from rtbids.run.responses.responses import Response
 from rtbids.wakeup import Wakeup
 
 RATE, BURST = 200.0, 1000  # responses a second from one sender, and at once

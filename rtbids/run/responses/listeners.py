@@ -13,11 +13,11 @@ from typing import Any, Protocol, TypeAlias
 
 from rtbids.clock import CLOCK
 from rtbids.errors import InputMissing, RtbidsError, UsageFault
-from rtbids.run.bursts import Bursts
 from rtbids.run.feedback import lsl, sockets
 from rtbids.run.feedback.line_server import LineServer
-from rtbids.run.intake import Inbound, Intake
 from rtbids.run.one_line import short
+from rtbids.run.responses.bursts import Bursts
+from rtbids.run.responses.intake import Inbound, Intake
 from rtbids.stream import endpoints, fifo
 from rtbids.wakeup import Wakeup
 
