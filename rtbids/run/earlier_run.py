@@ -21,7 +21,7 @@ from rtbids.convert.stored import Stored
 from rtbids.errors import BadData, InputMissing
 from rtbids.run import confined
 from rtbids.run.earlier_table import EarlierTable
-from rtbids.run.record import EARLIER
+from rtbids.run.record.record import EARLIER
 from rtbids.run.responses import responses
 from rtbids.run.responses.responses import Response
 from rtbids.run.sent import Sent

@@ -38,9 +38,9 @@ from rtbids.volume import Volume, run_key
 if TYPE_CHECKING:
     from rtbids.analysis.design import Design
     from rtbids.run.chain import Chain
-    from rtbids.run.derived_tables import Measures
     from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
-    from rtbids.run.statistical_maps import StatMap
+    from rtbids.run.record.derived_tables import Measures
+    from rtbids.run.record.statistical_maps import StatMap
     from rtbids.run.study_so_far import StudySoFar
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from rtbids.run.derived import Derived
 from rtbids.run.map_pictures import MapFound
 from rtbids.run.measures import Floats
 from rtbids.run.pictures import Slice
-from rtbids.run.record import STAGES
+from rtbids.run.record.record import STAGES
 from rtbids.run.responses.responses import Response
 
 Value: TypeAlias = float | Mapping[str, Any] | None

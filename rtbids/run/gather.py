@@ -15,11 +15,12 @@ from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids import sidecar
 from rtbids.bids.events import Events
-from rtbids.run import derived, pauses, provenance, run_images, run_tables
-from rtbids.run.derived_tables import TABLES
+from rtbids.run import derived, pauses, run_images, run_tables
 from rtbids.run.findings import Answer, Findings
 from rtbids.run.measures import Floats
 from rtbids.run.pictures import Mean
+from rtbids.run.record import provenance
+from rtbids.run.record.derived_tables import TABLES
 from rtbids.run.responses import responses
 from rtbids.run.responses.responses import Response
 from rtbids.run.run_images import attempt

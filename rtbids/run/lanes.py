@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.run import provenance
 from rtbids.run.deadlines import Line
 from rtbids.run.feedback import feedback
 from rtbids.run.feedback.feedback import Destination
@@ -36,6 +35,7 @@ from rtbids.run.patience import MOST_RESTARTS, patience
 from rtbids.run.prediction import Pace
 from rtbids.run.progress import Tally
 from rtbids.run.recipe.recipe import Recipe
+from rtbids.run.record import provenance
 from rtbids.run.responses.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtbids.run.findings import Findings
 from rtbids.run.markup import items, table
-from rtbids.run.provenance import without_folders
+from rtbids.run.record.provenance import without_folders
 from rtbids.run.scales import number
 
 _TITLES = {

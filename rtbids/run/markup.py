@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from rtbids.run.provenance import without_folders
+from rtbids.run.record.provenance import without_folders
 from rtbids.run.scales import clock, number
 from rtbids.run.stretches import stretches
 

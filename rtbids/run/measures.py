@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtbids.analysis import signals
 from rtbids.bids.events import REST, Events
-from rtbids.run.record import STAGES
+from rtbids.run.record.record import STAGES
 
 WAITED = "no answer: waited for the deadline"
 Floats = NDArray[np.float64]

@@ -14,15 +14,15 @@ from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
 from rtbids.receipt import settle
 from rtbids.run.deadlines import Line
-from rtbids.run.derived_tables import Measures
 from rtbids.run.host import Heard, Past
-from rtbids.run.record import Record
-from rtbids.run.recorder import Recorder
+from rtbids.run.record.derived_tables import Measures
+from rtbids.run.record.record import Record
+from rtbids.run.record.recorder import Recorder
+from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses import responses
 from rtbids.run.responses.own_time import own_time
 from rtbids.run.responses.responses import Response
 from rtbids.run.shared import Shared
-from rtbids.run.statistical_maps import StatMap
 from rtbids.run.where import Where
 from rtbids.volume import Entities, RunEnd, Volume, run_key
 

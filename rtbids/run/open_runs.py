@@ -12,7 +12,7 @@ from rtbids.run.lanes import Lane
 from rtbids.run.open_run import OpenRun
 from rtbids.run.openings import Archive, Openings
 from rtbids.run.progress import Progress
-from rtbids.run.recorder import Recorder
+from rtbids.run.record.recorder import Recorder
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
 

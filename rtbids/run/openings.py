@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from rtbids.bids import entities as bids_entities
-from rtbids.run import provenance
-from rtbids.run.record import GrowingRun, Record
+from rtbids.run.record import provenance
+from rtbids.run.record.record import GrowingRun, Record
 from rtbids.volume import Item, RunEnd, Volume, run_key
 
 

@@ -6,10 +6,10 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from rtbids.run import provenance
 from rtbids.run.deadlines import Deadlines, Line, Policy
 from rtbids.run.host import Answer
 from rtbids.run.open_run import OpenRun
+from rtbids.run.record import provenance
 from rtbids.run.stretches import stretches
 
 NAMED = 3  # volumes of a run at which the same error is said

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from rtbids.run.deadlines import Line, Value
-from rtbids.run.derived_tables import Measure, Measures
+from rtbids.run.record.derived_tables import Measure, Measures
 
 SHOWN = 40
 State: TypeAlias = Literal["loading", "running", "failed", "stopping"]

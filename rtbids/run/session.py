@@ -27,7 +27,7 @@ from rtbids.run.lanes import Lane
 from rtbids.run.open_runs import OpenRuns
 from rtbids.run.openings import Archive
 from rtbids.run.progress import Progress
-from rtbids.run.recorder import Recorder
+from rtbids.run.record.recorder import Recorder
 from rtbids.volume import Entities, Item, Volume
 from rtbids.wakeup import Wakeup
 

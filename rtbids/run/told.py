@@ -15,9 +15,9 @@ from rtbids.run.channel import Message, encoded
 from rtbids.run.host import Answer, Heard, Mapped, Measured, Reply
 from rtbids.run.recipe import analysis_config
 from rtbids.run.recipe.recipe import Recipe
+from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared, mapped
-from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities
 
 _FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}

@@ -27,10 +27,10 @@ from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_launcher
 from rtbids.run.one_line import short
 from rtbids.run.recipe import analysis_config, region
+from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses.responses import Response
 from rtbids.run.sent import Sent
 from rtbids.run.shared import kept, mapped
-from rtbids.run.statistical_maps import StatMap
 from rtbids.run.where import Where
 from rtbids.volume import Volume, run_key, volume_of
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from rtbids.archive.tables import Table
-from rtbids.run import derived_tables, statistical_maps
-from rtbids.run.derived_tables import DerivedTables
-from rtbids.run.statistical_maps import StatMap
+from rtbids.run.record import derived_tables, statistical_maps
+from rtbids.run.record.derived_tables import DerivedTables
+from rtbids.run.record.statistical_maps import StatMap
 
 
 class Folder:

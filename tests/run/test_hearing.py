@@ -11,7 +11,7 @@ import pytest
 
 from rtbids.run.hearing import MOST_EARLY, Hearing
 from rtbids.run.open_run import OpenRun
-from rtbids.run.recorder import Recorder
+from rtbids.run.record.recorder import Recorder
 from rtbids.run.responses.intake import Inbound
 from rtbids.run.responses.responses import Response
 from rtbids.volume import Volume, volume_of

@@ -11,8 +11,8 @@ from sessions import Lines, SmallDisk, lane, session, volume
 
 import rtbids
 from rtbids.pipeline import Inbox
-from rtbids.run import provenance
 from rtbids.run.recipe import recipe
+from rtbids.run.record import provenance
 
 SCRIPT = "def feedback(volume, run):\n    if volume.index == 2:\n        import os; os._exit(3)\n    return 1.0\n"
 

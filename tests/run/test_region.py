@@ -16,10 +16,10 @@ from rtbids.bids.events import Events
 from rtbids.cli import statuses
 from rtbids.errors import BadData, UsageFault
 from rtbids.pipeline import Inbox
-from rtbids.run import provenance
 from rtbids.run.recipe import recipe, region
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.recipe.region import Region
+from rtbids.run.record import provenance
 
 WEIGHTS = np.where(LEFT, np.arange(LEFT.size, dtype=np.float32).reshape(SHAPE), 0)
 HALF = AFFINE @ np.diag([0.5, 0.5, 0.5, 1.0])

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from rtbids import nifti
 from rtbids.bids import dataset, sidecar
 from rtbids.bids import entities as bids_entities
-from rtbids.run import derived_tables, statistical_maps
 from rtbids.run.deadlines import Line
-from rtbids.run.derived_tables import TABLES, DerivedTables, Measures
 from rtbids.run.feedback import feedback
+from rtbids.run.record import derived_tables, statistical_maps
+from rtbids.run.record.derived_tables import TABLES, DerivedTables, Measures
+from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses import responses
 from rtbids.run.responses.responses import Response
-from rtbids.run.statistical_maps import StatMap
 from rtbids.volume import Entities, RunEnd, Volume
 
 STAGES = ("acquired", "received", "converted", "analysed", "answered", "sent")
@@ -104,7 +104,7 @@ class Record:
     Parameters
     ----------
     signature
-        What the sidecar of every result says: see `rtbids.run.provenance`.
+        What the sidecar of every result says: see `rtbids.run.record.provenance`.
     experiments
         What is said of each experiment, by its name.
     """
