@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import Grid, inverse, rigid
 from rtbids.bids.events import Event, Events
-from rtbids.run import chain
+from rtbids.run.chain import chain
 from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.volume import Volume, volume_of
 

@@ -37,8 +37,8 @@ from rtbids.volume import Volume, run_key
 
 if TYPE_CHECKING:
     from rtbids.analysis.design import Design
-    from rtbids.run.chain import Chain
-    from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
+    from rtbids.run.chain.chain import Chain
+    from rtbids.run.chain.outcome import GlmSoFar, MotionSoFar, QualitySoFar
     from rtbids.run.record.derived_tables import Measures
     from rtbids.run.record.statistical_maps import StatMap
     from rtbids.run.study_so_far import StudySoFar
@@ -170,12 +170,12 @@ class Experiment:
         self._complain = complain
         self._analysis = analysis
         if analysis is not None:
-            from rtbids.run import chain
+            from rtbids.run.chain import chain
 
             chain.prepare(analysis)
         self._told = None
         if analysis is not None and events is not None:
-            from rtbids.run import foreseen
+            from rtbids.run.chain import foreseen
 
             self._told = foreseen.say(analysis, events)
         self._runs: dict[tuple[tuple[str, str], ...], Run] = {}
@@ -223,7 +223,7 @@ class Experiment:
     def _chain(self, first: Volume, events: Events, regions: Mapping[str, Roi], where: Where) -> Chain | None:
         if self._analysis is None:
             return None
-        from rtbids.run.chain import Chain
+        from rtbids.run.chain.chain import Chain
 
         return Chain(self._analysis, first, events, regions, length=_length(first, where), told=self._told)
 

@@ -17,8 +17,8 @@ from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import parameters_of
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData, UsageFault
-from rtbids.run.chain import Chain
-from rtbids.run.outcome import GlmSoFar
+from rtbids.run.chain.chain import Chain
+from rtbids.run.chain.outcome import GlmSoFar
 from rtbids.run.recipe.analysis_config import Analysis, Reference
 
 NEAR = np.array([0.1] * 3 + [0.003] * 3)  # mm, rad: a fortieth of a voxel

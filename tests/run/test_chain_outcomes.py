@@ -14,7 +14,7 @@ from moving_head import FULL
 from rtbids.analysis import masks
 from rtbids.analysis.roi import Roi
 from rtbids.bids import events as bids_events
-from rtbids.run.chain import Chain
+from rtbids.run.chain.chain import Chain
 from rtbids.volume import volume_of
 
 LAG = 4.0  # seconds by which the response is behind, about

@@ -18,8 +18,8 @@ from rtbids.analysis.design import Design, Model
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Event, Events
-from rtbids.run.chain import Chain
-from rtbids.run.cleaning import Cleaning, Part
+from rtbids.run.chain.chain import Chain
+from rtbids.run.chain.cleaning import Cleaning, Part
 from rtbids.run.recipe.analysis_config import Analysis
 
 TR, COUNT, VOXELS = 2.0, 200, 5

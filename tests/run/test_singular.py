@@ -12,10 +12,10 @@ from moving_head import EVENTS, LEFT, RIGHT
 from rtbids.analysis.roi import Roi
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
-from rtbids.run import foreseen
-from rtbids.run.chain import Chain
+from rtbids.run.chain import foreseen
+from rtbids.run.chain.chain import Chain
+from rtbids.run.chain.singular import Singular
 from rtbids.run.recipe.analysis_config import Analysis
-from rtbids.run.singular import Singular
 
 TWICE = EVENTS + "".join(line.replace("go", "stay") + "\n" for line in EVENTS.splitlines()[1:])
 

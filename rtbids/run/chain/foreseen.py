@@ -8,7 +8,7 @@ from pathlib import Path
 from rtbids.analysis import known_design
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
-from rtbids.run import chain
+from rtbids.run.chain import chain
 from rtbids.run.recipe.analysis_config import Analysis
 
 logger = logging.getLogger("rtbids")

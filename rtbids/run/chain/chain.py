@@ -31,14 +31,14 @@ from rtbids.analysis.smooth import Smoother
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
 from rtbids.errors import BadData, InputMissing, UsageFault
-from rtbids.run.cleaning import Cleaning, Part
-from rtbids.run.outcome import GlmSoFar, MotionSoFar, QualitySoFar
+from rtbids.run.chain.cleaning import Cleaning, Part
+from rtbids.run.chain.outcome import GlmSoFar, MotionSoFar, QualitySoFar
+from rtbids.run.chain.sampling import Moving, Places, Sampler, Still
+from rtbids.run.chain.singular import Singular
 from rtbids.run.recipe import analysis_config
 from rtbids.run.recipe.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.record.derived_tables import Measure
 from rtbids.run.record.statistical_maps import StatMap
-from rtbids.run.sampling import Moving, Places, Sampler, Still
-from rtbids.run.singular import Singular
 from rtbids.volume import Volume
 
 AFTER_LAST_EVENT = 16.0  # seconds that a run is taken to go on, while the last response goes down
