@@ -14,8 +14,8 @@ from rtbids.bids import entities as bids_entities
 from rtbids.cli import console, sources, whole_session
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox, first_volumes
-from rtbids.run import report, reports
 from rtbids.run.record import record
+from rtbids.run.report import report, reports
 from rtbids.volume import Item
 
 logger = logging.getLogger("rtbids")

@@ -17,9 +17,9 @@ import numpy as np
 from rtbids.cli import console, running, sources
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
-from rtbids.run import report, reports
 from rtbids.run.recipe import recipes
 from rtbids.run.recipe.recipes import Wishes
+from rtbids.run.report import report, reports
 
 PHANTOM = Phantom(volumes=120)
 RUN = {"subject": "01", "task": "nf", "run": "01"}

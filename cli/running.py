@@ -32,7 +32,7 @@ from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipes
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.recipe.recipes import Wishes
-from rtbids.run.reports import Reports
+from rtbids.run.report.reports import Reports
 from rtbids.run.responses.listeners import listening
 from rtbids.run.session import Session
 from rtbids.stream.clocks import on_our_clock

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from rtbids.run import legends
-from rtbids.run.findings import Findings
-from rtbids.run.markup import counted
 from rtbids.run.pictures import Slice, data_uri
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import counted
 
 
 def brain(found: Findings) -> str:

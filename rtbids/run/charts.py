@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from rtbids.run.measures import Floats
+from rtbids.run.report.measures import Floats
 from rtbids.run.scales import Scale, clock, number, ticks
 
 TOP = 20  # pixels above the plot, for the names of blocks

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rtbids.bids.events import REST
 from rtbids.run import legends
 from rtbids.run.charts import Plot
-from rtbids.run.findings import Findings
+from rtbids.run.report.findings import Findings
 
 MOST = 8  # conditions that are told apart; more share one grey
 _QUIET = {REST, "baseline", "fixation"}

@@ -7,13 +7,13 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run.curves import tally
-from rtbids.run.due_times import asked
-from rtbids.run.findings import Findings
-from rtbids.run.markup import at, counted, folded, percent, seconds, shortened, table
-from rtbids.run.measures import Floats, summary
 from rtbids.run.outcome_marks import MEANING, outcomes, raster, side_by_side
-from rtbids.run.promise import Promise, promise
+from rtbids.run.report.curves import tally
+from rtbids.run.report.due_times import asked
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import at, counted, folded, percent, seconds, shortened, table
+from rtbids.run.report.measures import Floats, summary
+from rtbids.run.report.promise import Promise, promise
 
 
 def kept(found: Findings) -> str:

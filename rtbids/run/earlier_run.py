@@ -78,7 +78,7 @@ class EarlierRun:
 
     def feedback(self, experiment: str | None = None) -> tuple[Sent, ...]:
         """Return the feedback that left, in order; of several experiments that of the one named."""
-        from rtbids.run import run_tables
+        from rtbids.run.report import run_tables
 
         troubles: list[str] = []
         found = list(run_tables.answers(self._table("feedback"), troubles))

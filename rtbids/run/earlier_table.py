@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.errors import InputMissing
-from rtbids.run import derived
-from rtbids.run.derived import Derived
+from rtbids.run.report import derived
+from rtbids.run.report.derived import Derived
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EarlierTable:
     @classmethod
     def read(cls, file: Path, indices: Sequence[int]) -> EarlierTable:
         """Read a table of a run with volumes of these indices; rows that a kill cut short are left out."""
-        from rtbids.run import run_tables
+        from rtbids.run.report import run_tables
 
         rows = derived.read(run_tables.rows(file))
         return cls(file, max(rows.length, max(indices, default=-1) + 1), rows)

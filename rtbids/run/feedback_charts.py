@@ -12,11 +12,11 @@ import numpy as np
 from rtbids.run import legends, scales
 from rtbids.run.charts import Plot
 from rtbids.run.condition_marks import blocks, samples
-from rtbids.run.curves import Curve
-from rtbids.run.feedback_words import status, told
-from rtbids.run.findings import Answer, Findings, Value
-from rtbids.run.markup import at, beside, counted, figure
-from rtbids.run.measures import Floats, fitted
+from rtbids.run.report.curves import Curve
+from rtbids.run.report.feedback_words import status, told
+from rtbids.run.report.findings import Answer, Findings, Value
+from rtbids.run.report.markup import at, beside, counted, figure
+from rtbids.run.report.measures import Floats, fitted
 from rtbids.run.scales import number
 
 _MOST_PANELS = 12

@@ -8,13 +8,13 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run.curves import Curve, curves, tally
 from rtbids.run.feedback_charts import Drawing, charts, truth_of
-from rtbids.run.feedback_words import in_words, told
-from rtbids.run.findings import Answer, Findings
-from rtbids.run.markup import counted, folded, seconds, table
-from rtbids.run.measures import Floats, by_condition, correlation, summary
-from rtbids.run.promise import promise
+from rtbids.run.report.curves import Curve, curves, tally
+from rtbids.run.report.feedback_words import in_words, told
+from rtbids.run.report.findings import Answer, Findings
+from rtbids.run.report.markup import counted, folded, seconds, table
+from rtbids.run.report.measures import Floats, by_condition, correlation, summary
+from rtbids.run.report.promise import promise
 from rtbids.run.scales import number
 
 _RULE = (

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from rtbids.run.findings import Findings
-from rtbids.run.markup import items, table
 from rtbids.run.record.provenance import without_folders
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import items, table
 from rtbids.run.scales import number
 
 _TITLES = {

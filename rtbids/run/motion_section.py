@@ -12,11 +12,11 @@ from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion_terms import POSE
 from rtbids.run import legends, scales
 from rtbids.run.charts import Plot
-from rtbids.run.derived import Derived
-from rtbids.run.findings import Findings
-from rtbids.run.markup import beside, counted, figure, percent, ranges
-from rtbids.run.measures import Floats
 from rtbids.run.quality_section import hints, limits_of
+from rtbids.run.report.derived import Derived
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import beside, counted, figure, percent, ranges
+from rtbids.run.report.measures import Floats
 
 _SIDES = ("x, to the right", "y, forwards", "z, upwards")
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from rtbids.run import legends
 from rtbids.run.charts import Plot
-from rtbids.run.findings import Findings
-from rtbids.run.markup import at, counted, figure
-from rtbids.run.promise import Promise
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import at, counted, figure
+from rtbids.run.report.promise import Promise
 from rtbids.run.scales import Scale
 
 _ROW = 20  # pixels

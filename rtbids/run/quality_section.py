@@ -12,10 +12,10 @@ import numpy as np
 from rtbids.analysis.limits import Limits
 from rtbids.run import legends, scales
 from rtbids.run.charts import Plot
-from rtbids.run.derived import Derived
-from rtbids.run.findings import Findings
-from rtbids.run.markup import at, beside, counted, figure, long_time, percent, table
-from rtbids.run.measures import Floats
+from rtbids.run.report.derived import Derived
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import at, beside, counted, figure, long_time, percent, table
+from rtbids.run.report.measures import Floats
 from rtbids.run.scales import number
 
 

@@ -12,8 +12,8 @@ from rtbids.bids.events import Event
 from rtbids.run import legends
 from rtbids.run.charts import Plot
 from rtbids.run.condition_marks import MOST, Stretch, samples, stretches, styles_of
-from rtbids.run.findings import Findings
-from rtbids.run.markup import counted, figure, folded, seconds, table
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import counted, figure, folded, seconds, table
 from rtbids.run.responses.responses import Response
 from rtbids.run.scales import Scale, number
 

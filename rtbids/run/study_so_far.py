@@ -169,7 +169,7 @@ def _is_ours(root: Path) -> bool:
 
 def _began(root: Path, entities: Mapping[str, str]) -> float:
     """Return when the first volume of a run was received, as ``rtbids run`` noted it; NaN where it did not."""
-    from rtbids.run import run_tables
+    from rtbids.run.report import run_tables
 
     latency = root / run_tables.path(entities, "latency")
     received = (run_tables.number(row.get("received", "")) for row in run_tables.rows(latency))

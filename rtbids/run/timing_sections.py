@@ -9,10 +9,10 @@ import numpy as np
 
 from rtbids.run import legends, scales
 from rtbids.run.charts import Plot
-from rtbids.run.due_times import due_times
-from rtbids.run.findings import Findings
-from rtbids.run.markup import at, counted, figure, long_time, ranges, seconds, table
-from rtbids.run.measures import WAITED, Floats, span, stages, summary
+from rtbids.run.report.due_times import due_times
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import at, counted, figure, long_time, ranges, seconds, table
+from rtbids.run.report.measures import WAITED, Floats, span, stages, summary
 from rtbids.run.scales import Scale
 
 _LINE_OF_TEXT = 14  # pixels

@@ -40,7 +40,7 @@ def test_only_rtbids_is_there_to_import(installed):
         path.name for path in installed.glob("rtbids-*.dist-info")
     }
     assert (installed / "rtbids" / "py.typed").exists()
-    assert (installed / "rtbids" / "run" / "page.css").exists()
+    assert (installed / "rtbids" / "run" / "report" / "page.css").exists()
     assert len(list((installed / "rtbids" / "run" / "feedback" / "clients").glob("rtbids_*"))) == 4
 
 

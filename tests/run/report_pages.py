@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from rtbids.run import report
+from rtbids.run.report import report
 
 ENTITIES = {"subject": "01", "task": "nf", "run": "01"}
 STEM = "sub-01_task-nf_run-01"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from rtbids.bids.events import Event, Events
-from rtbids.run import charts, legends, markup, measures, scales
+from rtbids.run import charts, legends, scales
 from rtbids.run.charts import Plot
+from rtbids.run.report import markup, measures
 from rtbids.run.scales import Scale
 
 LINE = Plot(4, Scale(0.0, 10.0), height=100)

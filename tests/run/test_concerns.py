@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from rtbids.run.concerns import concerns
-from rtbids.run.findings import Answer, Findings
+from rtbids.run.report.concerns import concerns
+from rtbids.run.report.findings import Answer, Findings
 
 
 def test_a_script_that_failed_at_every_volume_is_said_so_with_the_reason_before_the_count():

@@ -12,8 +12,8 @@ import pytest
 from report_pages import ENTITIES, START, STEM, TR, Page, Study, noise, one_volume, whole_run
 
 from rtbids.errors import CannotWrite
-from rtbids.run import report
-from rtbids.run.findings import Findings
+from rtbids.run.report import report
+from rtbids.run.report.findings import Findings
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;"
 

@@ -13,7 +13,7 @@ from report_pages import TR, Study, whole_run
 from rtbids.bids.events import Event, Events
 from rtbids.run import legends
 from rtbids.run.condition_marks import stretches, styles_of
-from rtbids.run.findings import Findings
+from rtbids.run.report.findings import Findings
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB
 SEEN_BY = {
@@ -24,7 +24,7 @@ SEEN_BY = {
 }
 TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
 APART = 25  # CIE 1976; 2.3 is just noticeable, and patches this small need some ten times that
-CSS = resources.files("rtbids.run").joinpath("page.css").read_text(encoding="utf-8")
+CSS = resources.files("rtbids.run.report").joinpath("page.css").read_text(encoding="utf-8")
 MODES = dict(zip(("light", "dark", "print"), re.findall(r":root \{(.*?)\}", CSS, re.DOTALL), strict=True))
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from report_pages import START, STEM, TR, Page, Study, noise, one_volume, whole_run
 
-from rtbids.run.findings import Answer
-from rtbids.run.promise import promise
+from rtbids.run.report.findings import Answer
+from rtbids.run.report.promise import promise
 
 RESPONSES = ("onset", "duration", "trial_type", "value", "arrived", "sender_time", "after_volume")
 

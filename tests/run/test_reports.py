@@ -8,7 +8,7 @@ import pytest
 from report_pages import ENTITIES, Page, Study, noise, whole_run
 
 from rtbids.errors import Stopped
-from rtbids.run.reports import Reports, destination
+from rtbids.run.report.reports import Reports, destination
 
 
 def listed(study: Study) -> list[str]:

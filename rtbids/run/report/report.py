@@ -14,14 +14,15 @@ from importlib import resources
 from pathlib import Path
 
 from rtbids.errors import cannot_write
-from rtbids.run import analysis_sections, gather, legends
+from rtbids.run import analysis_sections, legends
 from rtbids.run.brain_section import brain
 from rtbids.run.deadline_section import kept
 from rtbids.run.feedback_section import feedback
-from rtbids.run.findings import Findings
-from rtbids.run.headline import heading
 from rtbids.run.made_section import made
-from rtbids.run.markup import items
+from rtbids.run.report import gather
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.headline import heading
+from rtbids.run.report.markup import items
 from rtbids.run.response_section import events
 from rtbids.run.timing_sections import latency, volumes
 
@@ -78,7 +79,7 @@ def write(
 def render(found: Findings) -> str:
     """Return the page."""
     parts = _sections(found)
-    style = resources.files("rtbids.run").joinpath("page.css").read_text(encoding="utf-8")
+    style = resources.files("rtbids.run.report").joinpath("page.css").read_text(encoding="utf-8")
     body = "".join(f'<section id="{_id(title)}"><h2>{title}</h2>{content}</section>' for title, content in parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'

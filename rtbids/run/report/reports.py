@@ -14,8 +14,8 @@ from typing import Self
 
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import RtbidsError, Stopped
-from rtbids.run import report
 from rtbids.run.recipe.recipe import Recipe
+from rtbids.run.report import report
 from rtbids.volume import Entities
 
 logger = logging.getLogger("rtbids")

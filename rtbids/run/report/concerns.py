@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtbids.run.findings import Findings
-from rtbids.run.markup import counted, percent, seconds, shortened
-from rtbids.run.pauses import PAUSED
-from rtbids.run.promise import Promise, promise
 from rtbids.run.quality_section import measured, spikes_of
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import counted, percent, seconds, shortened
+from rtbids.run.report.pauses import PAUSED
+from rtbids.run.report.promise import Promise, promise
 from rtbids.run.response_section import clock_difference
 
 PUNCTUAL = 0.05  # seconds after the due time that nobody sees

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rtbids.run.curves import Tally, why
-from rtbids.run.findings import Answer, Value
-from rtbids.run.markup import counted, percent
+from rtbids.run.report.curves import Tally, why
+from rtbids.run.report.findings import Answer, Value
+from rtbids.run.report.markup import counted, percent
 from rtbids.run.scales import number
 
 

@@ -1,4 +1,4 @@
-"""What a report knows of one run; `rtbids.run.gather` reads it from the study."""
+"""What a report knows of one run; `rtbids.run.report.gather` reads it from the study."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from rtbids.bids.events import Events
-from rtbids.run.derived import Derived
 from rtbids.run.map_pictures import MapFound
-from rtbids.run.measures import Floats
 from rtbids.run.pictures import Slice
 from rtbids.run.record.record import STAGES
+from rtbids.run.report.derived import Derived
+from rtbids.run.report.measures import Floats
 from rtbids.run.responses.responses import Response
 
 Value: TypeAlias = float | Mapping[str, Any] | None

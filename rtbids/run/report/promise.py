@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rtbids.run.findings import Answer
-from rtbids.run.measures import Floats, Summary, summary
+from rtbids.run.report.findings import Answer
+from rtbids.run.report.measures import Floats, Summary, summary
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtbids.archive.writer import MOST_VOLUMES
-from rtbids.run.measures import Floats
+from rtbids.run.report.measures import Floats
 
 MOST = MOST_VOLUMES  # a broken table shall not ask for gigabytes
 

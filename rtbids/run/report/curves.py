@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtbids.run.findings import Answer, Value
-from rtbids.run.measures import Floats
+from rtbids.run.report.findings import Answer, Value
+from rtbids.run.report.measures import Floats
 
 
 @dataclass(frozen=True)

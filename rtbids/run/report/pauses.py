@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rtbids.run.findings import Answer
+from rtbids.run.report.findings import Answer
 
 PAUSED = "paused"  # in place of the reason of such a line
 

@@ -8,12 +8,12 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run.concerns import concerns, farthest
-from rtbids.run.curves import tally, why
-from rtbids.run.due_times import due_times
-from rtbids.run.findings import Findings
-from rtbids.run.markup import counted, long_time, percent, ranges, seconds
-from rtbids.run.measures import Summary, span, summary
+from rtbids.run.report.concerns import concerns, farthest
+from rtbids.run.report.curves import tally, why
+from rtbids.run.report.due_times import due_times
+from rtbids.run.report.findings import Findings
+from rtbids.run.report.markup import counted, long_time, percent, ranges, seconds
+from rtbids.run.report.measures import Summary, span, summary
 from rtbids.run.scales import number
 
 

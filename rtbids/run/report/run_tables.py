@@ -12,9 +12,9 @@ import numpy as np
 
 from rtbids.archive.writer import MOST_VOLUMES
 from rtbids.bids import entities as bids_entities
-from rtbids.run.findings import Answer, Value
-from rtbids.run.measures import Floats
 from rtbids.run.record.record import STAGES
+from rtbids.run.report.findings import Answer, Value
+from rtbids.run.report.measures import Floats
 
 DERIVATIVE = Path("derivatives", "rtbids")
 MOST = MOST_VOLUMES  # a broken table shall not ask for gigabytes

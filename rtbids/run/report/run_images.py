@@ -15,7 +15,7 @@ from rtbids.errors import RtbidsError
 from rtbids.run import map_pictures
 from rtbids.run.map_pictures import MapFound
 from rtbids.run.pictures import Mean, Slice, mask_of, mean_volume, slices
-from rtbids.run.run_tables import DERIVATIVE
+from rtbids.run.report.run_tables import DERIVATIVE
 
 Source = TypeVar("Source")
 Result = TypeVar("Result")

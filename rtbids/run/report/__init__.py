@@ -1,0 +1,1 @@
+"""The report of a run: a page that is made of what the run left behind."""
