@@ -7,11 +7,11 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run.map_pictures import THRESHOLD, MapFound, Painted
 from rtbids.run.motion_section import motion
-from rtbids.run.pictures import data_uri
 from rtbids.run.quality_section import quality
 from rtbids.run.report.derived import Derived
+from rtbids.run.report.figures.map_pictures import THRESHOLD, MapFound, Painted
+from rtbids.run.report.figures.pictures import data_uri
 from rtbids.run.report.findings import Findings
 from rtbids.run.report.markup import counted, ranges
 from rtbids.run.report.measures import Floats

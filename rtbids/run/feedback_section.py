@@ -8,14 +8,14 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run.feedback_charts import Drawing, charts, truth_of
 from rtbids.run.report.curves import Curve, curves, tally
 from rtbids.run.report.feedback_words import in_words, told
+from rtbids.run.report.figures.feedback_charts import Drawing, charts, truth_of
+from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Answer, Findings
 from rtbids.run.report.markup import counted, folded, seconds, table
 from rtbids.run.report.measures import Floats, by_condition, correlation, summary
 from rtbids.run.report.promise import promise
-from rtbids.run.scales import number
 
 _RULE = (
     "a volume belongs to each condition of which an event overlaps its TR, and to rest where none does (no allowance for the "

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from rtbids.run.record.provenance import without_folders
+from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Findings
 from rtbids.run.report.markup import items, table
-from rtbids.run.scales import number
 
 _TITLES = {
     "file": "Experiment file",

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from rtbids.bids.events import Event, Events
-from rtbids.run import charts, legends, scales
-from rtbids.run.charts import Plot
 from rtbids.run.report import markup, measures
-from rtbids.run.scales import Scale
+from rtbids.run.report.figures import charts, legends, scales
+from rtbids.run.report.figures.charts import Plot
+from rtbids.run.report.figures.scales import Scale
 
 LINE = Plot(4, Scale(0.0, 10.0), height=100)
 

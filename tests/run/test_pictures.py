@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from rtbids.errors import BadData
-from rtbids.run import pictures
-from rtbids.run.pictures import Mean
+from rtbids.run.report.figures import pictures
+from rtbids.run.report.figures.pictures import Mean
 
 
 def decoded(png: bytes) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from report_pages import ENTITIES, STEM, Page
 
-from rtbids.run import map_pictures, pictures
 from rtbids.run.report import report
+from rtbids.run.report.figures import map_pictures, pictures
 
 AFFINE = np.array([[-3.0, 0, 0, 30], [0, 3, 0, -30], [0, 0, 4, -16], [0, 0, 0, 1]])
 SHAPE = (20, 20, 9)

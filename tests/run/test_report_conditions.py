@@ -11,8 +11,8 @@ import pytest
 from report_pages import TR, Study, whole_run
 
 from rtbids.bids.events import Event, Events
-from rtbids.run import legends
-from rtbids.run.condition_marks import stretches, styles_of
+from rtbids.run.report.figures import legends
+from rtbids.run.report.figures.condition_marks import stretches, styles_of
 from rtbids.run.report.findings import Findings
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB

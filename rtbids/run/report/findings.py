@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from rtbids.bids.events import Events
-from rtbids.run.map_pictures import MapFound
-from rtbids.run.pictures import Slice
 from rtbids.run.record.record import STAGES
 from rtbids.run.report.derived import Derived
+from rtbids.run.report.figures.map_pictures import MapFound
+from rtbids.run.report.figures.pictures import Slice
 from rtbids.run.report.measures import Floats
 from rtbids.run.responses.responses import Response
 

@@ -15,10 +15,10 @@ from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids import sidecar
 from rtbids.bids.events import Events
-from rtbids.run.pictures import Mean
 from rtbids.run.record import provenance
 from rtbids.run.record.derived_tables import TABLES
 from rtbids.run.report import derived, pauses, run_images, run_tables
+from rtbids.run.report.figures.pictures import Mean
 from rtbids.run.report.findings import Answer, Findings
 from rtbids.run.report.measures import Floats
 from rtbids.run.report.run_images import attempt

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from rtbids.run.record.provenance import without_folders
-from rtbids.run.scales import clock, number
+from rtbids.run.report.figures.scales import clock, number
 from rtbids.run.stretches import stretches
 
 

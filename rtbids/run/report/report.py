@@ -14,12 +14,13 @@ from importlib import resources
 from pathlib import Path
 
 from rtbids.errors import cannot_write
-from rtbids.run import analysis_sections, legends
+from rtbids.run import analysis_sections
 from rtbids.run.brain_section import brain
 from rtbids.run.deadline_section import kept
 from rtbids.run.feedback_section import feedback
 from rtbids.run.made_section import made
 from rtbids.run.report import gather
+from rtbids.run.report.figures import legends
 from rtbids.run.report.findings import Findings
 from rtbids.run.report.headline import heading
 from rtbids.run.report.markup import items

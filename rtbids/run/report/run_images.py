@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import RtbidsError
-from rtbids.run import map_pictures
-from rtbids.run.map_pictures import MapFound
-from rtbids.run.pictures import Mean, Slice, mask_of, mean_volume, slices
+from rtbids.run.report.figures import map_pictures
+from rtbids.run.report.figures.map_pictures import MapFound
+from rtbids.run.report.figures.pictures import Mean, Slice, mask_of, mean_volume, slices
 from rtbids.run.report.run_tables import DERIVATIVE
 
 Source = TypeVar("Source")

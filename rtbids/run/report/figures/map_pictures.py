@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.errors import BadData
-from rtbids.run.pictures import Mean, Slice, planes, slices
+from rtbids.run.report.figures.pictures import Mean, Slice, planes, slices
 
 THRESHOLD = 3.1  # about p < 0.001 of one voxel with many degrees of freedom, uncorrected
 FEW = 6  # slices with nothing in colours, where that is all there is

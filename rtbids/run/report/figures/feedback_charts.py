@@ -9,15 +9,15 @@ from html import escape
 
 import numpy as np
 
-from rtbids.run import legends, scales
-from rtbids.run.charts import Plot
-from rtbids.run.condition_marks import blocks, samples
 from rtbids.run.report.curves import Curve
 from rtbids.run.report.feedback_words import status, told
+from rtbids.run.report.figures import legends, scales
+from rtbids.run.report.figures.charts import Plot
+from rtbids.run.report.figures.condition_marks import blocks, samples
+from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Answer, Findings, Value
 from rtbids.run.report.markup import at, beside, counted, figure
 from rtbids.run.report.measures import Floats, fitted
-from rtbids.run.scales import number
 
 _MOST_PANELS = 12
 _TOGETHER = 6  # curves that one chart can hold

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rtbids.run import legends
-from rtbids.run.charts import Plot
+from rtbids.run.report.figures import legends
+from rtbids.run.report.figures.charts import Plot
+from rtbids.run.report.figures.scales import Scale
 from rtbids.run.report.findings import Findings
 from rtbids.run.report.markup import at, counted, figure
 from rtbids.run.report.promise import Promise
-from rtbids.run.scales import Scale
 
 _ROW = 20  # pixels
 _LONG = 21  # letters of a name beside a chart

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rtbids.bids.events import REST
-from rtbids.run import legends
-from rtbids.run.charts import Plot
+from rtbids.run.report.figures import legends
+from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.findings import Findings
 
 MOST = 8  # conditions that are told apart; more share one grey

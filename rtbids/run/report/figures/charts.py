@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from rtbids.run.report.figures.scales import Scale, clock, number, ticks
 from rtbids.run.report.measures import Floats
-from rtbids.run.scales import Scale, clock, number, ticks
 
 TOP = 20  # pixels above the plot, for the names of blocks
 RAIL = 16  # pixels below it, for volumes without a value
