@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtbids.run.quality_section import measured, spikes_of
 from rtbids.run.report.findings import Findings
 from rtbids.run.report.markup import counted, percent, seconds, shortened
 from rtbids.run.report.pauses import PAUSED
 from rtbids.run.report.promise import Promise, promise
-from rtbids.run.response_section import clock_difference
+from rtbids.run.report.sections.quality import measured, spikes_of
+from rtbids.run.report.sections.responses import clock_difference
 
 PUNCTUAL = 0.05  # seconds after the due time that nobody sees
 CLOCKS = 1.0  # seconds between two clocks; the way of a message is some milliseconds

@@ -14,18 +14,18 @@ from importlib import resources
 from pathlib import Path
 
 from rtbids.errors import cannot_write
-from rtbids.run import analysis_sections
-from rtbids.run.brain_section import brain
-from rtbids.run.deadline_section import kept
-from rtbids.run.feedback_section import feedback
-from rtbids.run.made_section import made
 from rtbids.run.report import gather
 from rtbids.run.report.figures import legends
 from rtbids.run.report.findings import Findings
 from rtbids.run.report.headline import heading
 from rtbids.run.report.markup import items
-from rtbids.run.response_section import events
-from rtbids.run.timing_sections import latency, volumes
+from rtbids.run.report.sections import analysis
+from rtbids.run.report.sections.brain import brain
+from rtbids.run.report.sections.deadlines import kept
+from rtbids.run.report.sections.feedback import feedback
+from rtbids.run.report.sections.made import made
+from rtbids.run.report.sections.responses import events
+from rtbids.run.report.sections.timing import latency, volumes
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -101,7 +101,7 @@ def _sections(found: Findings) -> list[tuple[str, str]]:
         *([("Events and responses", happened)] if happened else []),
         ("Latency by stage", latency(found)),
         ("Volumes", volumes(found)),
-        *analysis_sections.sections(found),
+        *analysis.sections(found),
         ("Brain", brain(found)),
         ("Warnings and faults", _troubles(found)),
         ("How it was made", made(found)),

@@ -10,13 +10,13 @@ import numpy as np
 
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion_terms import POSE
-from rtbids.run.quality_section import hints, limits_of
 from rtbids.run.report.derived import Derived
 from rtbids.run.report.figures import legends, scales
 from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.findings import Findings
 from rtbids.run.report.markup import beside, counted, figure, percent, ranges
 from rtbids.run.report.measures import Floats
+from rtbids.run.report.sections.quality import hints, limits_of
 
 _SIDES = ("x, to the right", "y, forwards", "z, upwards")
 
