@@ -23,25 +23,25 @@ from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
 from rtbids.run import script_file
 from rtbids.run.deadlines import Value
 from rtbids.run.one_line import short
+from rtbids.run.past.sent import Sent
+from rtbids.run.past.volumes import Volumes
+from rtbids.run.past.volumes_so_far import VolumesSoFar
+from rtbids.run.past.where import NOWHERE, Where
 from rtbids.run.recipe import region
 from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.run.recipe.region import Region
 from rtbids.run.responses import responses
 from rtbids.run.responses.responses import Response
-from rtbids.run.sent import Sent
 from rtbids.run.values import checked
-from rtbids.run.volumes import Volumes
-from rtbids.run.volumes_so_far import VolumesSoFar
-from rtbids.run.where import NOWHERE, Where
 from rtbids.volume import Volume, run_key
 
 if TYPE_CHECKING:
     from rtbids.analysis.design import Design
     from rtbids.run.chain.chain import Chain
     from rtbids.run.chain.outcome import GlmSoFar, MotionSoFar, QualitySoFar
+    from rtbids.run.past.study_so_far import StudySoFar
     from rtbids.run.record.derived_tables import Measures
     from rtbids.run.record.statistical_maps import StatMap
-    from rtbids.run.study_so_far import StudySoFar
 
 T = TypeVar("T")
 logger = logging.getLogger("rtbids")
@@ -122,7 +122,7 @@ class Run:
     @cached_property
     def study(self) -> StudySoFar:
         """The data set as it was when this run began: the one that is replayed, else that of ``--bids-dir``."""
-        from rtbids.run import study_so_far
+        from rtbids.run.past import study_so_far
 
         return study_so_far.of(self.entities, self._where, self._is_open)
 

@@ -17,11 +17,11 @@ from rtbids.run.given import Given
 from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
 from rtbids.run.launcher import Launcher
 from rtbids.run.one_line import short
+from rtbids.run.past.sent import Sent
 from rtbids.run.patience import LOADING
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
 from rtbids.run.said import understood
-from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 

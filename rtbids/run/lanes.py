@@ -31,13 +31,13 @@ from rtbids.run.host import (
 from rtbids.run.one_line import short
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
+from rtbids.run.past.sent import Sent
 from rtbids.run.patience import MOST_RESTARTS, patience
 from rtbids.run.prediction import Pace
 from rtbids.run.progress import Tally
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.record import provenance
 from rtbids.run.responses.responses import Response
-from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 

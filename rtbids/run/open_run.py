@@ -15,6 +15,7 @@ from rtbids.errors import BadData
 from rtbids.receipt import settle
 from rtbids.run.deadlines import Line
 from rtbids.run.host import Heard, Past
+from rtbids.run.past.where import Where
 from rtbids.run.record.derived_tables import Measures
 from rtbids.run.record.record import Record
 from rtbids.run.record.recorder import Recorder
@@ -23,7 +24,6 @@ from rtbids.run.responses import responses
 from rtbids.run.responses.own_time import own_time
 from rtbids.run.responses.responses import Response
 from rtbids.run.shared import Shared
-from rtbids.run.where import Where
 from rtbids.volume import Entities, RunEnd, Volume, run_key
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtbids.run.where import NOWHERE, Where
+from rtbids.run.past.where import NOWHERE, Where
 from rtbids.volume import Volume, voxels
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
 from rtbids.run.channel import Message, encoded
 from rtbids.run.host import Answer, Heard, Mapped, Measured, Reply
+from rtbids.run.past.sent import Sent
 from rtbids.run.recipe import analysis_config
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.record.statistical_maps import StatMap
-from rtbids.run.sent import Sent
 from rtbids.run.shared import Shared, mapped
 from rtbids.volume import Entities
 

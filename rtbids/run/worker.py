@@ -26,12 +26,12 @@ from rtbids.run.channel import Channel, Message, encoded
 from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_launcher
 from rtbids.run.one_line import short
+from rtbids.run.past.sent import Sent
+from rtbids.run.past.where import Where
 from rtbids.run.recipe import analysis_config, region
 from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses.responses import Response
-from rtbids.run.sent import Sent
 from rtbids.run.shared import kept, mapped
-from rtbids.run.where import Where
 from rtbids.volume import Volume, run_key, volume_of
 
 MOST_VALUE = 64 * 1024  # bytes of a value as JSON: it passes through the run's loop, where others wait

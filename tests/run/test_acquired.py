@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtbids.run.acquired import Acquired, in_order, is_before, moment
+from rtbids.run.past.acquired import Acquired, in_order, is_before, moment
 
 
 def run(session="", task="nf", number="", row=None, acquired="", **more):

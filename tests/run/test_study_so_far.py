@@ -13,9 +13,9 @@ from run.sessions import volume
 from rtbids.archive.writer import GrowingFile
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData, InputMissing, NothingMatched, RtbidsError, UsageFault
-from rtbids.run import study_so_far
-from rtbids.run.study_so_far import StudySoFar
-from rtbids.run.where import Where
+from rtbids.run.past import study_so_far
+from rtbids.run.past.study_so_far import StudySoFar
+from rtbids.run.past.where import Where
 from rtbids.volume import voxels
 
 EVENTS = "onset\tduration\ttrial_type\n0\t2\tgo\n"

@@ -11,9 +11,9 @@ from run.sessions import volume
 
 from rtbids.archive.writer import GrowingFile
 from rtbids.errors import BadData, RtbidsError, UsageFault
-from rtbids.run.volumes import NoSuchVolume, Volumes
-from rtbids.run.volumes_so_far import MOST_HELD, VolumesSoFar
-from rtbids.run.where import NOWHERE, Where
+from rtbids.run.past.volumes import NoSuchVolume, Volumes
+from rtbids.run.past.volumes_so_far import MOST_HELD, VolumesSoFar
+from rtbids.run.past.where import NOWHERE, Where
 from rtbids.volume import voxels
 
 THERE = (0, 1, 2, 4, 5, 8)  # 3, 6 and 7 never came

@@ -12,10 +12,10 @@ from rtbids.archive import locks
 from rtbids.bids import dataset, rows, sidecar
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
-from rtbids.run import acquired, earlier_run
-from rtbids.run.acquired import Acquired
-from rtbids.run.earlier_run import EarlierRun, there_before
-from rtbids.run.where import Where
+from rtbids.run.past import acquired, earlier_run
+from rtbids.run.past.acquired import Acquired
+from rtbids.run.past.earlier_run import EarlierRun, there_before
+from rtbids.run.past.where import Where
 
 _Known = Mapping[str, tuple[dataset.Run, Acquired]]
 

@@ -19,13 +19,13 @@ from rtbids.bids.events import Events
 from rtbids.convert import bids
 from rtbids.convert.stored import Stored
 from rtbids.errors import BadData, InputMissing
-from rtbids.run import confined
-from rtbids.run.earlier_table import EarlierTable
+from rtbids.run.past import confined
+from rtbids.run.past.earlier_table import EarlierTable
+from rtbids.run.past.sent import Sent
+from rtbids.run.past.volumes import Volumes
 from rtbids.run.record.record import EARLIER
 from rtbids.run.responses import responses
 from rtbids.run.responses.responses import Response
-from rtbids.run.sent import Sent
-from rtbids.run.volumes import Volumes
 from rtbids.volume import Volume, volume_of
 
 

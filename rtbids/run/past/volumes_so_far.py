@@ -10,8 +10,8 @@ import numpy as np
 from rtbids.bids import entities as bids_entities
 from rtbids.convert.stored import Stored
 from rtbids.errors import BadData, UsageFault
-from rtbids.run.volumes import Volumes
-from rtbids.run.where import NOWHERE, Where
+from rtbids.run.past.volumes import Volumes
+from rtbids.run.past.where import NOWHERE, Where
 from rtbids.volume import Entities, Volume
 
 MOST_HELD = 32  # volumes of a run that is archived nowhere
@@ -72,7 +72,7 @@ class VolumesSoFar:
         return replace(self._like, data=self._stored.read(self._places[index]), index=index)
 
     def _replayed(self, file: str) -> Volumes:
-        from rtbids.run import earlier_run
+        from rtbids.run.past import earlier_run
 
         if self._source is None:
             self._source = earlier_run.volumes_of(earlier_run.run_of(Path(file)))

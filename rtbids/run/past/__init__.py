@@ -1,0 +1,1 @@
+"""What a script sees of the past: volumes, feedback that has left, earlier runs. Read only."""
