@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from rtbids.errors import ExperimentFault
 from rtbids.run.channel import Message, NotUnderstood
 from rtbids.run.one_line import short
-from rtbids.run.values import checked, is_text
+from rtbids.run.script.values import checked, is_text
 
 Check: TypeAlias = Callable[[Any], bool]
 TEXTS = ("error", "hint", "text")  # shortened: nobody waits for megabytes

@@ -23,7 +23,6 @@ from rtbids.convert.stored import Stored
 from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run import worker_log
 from rtbids.run.channel import Channel, Message, encoded
-from rtbids.run.experiment import Experiment
 from rtbids.run.launching import live_and_die_with_the_launcher
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
@@ -31,6 +30,7 @@ from rtbids.run.past.where import Where
 from rtbids.run.recipe import analysis_config, region
 from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses.responses import Response
+from rtbids.run.script.experiment import Experiment
 from rtbids.run.shared import kept, mapped
 from rtbids.volume import Volume, run_key, volume_of
 

@@ -17,7 +17,7 @@ import pytest
 import rtbids
 from rtbids.analysis import localizer
 from rtbids.bids import events as bids_events
-from rtbids.run.script_file import load
+from rtbids.run.script.script_file import load
 
 SAMPLES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "sample_experiments").glob("*/experiment.py"))
 

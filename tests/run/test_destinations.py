@@ -13,7 +13,7 @@ from rtbids.errors import ExperimentFault
 from rtbids.run.deadlines import Line
 from rtbids.run.feedback.feedback import as_json, as_tsv, fields
 from rtbids.run.feedback.queued import Lines, Queued
-from rtbids.run.values import checked
+from rtbids.run.script.values import checked
 
 
 def test_the_reader_learns_of_the_end_when_a_destination_is_closed():

@@ -11,9 +11,9 @@ import pytest
 from moving_head import AFFINE, LEFT
 
 from rtbids.errors import ExperimentFault, InputMissing
-from rtbids.run.experiment import Experiment
 from rtbids.run.recipe.analysis_config import Analysis, Reference
 from rtbids.run.responses.responses import Response
+from rtbids.run.script.experiment import Experiment
 
 ALL = """
 def feedback(volume, run):

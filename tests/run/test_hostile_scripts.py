@@ -21,7 +21,7 @@ from rtbids.run.feedback.feedback import as_json, as_tsv
 from rtbids.run.host import Answer, Reply
 from rtbids.run.lanes import Lane
 from rtbids.run.progress import Tally
-from rtbids.run.values import DEEPEST, checked
+from rtbids.run.script.values import DEEPEST, checked
 from rtbids.volume import Item
 
 COUNT = 6

@@ -12,8 +12,8 @@ import pytest
 from moving_head import AFFINE, LEFT
 
 from rtbids.analysis.lifeless import LONG
-from rtbids.run.experiment import Experiment
 from rtbids.run.recipe.analysis_config import Analysis
+from rtbids.run.script.experiment import Experiment
 from rtbids.volume import Volume
 
 ANALYSES = [

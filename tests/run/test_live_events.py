@@ -19,10 +19,10 @@ from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, EventsSoFar
 from rtbids.errors import ExperimentFault
 from rtbids.pipeline import Inbox
-from rtbids.run.experiment import Experiment
 from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.run.responses import responses
 from rtbids.run.responses.responses import Response
+from rtbids.run.script.experiment import Experiment
 
 LOST = "def feedback(volume, run):\n    return len(run.events.rows)\n"
 SCRIPT = """

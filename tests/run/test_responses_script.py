@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rtbids.run.experiment import Experiment
 from rtbids.run.responses.responses import Response, merged
+from rtbids.run.script.experiment import Experiment
 from rtbids.volume import Volume, volume_of
 
 RUN = {"subject": "01", "task": "nf", "run": "01"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtbids.errors import ExperimentFault
-from rtbids.run import script_file
+from rtbids.run.script import script_file
 
 GOOD = "def feedback(volume, run):\n    return 1\n\n\n"
 

@@ -20,7 +20,6 @@ from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Event, Events, EventsSoFar
 from rtbids.errors import ExperimentFault, RtbidsError, UsageFault
-from rtbids.run import script_file
 from rtbids.run.deadlines import Value
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
@@ -32,7 +31,8 @@ from rtbids.run.recipe.analysis_config import Analysis
 from rtbids.run.recipe.region import Region
 from rtbids.run.responses import responses
 from rtbids.run.responses.responses import Response
-from rtbids.run.values import checked
+from rtbids.run.script import script_file
+from rtbids.run.script.values import checked
 from rtbids.volume import Volume, run_key
 
 if TYPE_CHECKING:
