@@ -17,10 +17,10 @@ from rtbids.clock import CLOCK
 from rtbids.pipeline import Inbox, be_quick
 from rtbids.priority import first_in_line
 from rtbids.replay.phantom import Phantom
-from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.host import Host, IsOverdue, Recall
 from rtbids.run.lanes import Lane
-from rtbids.run.launcher import Launcher
+from rtbids.run.process.experiment_process import ExperimentProcess
+from rtbids.run.process.host import Host, IsOverdue, Recall
+from rtbids.run.process.launcher import Launcher
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipe
 from rtbids.run.recipe.recipe import Recipe

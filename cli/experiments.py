@@ -10,14 +10,14 @@ from typing import Any
 
 from rtbids.clock import CLOCK
 from rtbids.errors import UsageFault
-from rtbids.run.experiment_here import ExperimentHere
-from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback import destinations
 from rtbids.run.feedback.feedback import Destination
 from rtbids.run.feedback.line_server import LineServer
-from rtbids.run.host import Host, IsOverdue, Recall
 from rtbids.run.lanes import Lane, MakeHost
-from rtbids.run.launcher import Launcher
+from rtbids.run.process.experiment_here import ExperimentHere
+from rtbids.run.process.experiment_process import ExperimentProcess
+from rtbids.run.process.host import Host, IsOverdue, Recall
+from rtbids.run.process.launcher import Launcher
 from rtbids.run.recipe import analysis_config, recipes
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.recipe.recipes import Wishes

@@ -26,8 +26,8 @@ from rtbids.run.ahead import Ahead
 from rtbids.run.control import Control
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane, MakeHost
-from rtbids.run.launcher import Launcher
 from rtbids.run.orders import Orders
+from rtbids.run.process.launcher import Launcher
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipes
 from rtbids.run.recipe.recipe import Recipe

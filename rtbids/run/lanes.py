@@ -13,7 +13,12 @@ from rtbids.run.deadlines import Line
 from rtbids.run.feedback import feedback
 from rtbids.run.feedback.feedback import Destination
 from rtbids.run.fitting import Fitting
-from rtbids.run.host import (
+from rtbids.run.one_line import short
+from rtbids.run.open_run import OpenRun
+from rtbids.run.part import Part
+from rtbids.run.past.sent import Sent
+from rtbids.run.prediction import Pace
+from rtbids.run.process.host import (
     Alternate,
     Answer,
     Complaint,
@@ -28,17 +33,12 @@ from rtbids.run.host import (
     Recall,
     Reply,
 )
-from rtbids.run.one_line import short
-from rtbids.run.open_run import OpenRun
-from rtbids.run.part import Part
-from rtbids.run.past.sent import Sent
-from rtbids.run.patience import MOST_RESTARTS, patience
-from rtbids.run.prediction import Pace
+from rtbids.run.process.patience import MOST_RESTARTS, patience
+from rtbids.run.process.shared import Shared
 from rtbids.run.progress import Tally
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.record import provenance
 from rtbids.run.responses.responses import Response
-from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
 logger = logging.getLogger("rtbids")

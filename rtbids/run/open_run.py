@@ -14,8 +14,9 @@ from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
 from rtbids.receipt import settle
 from rtbids.run.deadlines import Line
-from rtbids.run.host import Heard, Past
 from rtbids.run.past.where import Where
+from rtbids.run.process.host import Heard, Past
+from rtbids.run.process.shared import Shared
 from rtbids.run.record.derived_tables import Measures
 from rtbids.run.record.record import Record
 from rtbids.run.record.recorder import Recorder
@@ -23,7 +24,6 @@ from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses import responses
 from rtbids.run.responses.own_time import own_time
 from rtbids.run.responses.responses import Response
-from rtbids.run.shared import Shared
 from rtbids.volume import Entities, RunEnd, Volume, run_key
 
 

@@ -11,9 +11,9 @@ from rtbids.clock import Clock
 from rtbids.run.lanes import Lane
 from rtbids.run.open_run import OpenRun
 from rtbids.run.openings import Archive, Openings
+from rtbids.run.process.shared import Shared
 from rtbids.run.progress import Progress
 from rtbids.run.record.recorder import Recorder
-from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Item, RunEnd, Volume, difference, run_key
 
 logger = logging.getLogger("rtbids")

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from rtbids.run.deadlines import Deadlines, Line, Policy
-from rtbids.run.host import Answer
 from rtbids.run.open_run import OpenRun
+from rtbids.run.process.host import Answer
 from rtbids.run.record import provenance
 from rtbids.run.stretches import stretches
 

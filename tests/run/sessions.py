@@ -15,9 +15,9 @@ from rtbids.errors import CannotWrite, RtbidsError
 from rtbids.pipeline import Inbox
 from rtbids.run import control
 from rtbids.run.control import Control
-from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.host import Host, IsOverdue, Recall
 from rtbids.run.lanes import Lane
+from rtbids.run.process.experiment_process import ExperimentProcess
+from rtbids.run.process.host import Host, IsOverdue, Recall
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipe
 from rtbids.run.recipe.recipe import Recipe

@@ -10,10 +10,10 @@ import pytest
 from run.sessions import FAR, Lines, SmallDisk, lane, lines, session, volume
 
 from rtbids.pipeline import Inbox
-from rtbids.run import experiment_process
-from rtbids.run.host import Answer
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
+from rtbids.run.process import experiment_process
+from rtbids.run.process.host import Answer
 from rtbids.run.session import FEW_UNWRITTEN
 from rtbids.volume import Item, RunEnd, Volume
 

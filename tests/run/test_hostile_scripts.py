@@ -15,11 +15,11 @@ from rtbids.cli import console
 from rtbids.errors import ExperimentFault
 from rtbids.pipeline import Inbox
 from rtbids.run import one_line
-from rtbids.run.experiment_here import ExperimentHere
-from rtbids.run.experiment_process import ExperimentProcess
 from rtbids.run.feedback.feedback import as_json, as_tsv
-from rtbids.run.host import Answer, Reply
 from rtbids.run.lanes import Lane
+from rtbids.run.process.experiment_here import ExperimentHere
+from rtbids.run.process.experiment_process import ExperimentProcess
+from rtbids.run.process.host import Answer, Reply
 from rtbids.run.progress import Tally
 from rtbids.run.script.values import DEEPEST, checked
 from rtbids.volume import Item

@@ -58,7 +58,7 @@ def is_there(process: int) -> bool:
 @pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("then", ["pass", AGAIN, HANGS], ids=["end", "exit", "hang"])
 def test_what_a_script_has_started_is_gone_when_the_run_is(tmp_path, monkeypatch, how, then):
-    monkeypatch.setattr("rtbids.run.patience.LAST_WORDS", 0.1)
+    monkeypatch.setattr("rtbids.run.process.patience.LAST_WORDS", 0.1)
     numbers = tmp_path / "numbers"
     script = STARTS.format(how=how, numbers=str(numbers), then=then)
     lines(script, tmp_path / "starts", (volume(index) for index in range(4)), 0.5)

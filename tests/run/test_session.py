@@ -16,11 +16,11 @@ from run.sessions import FAR, UNPACED, Lines, SmallDisk, lines, unpaced, volume
 
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
-from rtbids.run.experiment_process import ExperimentProcess
-from rtbids.run.host import Reply
 from rtbids.run.part import NAMED
+from rtbids.run.process.experiment_process import ExperimentProcess
+from rtbids.run.process.host import Reply
+from rtbids.run.process.shared import Shared
 from rtbids.run.recipe import recipe
-from rtbids.run.shared import Shared
 from rtbids.volume import Item, RunEnd
 from rtbids.wakeup import Wakeup
 
@@ -159,7 +159,7 @@ def test_no_answer_leaves_for_a_volume_that_the_disk_did_not_take(tmp_path):
 
 
 def test_ctrl_c_does_not_wait_for_a_script_that_hangs_where_nothing_is_due(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("rtbids.run.patience.LAST_WORDS", 0.1)
+    monkeypatch.setattr("rtbids.run.process.patience.LAST_WORDS", 0.1)
     hang = f"""
 import time
 from pathlib import Path
@@ -271,7 +271,7 @@ def test_a_second_series_on_another_grid_costs_its_feedback_and_not_the_run(tmp_
 
 
 def test_an_end_that_hangs_is_said_once_and_is_no_loss_of_feedback(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("rtbids.run.patience.LAST_WORDS", 0.2)
+    monkeypatch.setattr("rtbids.run.process.patience.LAST_WORDS", 0.2)
     hangs = "import time\n\ndef feedback(volume, run):\n    return volume.index\n\ndef end(run):\n    time.sleep(1000)\n"
     disk = SmallDisk(9)
     rows = lines(hangs, tmp_path / "hangs", iter([unpaced(0), unpaced(1)]), None, archive=disk)

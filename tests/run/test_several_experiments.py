@@ -38,7 +38,7 @@ COUNT = 12
 )
 @pytest.mark.parametrize("place", [0, 1], ids=["first", "second"])
 def test_an_experiment_in_trouble_delays_no_other(tmp_path, monkeypatch, trouble, place):
-    monkeypatch.setattr("rtbids.run.patience.LAST_WORDS", 0.1)
+    monkeypatch.setattr("rtbids.run.process.patience.LAST_WORDS", 0.1)
     kept = Lines()
     lanes = [lane(tmp_path / "answers", ANSWERS, kept)]
     lanes.insert(place, lane(tmp_path / "trouble", trouble, kept, deadline=0.05))

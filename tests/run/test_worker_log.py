@@ -12,10 +12,10 @@ from run.sessions import Lines, lane, session, unpaced
 
 from rtbids.clock import ManualClock
 from rtbids.pipeline import Inbox
-from rtbids.run import worker_log
-from rtbids.run.channel import Channel
 from rtbids.run.one_line import LONGEST
-from rtbids.run.worker_log import MOST, RATE, ToTheRun
+from rtbids.run.process import worker_log
+from rtbids.run.process.channel import Channel
+from rtbids.run.process.worker_log import MOST, RATE, ToTheRun
 
 SPEAKS = """
 import logging

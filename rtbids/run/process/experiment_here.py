@@ -9,12 +9,12 @@ from dataclasses import replace
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
 from rtbids.run.deadlines import Value
-from rtbids.run.host import Alternate, Answer, Complaint, Ended, Heard, Mapped, Measured, Past, Reply, Stage
 from rtbids.run.past.sent import Sent
+from rtbids.run.process.host import Alternate, Answer, Complaint, Ended, Heard, Mapped, Measured, Past, Reply, Stage
+from rtbids.run.process.shared import Shared
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
 from rtbids.run.script.experiment import Experiment
-from rtbids.run.shared import Shared
 from rtbids.volume import Entities, run_key
 from rtbids.wakeup import Wakeup
 

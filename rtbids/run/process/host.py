@@ -12,10 +12,10 @@ from typing import Literal, Protocol, TypeAlias
 from rtbids.errors import RtbidsError
 from rtbids.run.deadlines import Value
 from rtbids.run.past.sent import Sent
+from rtbids.run.process.shared import Shared
 from rtbids.run.record.derived_tables import Measures
 from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses.responses import Response
-from rtbids.run.shared import Shared
 from rtbids.volume import Entities
 
 Stage: TypeAlias = Literal["loading", "feedback", "response", "end"]

@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from rtbids.run.channel import Channel
 from rtbids.run.one_line import short
+from rtbids.run.process.channel import Channel
 from rtbids.run.responses.lines import RateLimit
 
 MOST = 50  # messages at once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from rtbids.run.host import Heard, Past
+from rtbids.run.process.host import Heard, Past
 from rtbids.volume import Entities, run_key
 
 _Key: TypeAlias = tuple[tuple[str, str], ...]

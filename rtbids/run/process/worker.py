@@ -1,4 +1,4 @@
-"""The experiment's own process: ``python -m rtbids.run.worker DESCRIPTOR``, started by `rtbids.run.launching`.
+"""The experiment's own process: ``python -m rtbids.run.process.worker DESCRIPTOR``, started by `rtbids.run.process.launching`.
 
 A hang or a crash in here stops nothing but the answers. What the script prints goes to standard error: standard output is data.
 """
@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from rtbids.clock import SystemClock
 from rtbids.convert.stored import Stored
 from rtbids.errors import ExperimentFault, RtbidsError
-from rtbids.run import worker_log
-from rtbids.run.channel import Channel, Message, encoded
-from rtbids.run.launching import live_and_die_with_the_launcher
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
 from rtbids.run.past.where import Where
+from rtbids.run.process import worker_log
+from rtbids.run.process.channel import Channel, Message, encoded
+from rtbids.run.process.launching import live_and_die_with_the_launcher
+from rtbids.run.process.shared import kept, mapped
 from rtbids.run.recipe import analysis_config, region
 from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses.responses import Response
 from rtbids.run.script.experiment import Experiment
-from rtbids.run.shared import kept, mapped
 from rtbids.volume import Volume, run_key, volume_of
 
 MOST_VALUE = 64 * 1024  # bytes of a value as JSON: it passes through the run's loop, where others wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtbids.run.host import Stage
+from rtbids.run.process.host import Stage
 
 LOADING = 120.0  # seconds that a script may take to be imported, or to start: some load models
 DEADLINES = 10  # that it may be silent for

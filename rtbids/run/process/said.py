@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from rtbids.errors import ExperimentFault
-from rtbids.run.channel import Message, NotUnderstood
 from rtbids.run.one_line import short
+from rtbids.run.process.channel import Message, NotUnderstood
 from rtbids.run.script.values import checked, is_text
 
 Check: TypeAlias = Callable[[Any], bool]

@@ -1,4 +1,4 @@
-"""The launcher's own process: ``python -m rtbids.run.launching DESCRIPTOR``, started by `rtbids.run.launcher`.
+"""The launcher's own process: ``python -m rtbids.run.process.launching DESCRIPTOR``, started by `rtbids.run.process.launcher`.
 
 It starts the experiments' processes, ends them, and says how they ended, and nothing else, so that whoever asks never waits.
 What a script has started in its turn ends with the script: each process is the first of a session of its own.
@@ -17,13 +17,18 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from rtbids.run.channel import Channel, Message
+from rtbids.run.process.channel import Channel, Message
 from rtbids.wakeup import Wakeup
 
 _PR_SET_PDEATHSIG = 1
 _LOOK = 0.01  # seconds between two looks whether they have
 GRACE = 0.5  # seconds that what a script has started may take to end after it
-_WORKER = (sys.executable, "-P", "-m", "rtbids.run.worker")  # -P: nothing in the working directory is taken for a module
+_WORKER = (
+    sys.executable,
+    "-P",
+    "-m",
+    "rtbids.run.process.worker",
+)  # -P: nothing in the working directory is a module
 
 
 def leave_the_terminal_to_the_run() -> None:

@@ -1,4 +1,4 @@
-"""Starting the experiments' processes without standing still: a process of its own does it (`rtbids.run.launching`).
+"""Starting the experiments' processes without standing still: a process of its own does it (`rtbids.run.process.launching`).
 
 A fork holds the interpreter, all threads of it, until the child runs. On a busy machine that was up to 0.4 s, in which no
 alternate left.
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from rtbids.run.channel import Channel
+from rtbids.run.process.channel import Channel
 
 ENDING = 0.05  # seconds that a process may take to end after it has closed its channel
 
@@ -43,7 +43,7 @@ class Launcher:
 
     def _start(self) -> None:
         self._end, theirs = socket.socketpair()
-        command = [sys.executable, "-P", "-m", "rtbids.run.launching", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", "rtbids.run.process.launching", str(theirs.fileno())]
         with theirs:  # a session of its own: what ends the run from the terminal leaves it the time to end the others
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
-from rtbids.run.channel import Message, encoded
-from rtbids.run.host import Answer, Heard, Mapped, Measured, Reply
 from rtbids.run.past.sent import Sent
+from rtbids.run.process.channel import Message, encoded
+from rtbids.run.process.host import Answer, Heard, Mapped, Measured, Reply
+from rtbids.run.process.shared import Shared, mapped
 from rtbids.run.recipe import analysis_config
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.record.statistical_maps import StatMap
-from rtbids.run.shared import Shared, mapped
 from rtbids.volume import Entities
 
 _FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}

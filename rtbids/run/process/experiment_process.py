@@ -11,18 +11,18 @@ from typing import Any
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
-from rtbids.run import host, told
-from rtbids.run.channel import MOST_LINE, Channel, Message, NotUnderstood
-from rtbids.run.given import Given
-from rtbids.run.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
-from rtbids.run.launcher import Launcher
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
-from rtbids.run.patience import LOADING
+from rtbids.run.process import host, told
+from rtbids.run.process.channel import MOST_LINE, Channel, Message, NotUnderstood
+from rtbids.run.process.given import Given
+from rtbids.run.process.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
+from rtbids.run.process.launcher import Launcher
+from rtbids.run.process.patience import LOADING
+from rtbids.run.process.said import understood
+from rtbids.run.process.shared import Shared
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
-from rtbids.run.said import understood
-from rtbids.run.shared import Shared
 from rtbids.volume import Entities, Volume, run_key
 
 MOST_WAITING = 32  # volumes whose voxels are held for a script that is behind; older ones are read back from the archive
