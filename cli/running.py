@@ -21,12 +21,12 @@ from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.priority import first_in_line
 from rtbids.replay.pacing import paced
-from rtbids.run import control
 from rtbids.run.ahead import Ahead
-from rtbids.run.control import Control
+from rtbids.run.control import control
+from rtbids.run.control.control import Control
+from rtbids.run.control.orders import Orders
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane, MakeHost
-from rtbids.run.orders import Orders
 from rtbids.run.process.launcher import Launcher
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipes

@@ -12,7 +12,7 @@ import click
 
 from rtbids.cli import console
 from rtbids.errors import InputMissing, UsageFault
-from rtbids.run import status
+from rtbids.run.control import status
 from rtbids.run.recipe import recipe
 
 STARTING = 150.0  # seconds that a script may take until it is there

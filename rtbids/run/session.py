@@ -20,7 +20,7 @@ from rtbids.clock import Clock
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox
 from rtbids.run.ahead import Ahead
-from rtbids.run.control import Control
+from rtbids.run.control.control import Control
 from rtbids.run.feedback.feedback import Destination
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane

@@ -13,8 +13,8 @@ import numpy as np
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite, RtbidsError
 from rtbids.pipeline import Inbox
-from rtbids.run import control
-from rtbids.run.control import Control
+from rtbids.run.control import control
+from rtbids.run.control.control import Control
 from rtbids.run.lanes import Lane
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Host, IsOverdue, Recall

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from rtbids.errors import ConnectionLost, UsageFault
-from rtbids.run import control, status
-from rtbids.run.control import MOST_CLIENTS, MOST_LINE, MOST_REPLY, Control, Reply
+from rtbids.run.control import control, status
+from rtbids.run.control.control import MOST_CLIENTS, MOST_LINE, MOST_REPLY, Control, Reply
 
 LONG = "x" * 1000
 

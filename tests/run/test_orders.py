@@ -11,9 +11,9 @@ from run.sessions import Lines, apart, lane, session, volume
 
 from rtbids.cli import experiments
 from rtbids.pipeline import Inbox
-from rtbids.run import control
-from rtbids.run.control import Control
-from rtbids.run.orders import Orders
+from rtbids.run.control import control
+from rtbids.run.control.control import Control
+from rtbids.run.control.orders import Orders
 from rtbids.volume import Item
 
 ANSWERS = "def feedback(volume, run):\n    return volume.index\n"

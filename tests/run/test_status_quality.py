@@ -12,7 +12,7 @@ from run.sessions import UNPACED, Lines, lane, session
 
 from rtbids.cli import console, statuses
 from rtbids.pipeline import Inbox
-from rtbids.run import status
+from rtbids.run.control import status
 from rtbids.run.deadlines import Line
 from rtbids.run.progress import Progress, Tally
 

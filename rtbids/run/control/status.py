@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtbids.errors import ConnectionLost, RtbidsError
-from rtbids.run import control
+from rtbids.run.control import control
 
 if TYPE_CHECKING:
     from rtbids.run.lanes import Lane

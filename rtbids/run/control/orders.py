@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rtbids.errors import RtbidsError, Stopped, UsageFault
-from rtbids.run.control import Control, Reply, refusal
+from rtbids.run.control.control import Control, Reply, refusal
+from rtbids.run.control.status import described
 from rtbids.run.lanes import Lane
 from rtbids.run.session import Session
-from rtbids.run.status import described
 
 DONE: Reply = {"ok": True}
 logger = logging.getLogger("rtbids")
