@@ -22,7 +22,26 @@ clock        config       nifti        receipt      wakeup       priority     cs
 errors
 sample_experiments
 """
-LINE_OF = {name: -place for place, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+ROOMS = """
+control
+loop
+process
+script
+past         chain
+report
+record
+responses
+feedback     recipe
+deadlines    one_line     stretches
+"""  # of rtbids/run; "loop" is every other file that stands there
+
+
+def lines(table: str) -> dict[str, int]:
+    return {name: -place for place, line in enumerate(table.split("\n")) for name in line.split()}
+
+
+LINE_OF = lines(LAYERS)
+LINE_IN_RUN = lines(ROOMS)
 PACKAGE_OF = {
     "rtbids": "rtbids",
     "cli": "rtbids.cli",
@@ -37,6 +56,7 @@ EXCEPTIONS = {
     ("bids_app", "rtbids.cli.options"),  # the container's entry point shares the command's options ...
     ("bids_app", "rtbids.cli.main"),  # ... and its error frame
 }
+EXCEPTIONS_IN_RUN = {("loop", "rtbids.run.control.control")}  # the loop waits for the control socket as for anything else
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
 BANNED_CALLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "eval"}
 
@@ -66,8 +86,8 @@ def imports(tree: ast.Module) -> Iterator[Import]:
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
             yield "." * node.level + (node.module or ""), node.lineno
-        elif isinstance(node, ast.ImportFrom) and node.module == "rtbids":
-            yield from ((f"rtbids.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "rtbids":
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield str(node.module), node.lineno
         elif isinstance(node, ast.Call) and called(node) in ("importlib.import_module", "import_module", "__import__"):
@@ -90,6 +110,8 @@ def fault(module: str, imported: str) -> str | None:
     own, other = layer(module), layer(imported)
     if own == SAMPLES:
         return None if imported == "rtbids.volumes" else "a sample uses only what `import rtbids` gives"
+    if own == other == "run":
+        return fault_in_run(module, imported)
     if own == other or any(own == who and is_within(imported, what) for who, what in EXCEPTIONS):
         return None
     if other not in LINE_OF:
@@ -97,6 +119,20 @@ def fault(module: str, imported: str) -> str | None:
     if own not in LINE_OF:
         return f"{own} has no line in LAYERS"
     return None if LINE_OF[other] < LINE_OF[own] else f"{other} is not below {own}"
+
+
+def room(name: str) -> str:
+    """Return the word that stands in ROOMS for the module `name` of rtbids.run; ``loop`` for that package itself."""
+    parts = name.split(".")
+    return parts[2] if len(parts) > 2 and parts[2] in LINE_IN_RUN else "loop"
+
+
+def fault_in_run(module: str, imported: str) -> str | None:
+    """Say what is wrong with one module of rtbids.run importing another, or None."""
+    own, other = room(module), room(imported)
+    if own == other or any(own == who and is_within(imported, what) for who, what in EXCEPTIONS_IN_RUN):
+        return None
+    return None if LINE_IN_RUN[other] < LINE_IN_RUN[own] else f"{other} is not below {own}"
 
 
 def is_within(name: str, package: str) -> bool:
@@ -113,6 +149,13 @@ def test_imports_point_down(file: Path) -> None:
 @pytest.mark.parametrize("file", modules(), ids=dotted)
 def test_every_module_has_a_line_in_the_table(file: Path) -> None:
     assert layer(dotted(file)) in {*LINE_OF, "rtbids"}
+
+
+def test_every_room_of_a_run_has_a_line_and_every_line_is_there() -> None:
+    top = ROOT / "rtbids" / "run"
+    rooms = {init.parent.name for init in top.glob("*/__init__.py")}
+    assert rooms <= set(LINE_IN_RUN)
+    assert set(LINE_IN_RUN) - rooms - {"loop"} <= {file.stem for file in top.glob("*.py")}
 
 
 @pytest.mark.parametrize("file", modules(), ids=dotted)
@@ -144,6 +187,9 @@ def is_false(value: ast.expr) -> bool:
         ("rtbids.run.session", ".deadlines", "relative imports are not used"),
         ("rtbids.sample_experiments.roi_feedback.experiment", "rtbids.analysis.roi", "a sample uses only what"),
         ("rtbids.run", "rtbids.cli.options", "cli is not below run"),
+        ("rtbids.run.report.gather", "rtbids.run.session", "loop is not below report"),
+        ("rtbids.run.past.sent", "rtbids.run.chain.chain", "chain is not below past"),
+        ("rtbids.run.session", "rtbids.run.control.orders", "control is not below loop"),
     ],
 )
 def test_an_import_that_points_up_or_sideways_is_found(module: str, imported: str, why: str) -> None:
