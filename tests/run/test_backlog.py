@@ -12,12 +12,12 @@ from run.sessions import FAR, Lines, SmallDisk, lane, lines, session, volume
 from rtbids.pipeline import Inbox
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
-from rtbids.run.process import experiment_process
+from rtbids.run.process import waiting
 from rtbids.run.process.host import Answer
 from rtbids.run.session import FEW_UNWRITTEN
 from rtbids.volume import Item, RunEnd, Volume
 
-MANY = 3 * experiment_process.MOST_WAITING
+MANY = 3 * waiting.MOST_WAITING
 SLOW_TO_BEGIN = """
 def start(run):
     open({gate!r}).close()
@@ -47,7 +47,7 @@ def test_where_the_memory_for_it_is_full_the_loss_is_said(tmp_path, monkeypatch,
     gate = str(tmp_path / "gate")
     os.mkfifo(gate)
     one = volume(0).data.nbytes
-    monkeypatch.setattr(experiment_process, "MOST_HELD", 10 * one)
+    monkeypatch.setattr(waiting, "MOST_HELD", 10 * one)
     rows = lines(SLOW_TO_BEGIN.format(gate=gate), tmp_path, held_back(gate), FAR)
     assert [row["volume"] for row in rows] == list(range(MANY))
     assert rows[-1]["value"] == MANY - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtbids.bids import events
-from rtbids.run.script.experiment import Run
+from rtbids.run.script.run import Run
 from rtbids.volume import volume_of
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,30 +19,26 @@ from numpy.typing import NDArray
 
 from rtbids.analysis import quality, reference, splines
 from rtbids.analysis.activation import Activation
-from rtbids.analysis.contrasts import weights
-from rtbids.analysis.design import CONSTANT, Design, Model
+from rtbids.analysis.design import CONSTANT, Design
 from rtbids.analysis.glm import Glm
 from rtbids.analysis.known_design import KnownDesign
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion import Pose, Realigner
-from rtbids.analysis.motion_terms import POSE
 from rtbids.analysis.roi import Roi
 from rtbids.analysis.smooth import Smoother
 from rtbids.analysis.space import Grid
 from rtbids.bids.events import Events
-from rtbids.errors import BadData, InputMissing, UsageFault
+from rtbids.errors import InputMissing
+from rtbids.run.chain import models, numbers
 from rtbids.run.chain.cleaning import Cleaning, Part
-from rtbids.run.chain.outcome import GlmSoFar, MotionSoFar, QualitySoFar
+from rtbids.run.chain.outcome import MotionSoFar, QualitySoFar
 from rtbids.run.chain.sampling import Moving, Places, Sampler, Still
 from rtbids.run.chain.singular import Singular
-from rtbids.run.recipe import analysis_config
 from rtbids.run.recipe.analysis_config import GLOBAL, Analysis, Reference
 from rtbids.run.record.derived_tables import Measure
 from rtbids.run.record.statistical_maps import StatMap
 from rtbids.volume import Volume
 
-AFTER_LAST_EVENT = 16.0  # seconds that a run is taken to go on, while the last response goes down
-ENDLESS = 1_000_000  # volumes, where nothing depends on how many there are to be
 Array = NDArray[np.float64]
 logger = logging.getLogger("rtbids")
 
@@ -94,8 +90,8 @@ class Chain:
         self._grid = grid
         self.motion = MotionSoFar(grid) if analysis.realigns else None
         self.quality = _quality(analysis, grid, first.repetition_time)
-        self.design = _design(analysis, events, first.repetition_time, length) if analysis.models else None
-        self.glm = _glm(analysis, self.design, grid, self.settle)
+        self.design = models.design(analysis, events, first.repetition_time, length) if analysis.models else None
+        self.glm = models.glm(analysis, self.design, grid, self.settle)
         self._singular = self._foreseen(self.design, told) if self.design else None
         if image is not None:
             self._look(image)
@@ -184,9 +180,10 @@ class Chain:
         """Return the current volume's numbers, table by table, as a run's derivatives have them."""
         found: dict[str, dict[str, Measure]] = {}
         if self.motion is not None:
-            found["motion"] = _of_motion(self.motion)
+            found["motion"] = numbers.of_motion(self.motion)
         if self.quality is not None and self.quality.volume is not None:
-            found["quality"] = _of_quality(self.quality.volume, self.quality.summary, knows_motion=self.motion is not None)
+            now, so_far = self.quality.volume, self.quality.summary
+            found["quality"] = numbers.of_quality(now, so_far, knows_motion=self.motion is not None)
         if self.design is not None:
             found["design"] = self._of_design(self.design)
         return found
@@ -283,60 +280,6 @@ def prepare(analysis: Analysis) -> None:
     glm.estimate({"constant": 1.0})
 
 
-def planned(analysis: Analysis, events: Events, repetition_time: float, length: int | None = None) -> int:
-    """Return how many volumes the run is to have, by which drift is fixed; `length` is what the source says of it.
-
-    Raises
-    ------
-    UsageFault
-        Where drift is to be taken out, and neither the config nor an event nor the source tells.
-    """
-    if analysis.volumes is not None:
-        return analysis.volumes
-    if analysis.drift == "none":
-        return ENDLESS
-    if not events.rows:
-        if length is not None:
-            return length
-        raise analysis_config.without_length(analysis)
-    return max(1, math.ceil((max(event.end for event in events.rows) + AFTER_LAST_EVENT) / repetition_time))
-
-
-def _design(analysis: Analysis, events: Events, repetition_time: float, length: int | None) -> Design:
-    drift = "dct" if analysis.drift == "cosine" else analysis.drift
-    model = Model(analysis.conditions, drift, motion=analysis.motion_terms, signals=analysis.nuisance)
-    return Design(model, events, repetition_time, planned(analysis, events, repetition_time, length))
-
-
-def contrasts(analysis: Analysis, columns: Sequence[str], conditions: Sequence[str]) -> dict[str, Mapping[str, float]]:
-    """Return the weight of each column in the contrasts.
-
-    Raises
-    ------
-    BadData
-        Where one names what is not there.
-    UsageFault
-        Where the text is no contrast of these names.
-    """
-    found: dict[str, Mapping[str, float]] = {}
-    for name, contrast in analysis.contrasts.items():
-        try:
-            found[name] = weights(contrast, columns, conditions)
-        except BadData as error:
-            hint = "where its events come during the run, name them in analysis.conditions"
-            raise BadData(f"analysis.contrasts.{name}: {error}", hint) from None
-        except UsageFault as fault:
-            raise UsageFault(f"analysis.contrasts.{name}: {fault}") from None
-    return found
-
-
-def _glm(analysis: Analysis, design: Design | None, grid: Grid, settle: Any) -> GlmSoFar | None:
-    if not analysis.contrasts:
-        return None
-    assert design is not None
-    return GlmSoFar(design, contrasts(analysis, design.columns, design.conditions), grid.shape, settle)
-
-
 def _quality(analysis: Analysis, grid: Grid, repetition_time: float) -> QualitySoFar | None:
     limits = Limits() if analysis.quality is True else analysis.quality
     return QualitySoFar(quality.Quality(grid, repetition_time, limits=limits)) if limits else None
@@ -359,24 +302,3 @@ def _values(volume: Volume) -> splines.Voxels:
 def _mean(values: NDArray[Any]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean(dtype=np.float64)) if known.size else math.nan
-
-
-def _of_quality(now: quality.Measures, so_far: quality.Summary, *, knows_motion: bool) -> dict[str, Measure]:
-    return {
-        "dvars": now.dvars,
-        "global_signal": now.global_signal,
-        "tsnr": now.tsnr,
-        "spike": " ".join(now.spikes) or "none",
-        "good": float(now.good),
-        "good_minutes": so_far.good_minutes if knows_motion else None,
-        "minutes_to_criterion": so_far.minutes_to_criterion if knows_motion else None,
-    }
-
-
-def _of_motion(motion: MotionSoFar) -> dict[str, Measure]:
-    if motion.converged:
-        parameters: list[float | None] = [float(number) for number in motion.parameters]
-    else:
-        parameters = [None] * len(POSE)
-    displacements = {"framewise_displacement": motion.framewise_displacement, "rmsd": motion.rms_displacement}
-    return {**dict(zip(POSE, parameters, strict=True)), **displacements, "pose": motion.reason or "known"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from rtbids.analysis import known_design
 from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
-from rtbids.run.chain import chain
+from rtbids.run.chain import models
 from rtbids.run.recipe.analysis_config import Analysis
 
 logger = logging.getLogger("rtbids")
@@ -29,7 +29,7 @@ def say(analysis: Analysis, table: Path) -> str | None:
     events = bids_events.read(table.read_text(encoding="utf-8"), str(table))
     known = known_design.of_events(events, analysis.conditions)
     try:
-        contrasts = chain.contrasts(analysis, known.columns, known.conditions)
+        contrasts = models.contrasts(analysis, known.columns, known.conditions)
     except BadData:
         if analysis.cleans:  # it may name a column that the first volume only will tell
             return None

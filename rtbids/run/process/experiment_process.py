@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import select
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,12 +20,11 @@ from rtbids.run.process.launcher import Launcher
 from rtbids.run.process.patience import LOADING
 from rtbids.run.process.said import understood
 from rtbids.run.process.shared import Shared
+from rtbids.run.process.waiting import Waiting
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
 from rtbids.volume import Entities, Volume, run_key
 
-MOST_WAITING = 32  # volumes whose voxels are held for a script that is behind; older ones are read back from the archive
-MOST_HELD = 512 * 2**20  # bytes of voxels that are held where there is no archive
 LAST_WORDS = 1.0  # seconds that it may take to end once nobody speaks to it any more
 
 logger = logging.getLogger("rtbids")
@@ -73,8 +71,7 @@ class ExperimentProcess:
         self._is_overdue = is_overdue
         self._recall = recall
         self._clock = clock
-        self._waiting: deque[Shared | Past | Heard | Entities] = deque()
-        self._lost = 0
+        self._waiting = Waiting(recipe.name)
         self._said: dict[object, Mapping[str, Any]] = {}  # the sidecar that it knows, by run
         self._given = Given()
         self._unsaid: list[bytes] = []
@@ -119,31 +116,12 @@ class ExperimentProcess:
             return
         self._waiting.append(shared)
         self._hand_on()
-        if len(self._waiting) > MOST_WAITING:
-            self._let_go(len(self._waiting) - MOST_WAITING - 1)
+        self._waiting.let_go()
 
     def catch_up(self, past: Iterable[Past | Heard]) -> None:
         """Take what there was before: its analysis is given that first."""
         self._waiting.extend(past)
         self._hand_on()
-
-    def _let_go(self, place: int) -> None:
-        """Let go of the voxels at `place` of what waits: they are read back. Those archived nowhere stay while that goes."""
-        held = self._waiting[place]
-        if not isinstance(held, Shared):
-            return
-        if held.where.file is not None:
-            self._waiting[place] = Past(held.volume.entities, held.volume.index, ask=held.ask)
-        elif (place + 1) * held.volume.data.nbytes > MOST_HELD:
-            oldest = next(item for item in self._waiting if isinstance(item, Shared))
-            self._waiting.remove(oldest)
-            self._lost += 1
-            if self._lost == 1:
-                logger.warning(
-                    "%s is so far behind that its analysis lacks volume %d and more: with --bids-dir it would not",
-                    self._recipe.name,
-                    oldest.volume.index,
-                )
 
     def respond(self, entities: Entities, response: Response) -> None:
         """Give the script a response, in its turn: after the volumes that came before it."""
@@ -198,7 +176,8 @@ class ExperimentProcess:
             self.is_over = True
             self._seat.end()
             self._channel.close()
-        waiting, self._waiting = self._waiting, deque()
+        waiting = list(self._waiting)
+        self._waiting.clear()
         for item in waiting:
             if isinstance(item, Shared):
                 self._given.add(Past(item.volume.entities, item.volume.index))
@@ -287,7 +266,7 @@ class ExperimentProcess:
 
     def _is_worth_asking(self, volume: Volume) -> bool:
         """Pass over a volume whose line has left, unless it is the newest or all are wanted."""
-        newest = not any(isinstance(item, Shared) for item in self._waiting)
+        newest = not self._waiting.has_volumes
         return newest or self._recipe.config.backlog == "all" or not self._is_overdue(volume.entities, volume.index)
 
     def _reply(self, message: Message) -> list[Reply]:

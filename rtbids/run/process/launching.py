@@ -23,12 +23,7 @@ from rtbids.wakeup import Wakeup
 _PR_SET_PDEATHSIG = 1
 _LOOK = 0.01  # seconds between two looks whether they have
 GRACE = 0.5  # seconds that what a script has started may take to end after it
-_WORKER = (
-    sys.executable,
-    "-P",
-    "-m",
-    "rtbids.run.process.worker",
-)  # -P: nothing in the working directory is a module
+_WORKER = (sys.executable, "-P", "-m", "rtbids.run.process.worker")  # -P: nothing in the working directory is a module
 
 
 def leave_the_terminal_to_the_run() -> None:
