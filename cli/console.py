@@ -155,6 +155,36 @@ def _show_plain(progress: Progress, over: threading.Event) -> None:
             stderr.print(Text(line(progress, bars=False)))
 
 
+def left_out(name: str, number: int, reason: str, hint: str | None = None) -> None:
+    """Tell the person which file is left out and why; the log gets its number, for names of files may identify."""
+    why = f"{reason}; {hint}" if hint else reason
+    logger.warning("%s", f"file {number} is left out: {why}", extra={_SAID: True})
+    if not _quiet:
+        stderr.print(Text(printable(f"warning: {name} is left out: {why}"), style="yellow"))
+
+
+@contextmanager
+def counting(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Show how far a command is, in a terminal as a bar, elsewhere as a line now and then; gives what counts one on."""
+    from rich import progress as bars
+
+    count = "" if total is None else f" of {total}"
+    done, last = 0, time.monotonic()
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=stderr, transient=True, disable=_quiet or not stderr.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+
+        def advance() -> None:
+            nonlocal done, last
+            done += 1
+            bar.advance(task)
+            if not (_quiet or stderr.is_terminal) and time.monotonic() - last >= STEP:
+                last = time.monotonic()
+                stderr.print(Text(f"{what}: {done}{count}"))
+
+        yield advance
+
+
 def line(progress: Progress, *, bars: bool = True) -> str:
     """Return the state of a run in one line of some 80 characters."""
     if not progress.runs:

@@ -17,6 +17,7 @@ COMMANDS = {
     "replay": ("rtbids.cli.replay", "Play a past run as if it were live."),
     "watch": ("rtbids.cli.watch", "Hand on DICOM files as each becomes complete."),
     "convert": ("rtbids.cli.convert", "Turn DICOM into BIDS, volume by volume."),
+    "deidentify": ("rtbids.cli.deidentify", "Take out of DICOM files what identifies the person."),
     "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),
     "archive": ("rtbids.cli.archive", "Grow a BIDS data set."),
     "init": ("rtbids.cli.init", "Make a new experiment from a sample."),

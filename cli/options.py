@@ -95,32 +95,90 @@ _NETWORK = {  # what is said of a source dicom-scp://, by the names of `rtbids.c
 }
 
 
-def live_options(function: F) -> F:
+_LIVE = {  # by the names of `rtbids.cli.sources.Live`
+    "pattern": click.option("--pattern", default="*", show_default=True, help="File names to take."),
+    "existing": click.option("--existing/--new-only", default=True, help="Take the files already there first, or leave them."),
+    "wait": click.option("--wait/--no-wait", default=True, help="Wait for files to come, or end when what is there is done."),
+    "idle_timeout": click.option("--idle-timeout", type=Seconds(0), metavar="S", help="End after S seconds without a file."),
+    "poll": click.option(
+        "--poll/--no-poll",
+        default=None,
+        help="Look at the folder again and again, as a network share needs; found out by default.",
+    ),
+    "series": click.option("--series", metavar="N[,N...]", help="Take these series only, functional or not."),
+}
+
+
+def live_options(function: F, without: frozenset[str] = frozenset()) -> F:
     """Add what a live source understands; the command receives it as `live`, a `rtbids.cli.sources.Live`."""
+    live = {name: option for name, option in _LIVE.items() if name not in without}
+    network = {name: option for name, option in _NETWORK.items() if name not in without}
 
     @functools.wraps(function)
-    def command(*args: Any, series: str | None, **options: Any) -> Any:
+    def command(*args: Any, **options: Any) -> Any:
         from rtbids.cli.sources import Live, Network
 
-        names = ("pattern", "existing", "wait", "idle_timeout", "poll")
-        taken = {name: options.pop(name) for name in names}
-        network = Network(**{name: options.pop(name) for name in _NETWORK})
-        live = Live(**taken, series=series_numbers(series), network=network)
-        return function(*args, live=live, **options)
+        taken = {name: options.pop(name) for name in live}
+        if "series" in taken:
+            taken["series"] = series_numbers(taken["series"])
+        peers = Network(**{name: options.pop(name) for name in network})
+        return function(*args, live=Live(**taken, network=peers), **options)
+
+    decorated: Any = command
+    for option in (*live.values(), *network.values()):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def taking_options(function: F) -> F:
+    """As `live_options`, of a source that is taken as a whole and kept in a place of its own."""
+    return live_options(function, frozenset(("pattern", "series", "spool", "fsync")))
+
+
+def deidentify_options(function: F) -> F:
+    """Add what is kept and what goes; the command receives it as `retained`, a `rtbids.deidentify.profile.Options`."""
+
+    @functools.wraps(function)
+    def command(*args: Any, retain: tuple[str, ...], keep_words: tuple[str, ...], **options: Any) -> Any:
+        from rtbids.deidentify.profile import Options
+
+        taken = {name: options.pop(name) for name in ("dates", "descriptors", "private", "burned_in", "faces")}
+        taken |= dict.fromkeys(retain, True)
+        words = frozenset(word.casefold() for word in keep_words)
+        return function(*args, retained=Options(**taken, words=words), **options)
 
     decorated: Any = command
     for option in (
-        click.option("--pattern", default="*", show_default=True, help="File names to take."),
-        click.option("--existing/--new-only", default=True, help="Take the files already there first, or leave them."),
-        click.option("--wait/--no-wait", default=True, help="Wait for files to come, or end when what is there is done."),
-        click.option("--idle-timeout", type=Seconds(0), metavar="S", help="End after S seconds without a file."),
+        click.option("--faces", is_flag=True, help="Take images whose header says that a face can be recognised, as they are."),
+        click.option("--burned-in", is_flag=True, help="Take images that may show text, and copies of screens, as they are."),
+        click.option("--private/--no-private", default=True, help="Keep private elements that are known to be safe."),
         click.option(
-            "--poll/--no-poll",
-            default=None,
-            help="Look at the folder again and again, as a network share needs; found out by default.",
+            "--keep-word",
+            "keep_words",
+            multiple=True,
+            metavar="WORD",
+            help="Keep WORD in names of protocols and series. Repeatable.",
         ),
-        click.option("--series", metavar="N[,N...]", help="Take these series only, functional or not."),
-        *_NETWORK.values(),
+        click.option(
+            "--descriptors",
+            type=click.Choice(["clean", "removed"]),
+            default="clean",
+            show_default=True,
+            help="Keep known words of the names of protocols and series, or nothing of them.",
+        ),
+        click.option(
+            "--retain",
+            type=click.Choice(["device", "institution", "patient", "uids"]),
+            multiple=True,
+            help="Keep serial numbers and station; the institution; the patient's sex, age and size; or UIDs. Repeatable.",
+        ),
+        click.option(
+            "--dates",
+            type=click.Choice(["shifted", "removed", "kept"]),
+            default="shifted",
+            show_default=True,
+            help="Move dates back, the same for all of a patient; take them out; or leave them.",
+        ),
     ):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]
