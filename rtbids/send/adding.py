@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +18,12 @@ if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 logger = logging.getLogger("rtbids")
-GONE = "the file was gone before it could be taken in"
 NO_IMAGE = "the folder holds no DICOM image"
 _TOGETHER = 500
 
 
 @dataclass(frozen=True)
 class _File:
-    path: Path
     file: bytes  # relative to the batch's folder where it lies there
     size: int
     mtime_ns: int
@@ -36,9 +33,12 @@ class _File:
 
 def add(outbox: Outbox, found: Found) -> int | None:
     """Write a batch and its images into the database in one transaction, those left out that are known."""
-    files = list(_files(outbox.secret, found))
+    files = _files(outbox.secret, found)
+    named = len(found.files) + len(found.broken)
+    if len(files) < named:
+        logger.warning("%d of %d files of a batch were gone before they could be taken in", named - len(files), named)
     with outbox.database.reading() as transaction:
-        if files and _all_seen(transaction, files):
+        if (named and not files) or (files and _all_seen(transaction, files)):
             return None
     with outbox.database.writing() as transaction:
         number = _insert(transaction, outbox.clock.now(), found, files, _identity(outbox.secret, found.root, b"", 0, 0))
@@ -51,27 +51,25 @@ def add(outbox: Outbox, found: Found) -> int | None:
 
 def known(outbox: Outbox, found: Found) -> bool:
     """Say whether every file of a batch was taken in before."""
-    files = list(_files(outbox.secret, found))
+    files = _files(outbox.secret, found)
     with outbox.database.reading() as transaction:
         return bool(files) and _all_seen(transaction, files)
 
 
-def _files(secret: bytes, found: Found) -> Iterator[_File]:
-    for path in found.files:
-        yield _file(secret, found.root, path, None)
-    for path, reason in found.broken:
-        yield _file(secret, found.root, path, reason)
+def _files(secret: bytes, found: Found) -> list[_File]:
+    """Return the files that are there: one that is gone was renamed, and is found under its new name, or is no more."""
+    named: list[tuple[Path, str | None]] = [*((path, None) for path in found.files), *found.broken]
+    return [file for path, fault in named if (file := _file(secret, found.root, path, fault)) is not None]
 
 
-def _file(secret: bytes, root: Path, path: Path, fault: str | None) -> _File:
+def _file(secret: bytes, root: Path, path: Path, fault: str | None) -> _File | None:
     name = os.fsencode(path.relative_to(root) if path.is_relative_to(root) else path)
     try:
         status = path.stat()
-        size, mtime_ns = status.st_size, status.st_mtime_ns
-    except OSError:
-        size = mtime_ns = 0
-        fault = fault or GONE
-    return _File(path, name, size, mtime_ns, _identity(secret, root, name, size, mtime_ns), fault)
+    except FileNotFoundError:
+        return None
+    identity = _identity(secret, root, name, status.st_size, status.st_mtime_ns)
+    return _File(name, status.st_size, status.st_mtime_ns, identity, fault)
 
 
 def _identity(secret: bytes, root: Path, name: bytes, size: int, mtime_ns: int) -> bytes:

@@ -50,6 +50,7 @@ class Cleanup:
         except OSError as error:
             raise full(self._settings.archive or batch.root, error) from error
         _forget(self._outbox, batch.number, kept=raw == "keep")
+        self._outbox.bell.ring()
         return True
 
 
