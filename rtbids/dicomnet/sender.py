@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any, TypeAlias
 
-from rtbids.dicomnet import image
+from rtbids.dicomnet import image, statuses
 from rtbids.dicomnet.address import AE_TITLE, Address
 from rtbids.dicomnet.association import SILENCE
 from rtbids.dicomnet.caller import CONNECTING, Caller
@@ -16,15 +16,6 @@ from rtbids.dicomnet.image import Image
 from rtbids.errors import BadData, ConnectionLost
 
 _PIECES = 16  # that an image leaves in where it takes its time
-_WORDS = {  # PS3.4, B.2.3, and PS3.7, annex C
-    0x0110: "it failed while it processed the image",
-    0x0111: "it has an image of this UID already",
-    0x0117: "it takes the UID for invalid",
-    0x0122: "it does not take this class of image",
-    0x0124: "we are not authorised to store there",
-    0xA9: "the image does not match its class",
-    0xC: "it cannot understand the image",
-}
 
 Rest: TypeAlias = Callable[[float], object]  # called before each piece of an image with the share of it that has left
 
@@ -91,12 +82,11 @@ class Sender(Caller):
         """
         file = self._agreed(content)
         status = self._store(file, rest)
-        if status >> 12 == 0xB or status == 0:  # a warning (0xBxxx) is a success: it was stored
+        if statuses.is_stored(status):
             return
-        if status >> 8 == 0xA7:
+        if statuses.is_full(status):
             raise NoRoom(f"{self.address} is out of resources (status 0x{status:04X})")
-        words = next((_WORDS[part] for part in (status, status >> 8, status >> 12) if part in _WORDS), None)
-        raise BadData(f"{self.address} refused the image with status 0x{status:04X}" + (f": {words}" if words else ""))
+        raise BadData(f"{self.address} refused the image with {statuses.said(status)}")
 
     def cut(self, content: bytes, share: float = 0.5) -> None:
         """Send the first part of a DICOM file and end the connection in the middle of it, as a cable does that is pulled."""

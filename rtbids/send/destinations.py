@@ -156,6 +156,14 @@ def parse(url: str, access: Access | None = None) -> Destination:
         from rtbids.send.storage import storage
 
         return storage(url, access)
+    if scheme in ("dicomweb+http", "dicomweb+https"):
+        from rtbids.send.dicomweb import dicomweb
+
+        return dicomweb(url, access)
+    if scheme in ("orthanc+http", "orthanc+https"):
+        from rtbids.send.orthanc import orthanc
+
+        return orthanc(url, access)
     raise UsageFault(f"expected {_SCHEMES}, found {scheme}://")
 
 

@@ -1,0 +1,103 @@
+"""To Orthanc by its own web interface: stored and found by REST."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rtbids.dicomnet import NotWanted
+from rtbids.errors import ConnectionLost
+from rtbids.send import web
+from rtbids.send.content import is_same
+from rtbids.send.destinations import Access, Failure, Item, parts
+
+_PARALLEL = 4
+_ASKED = 100  # images in one question
+OTHER = "has another image of this UID: its content is not the one that was sent"
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """An Orthanc, named by ``orthanc+https://[user@]host[:port][/path]``."""
+
+    site: web.Site
+    parallel: int = _PARALLEL
+    whole: bool = False
+
+    @property
+    def url(self) -> str:
+        return self.site.name
+
+    @property
+    def verify(self) -> Literal["query", "status"]:
+        return self.site.access.verify
+
+    @contextmanager
+    def open(self) -> Iterator[Rest]:
+        with self.site.link() as link:
+            answer = link.ask("GET", "/system")
+            if answer.status != 200:
+                raise NotWanted(f"{self.url} is no Orthanc (status {answer.status} for /system)")
+            yield Rest(self, link)
+
+
+def orthanc(url: str, access: Access) -> Orthanc:
+    return Orthanc(web.site(url, access))
+
+
+class Rest:
+    """A connection to Orthanc."""
+
+    def __init__(self, orthanc: Orthanc, link: web.Link) -> None:
+        self._name, self._link = orthanc.url, link
+
+    def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
+        for item in items:
+            yield item, self._store(item)
+
+    def present(self, items: Sequence[Item]) -> set[str]:
+        there: set[str] = set()
+        for part in parts(items, _ASKED):
+            by_uid = {item.instance: item for item in part}
+            for found in self._find(list(by_uid)):
+                item = by_uid.get(found["MainDicomTags"]["SOPInstanceUID"])
+                if item is not None and (found.get("FileSize") == item.size or self._is_same(found["ID"], item)):
+                    there.add(item.instance)
+        return there
+
+    def _store(self, item: Item) -> Failure | None:
+        try:
+            content = item.path.read_bytes()
+        except OSError as error:
+            return Failure(f"its file cannot be read: {error.strerror}", permanent=True)
+        answer = self._link.ask("POST", "/instances", content, {"Content-Type": "application/dicom"})
+        if answer.status != 200:
+            return web.failure(self._name, answer.status)
+        stored = self._json(answer)
+        status = stored.get("Status") if isinstance(stored, dict) else None
+        if status == "AlreadyStored" and not self._is_same(stored["ID"], item):
+            return Failure(f"{self._name} {OTHER}", permanent=True)
+        if status in ("Success", "AlreadyStored"):
+            return None
+        return Failure(f"{self._name} answered {status!r}", permanent=status == "FilteredOut")
+
+    def _find(self, instances: Sequence[str]) -> list[Any]:
+        asked = {"Level": "Instance", "Query": {"SOPInstanceUID": "\\".join(instances)}, "Expand": True}
+        answer = self._link.ask("POST", "/tools/find", json.dumps(asked).encode())
+        if answer.status != 200:
+            raise ConnectionLost(f"{self._name} did not say what it has (status {answer.status})")
+        return list(self._json(answer))
+
+    def _is_same(self, identifier: str, item: Item) -> bool:
+        """Whether the image that Orthanc calls so is the one in the file."""
+        answer = self._link.ask("GET", f"/instances/{identifier}/file")
+        return answer.status == 200 and is_same(answer.content, item.path.read_bytes())
+
+    def _json(self, answer: web.Answer) -> Any:
+        try:
+            return json.loads(answer.content)
+        except ValueError:
+            raise ConnectionLost(f"{self._name} answered something that is not JSON") from None

@@ -1,0 +1,181 @@
+"""Requests to a web service over one connection that is kept."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import SplitResult, urlsplit
+
+from rtbids.dicomnet import NotWanted, client_tls
+from rtbids.dicomnet.tls import why
+from rtbids.errors import ConnectionLost, UsageFault
+from rtbids.send import credentials
+from rtbids.send.destinations import Access, Failure
+
+CONNECTING = 5.0  # seconds in which a host must have taken the connection
+_MOST = 1 << 28  # bytes of an answer
+_LATER = {408, 425, 429, 500, 502, 503, 504}
+_PLACES = f"put user and password into ~/.netrc, a file named by --credentials, or {credentials.PASSWORD}"
+_HOST = re.compile(r"[\w.:-]+")
+
+Body = bytes | Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    kind: str  # Content-Type
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Site:
+    """A web service: where it is, and how it is spoken to."""
+
+    name: str  # as in the URL, with its scheme
+    parts: SplitResult
+    access: Access
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        places = [f"{self.parts.hostname}:{self.parts.port}", str(self.parts.hostname)]
+        return credentials.authorization(places, self.parts.username, self.access)
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext | None:
+        if not self.parts.scheme.endswith("https"):
+            return None
+        return client_tls(self.access.certificate, self.access.key, self.access.ca)
+
+    @contextmanager
+    def link(self) -> Iterator[Link]:
+        link = Link(self)
+        try:
+            yield link
+        finally:
+            link.close()
+
+
+def site(url: str, access: Access) -> Site:
+    """Read ``dicomweb+https://[user@]host[:port][/path]`` and the like."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0 or not parts.hostname or not _HOST.fullmatch(parts.hostname):
+        raise UsageFault(f"expected {parts.scheme}://host[:port][/path], found another host or port")
+    parts = parts._replace(path=parts.path.rstrip("/"))
+    return Site(parts.geturl(), parts, access)
+
+
+class Link:
+    """A connection to a site, opened when it is needed and again after it was lost. For one thread."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._connection: http.client.HTTPConnection | None = None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def ask(
+        self, method: str, path: str, body: Body = b"", headers: Mapping[str, str] | None = None, size: int | None = None
+    ) -> Answer:
+        """Return the answer to a request; `size` is that of a body that comes in parts.
+
+        It is asked again, once, where a connection that had been kept turns out to have ended meanwhile: what is stored twice
+        is stored once.
+
+        Raises
+        ------
+        ConnectionLost
+            There was none in time; a `NotWanted` where trying again will not help.
+        """
+        kept = self._connection is not None
+        try:
+            return self._ask(method, path, body, {**self._site.headers, **(headers or {})}, size)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            self.close()
+            if not kept:
+                raise ConnectionLost(f"{self._site.name} ended the connection before it had answered") from None
+        return self.ask(method, path, body, headers, size)
+
+    def _ask(self, method: str, path: str, body: Body, headers: dict[str, str], size: int | None) -> Answer:
+        parts = body if isinstance(body, bytes) else body()
+        try:
+            connection = self._connected()
+            if size is not None:
+                headers["Content-Length"] = str(size)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had read everything
+                connection.request(method, self._site.parts.path + path, parts, headers)
+            return self._read(connection.getresponse())
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            raise
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.IncompleteRead):
+            self.close()
+            raise ConnectionLost(f"{self._site.name} ended the connection in the midst of an answer") from None
+        except ssl.SSLError as error:
+            self.close()
+            raise NotWanted(f"{self._site.name}: no encrypted connection: {why(error)}", _certificate(error)) from None
+        except TimeoutError:
+            self.close()
+            raise ConnectionLost(f"{self._site.name} has not answered for {self._site.access.timeout:g} s") from None
+        except OSError as error:
+            self.close()
+            raise ConnectionLost(f"{self._site.name}: {error.strerror or 'the connection was lost'}") from None
+        except http.client.HTTPException as error:
+            self.close()
+            raise ConnectionLost(f"{self._site.name} does not speak HTTP ({type(error).__name__})") from None
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            host, port, tls = self._site.parts.hostname or "", self._site.parts.port, self._site.tls
+            new = http.client.HTTPConnection(host, port, timeout=CONNECTING)
+            if tls is not None:
+                new = http.client.HTTPSConnection(host, port, timeout=CONNECTING, context=tls)
+            new.connect()
+            new.sock.settimeout(self._site.access.timeout)
+            self._connection = new
+        return self._connection
+
+    def _read(self, response: http.client.HTTPResponse) -> Answer:
+        content = response.read(_MOST)
+        if response.length:
+            raise http.client.IncompleteRead(content)
+        if response.will_close or not response.isclosed():
+            self.close()
+        answer = Answer(response.status, response.headers.get("Content-Type", ""), content)
+        if (refusal := _refusal(self._site.name, answer.status)) is not None:
+            raise refusal
+        return answer
+
+
+def failure(name: str, status: int) -> Failure:
+    """Say why a request was refused whose answer says no more than its status."""
+    if status == 507:
+        return Failure(f"{name} is full (status 507)", permanent=False)
+    words = http.client.responses.get(status, "unknown").lower()
+    return Failure(f"{name} refused the image with status {status} ({words})", permanent=status not in _LATER)
+
+
+def _refusal(name: str, status: int) -> NotWanted | None:
+    """Return what is wrong with all requests, not with this one."""
+    if status in (401, 403, 407):
+        return NotWanted(f"{name} does not let us in (status {status})", _PLACES)
+    if 300 <= status < 400:
+        return NotWanted(f"{name} sends us to another address (status {status})", "name that one instead")
+    return None
+
+
+def _certificate(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "--ca FILE names the authority of a certificate that the system does not know"
+    return "is it a port of https?"
