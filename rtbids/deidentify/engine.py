@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -63,6 +63,11 @@ class Clean:
     def removed(self) -> frozenset[str | bytes]:
         """The values that went: texts decoded, each value by itself; anything else as bytes."""
         return frozenset(_values(self.gone))
+
+    @cached_property
+    def removed_public(self) -> frozenset[str | bytes]:
+        """Those of them that stood in public elements; private ones are mostly technical."""
+        return frozenset(_values(element for element in self.gone if not element.tag >> 16 & 1))
 
 
 class Person(NamedTuple):
@@ -227,7 +232,7 @@ class Header:
         return frozenset(code.decode("latin-1").strip(" \0") for code in codes)
 
 
-def _values(gone: frozenset[Element]) -> Iterator[str | bytes]:
+def _values(gone: Iterable[Element]) -> Iterator[str | bytes]:
     for element in gone:
         if element.vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE", "UI", "DA", "DT", "TM", "AS", "CS", "DS", "IS"):
             yield from (one.strip() for one in text.decoded(element.value, element.charset).split("\\") if one.strip())

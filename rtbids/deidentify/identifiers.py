@@ -1,0 +1,285 @@
+"""A service that gives a patient's replacement identifiers: it is asked, waited for, and what it says is put back.
+
+What is asked and answered is JSON, described in the reference ("The identifiers service"). An image whose identifiers are not
+known is never handed on: where the service cannot be reached that is `ServiceDown`, after which trying again may help, and
+where it refuses `ServiceRefuses`, which needs a person. No message names an identifier.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import stat
+import time
+import urllib.error
+import urllib.request
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from rtbids.deidentify.mapping import Identifiers
+from rtbids.errors import BadData, ConnectionLost, InputMissing, UsageFault
+
+TOKEN_VARIABLE = "RTBIDS_IDENTIFIERS_TOKEN"
+LONGEST = {"patient_id": 64, "accession_number": 16}  # characters of the VRs LO and SH
+_LARGEST_ANSWER = 65536
+_REMEMBERED = 256  # patients: more than a scanner sees while their images are under way
+_FURTHEST = 366 * 200  # days
+_TELLING = 5  # an original of fewer characters may be part of a replacement by chance
+_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class ServiceDown(ConnectionLost):
+    """No usable answer; images wait, and trying again may help."""
+
+
+class ServiceRefuses(UsageFault):
+    """The service answered, and its answer will stay the same until a person sees to it."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who is meant: as the image itself says it, and therefore never to be logged."""
+
+    patient: str
+    accession: str = ""
+    study: str = ""
+
+
+class Service(Protocol):
+    """Whatever knows a patient's replacement identifiers."""
+
+    def ask(self, question: Question) -> Identifiers:
+        """Return the replacements; raise `ServiceDown` or `ServiceRefuses`, never guess."""
+
+
+class Rest:
+    """A service behind a URL, asked by POST; what it answered is remembered in memory for the patients of the moment.
+
+    Parameters
+    ----------
+    url
+        ``https://…``; ``http://`` only for a service on this machine.
+    token
+        Sent as ``Authorization: Bearer``; see `read_token`.
+    timeout, tries
+        Seconds that one try may last; tries before `ServiceDown`. Pauses between tries double from one second.
+    pause
+        How to wait; ``threading.Event.wait`` of whatever stops the caller, so that it need not be waited for.
+    context
+        How to encrypt; by default the machine's own authorities (``SSL_CERT_FILE`` names others), always verified.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 20,
+        tries: int = 4,
+        pause: Callable[[float], object] = time.sleep,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.url = _checked_url(url)
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._timeout, self._tries, self._pause = timeout, tries, pause
+        encrypted = urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
+        self._opener = urllib.request.build_opener(encrypted, _NoRedirects)
+        self._known: OrderedDict[Question, Identifiers] = OrderedDict()
+
+    def ask(self, question: Question) -> Identifiers:
+        if not question.patient.strip():
+            raise BadData("an image without a PatientID: the identifiers service cannot be asked about it")
+        if question not in self._known:
+            found = read_answer(self._answer(asked(question)), question)
+            self._agrees(question, found)
+            self._remember(question, found)
+        self._known.move_to_end(question)
+        return self._known[question]
+
+    def _answer(self, body: bytes) -> bytes:
+        """Post `body`, again where that may help."""
+        for left in reversed(range(self._tries)):
+            try:
+                return self._post(body)
+            except ServiceDown:
+                if not left:
+                    raise
+            self._pause(2.0 ** (self._tries - 1 - left))
+        raise ServiceDown(f"{self.url}: never asked")
+
+    def _post(self, body: bytes) -> bytes:
+        request = urllib.request.Request(self.url, body, self._headers, method="POST")
+        try:
+            with self._opener.open(request, timeout=self._timeout) as response:
+                return _body(response, time.monotonic() + self._timeout, self.url)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise _refusal(self.url, error.code) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(self.url, error) from None
+
+    def _agrees(self, question: Question, found: Identifiers) -> None:
+        """A patient has one replacement, or two sessions would become two people."""
+        for other, known in self._known.items():
+            same = (other.patient, other.study) == (question.patient, question.study)
+            if same and (known.patient, known.shift_days) != (found.patient, found.shift_days):
+                hint = "the service must give a patient of a study the same patient_id and date_shift_days each time"
+                raise ServiceRefuses(f"{self.url}: two different answers for one patient", hint)
+
+    def _remember(self, question: Question, found: Identifiers) -> None:
+        self._known[question] = found
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def asked(question: Question) -> bytes:
+    """Return the question as it goes over the wire."""
+    named = {"patient_id": question.patient, "accession_number": question.accession or None, "study": question.study or None}
+    return json.dumps({key: value for key, value in named.items() if value}).encode()
+
+
+def read_answer(content: bytes, question: Question) -> Identifiers:
+    """Read and check what the service said.
+
+    Raises
+    ------
+    ServiceDown
+        It is not the JSON object expected; a proxy's page in the service's place is the likeliest cause.
+    ServiceRefuses
+        It gives the original back, or a shift of no days.
+    """
+    answer = _object(content)
+    patient = _identifier(answer, "patient_id")
+    accession = _identifier(answer, "accession_number") if answer.get("accession_number") is not None else None
+    shift = _shift(answer.get("date_shift_days"))
+    if _echoes(patient, question.patient) or _echoes(accession or "", question.accession):
+        raise ServiceRefuses(
+            "the identifiers service gave an original identifier back", "nothing was written; see to the service"
+        )
+    return Identifiers(patient, accession, shift)
+
+
+def read_token(path: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the token in the owner-only file `path`, or in the environment variable RTBIDS_IDENTIFIERS_TOKEN, or None."""
+    if path is None:
+        return environment.get(TOKEN_VARIABLE, "").strip() or None
+    try:
+        with path.open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            token = file.read(4096).strip()
+    except OSError as error:
+        raise InputMissing(f"cannot read the token in {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageFault(f"{path}: expected a token in plain ASCII") from None
+    if mode & 0o077:
+        raise UsageFault(f"{path}: others may read this token", f"chmod 600 {path}")
+    if not token or not token.isprintable() or " " in token:
+        raise UsageFault(f"{path}: expected one token on one line")
+    return token
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the token and who is meant to wherever it points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise UsageFault(f"--identifiers: expected https://host/path, found {_without_password(url)!r}")
+    if parts.username or parts.password:
+        hint = f"put a token into {TOKEN_VARIABLE} or an owner-only file (--identifiers-token FILE)"
+        raise UsageFault("--identifiers: a URL must not hold a name or password", hint)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise UsageFault(f"--identifiers: {url} would send patients' identifiers readable by all on the way", "use https://")
+    return url
+
+
+def _without_password(url: str) -> str:
+    return url.rpartition("@")[2]
+
+
+def _body(response: http.client.HTTPResponse, deadline: float, url: str) -> bytes:
+    """Read the answer; one that drips in is given up at `deadline` like one that does not come."""
+    parts: list[bytes] = []
+    while part := response.read1(_LARGEST_ANSWER):
+        parts.append(part)
+        if time.monotonic() > deadline:
+            raise ServiceDown(f"{url}: the answer did not end in time")
+        if sum(map(len, parts)) > _LARGEST_ANSWER:
+            raise ServiceDown(f"{url}: expected a short answer, found more than {_LARGEST_ANSWER} bytes")
+    if response.length:
+        raise ServiceDown(f"{url}: the answer broke off")
+    return b"".join(parts)
+
+
+def _refusal(url: str, status: int) -> ServiceDown | ServiceRefuses:
+    if status in _AGAIN:
+        return ServiceDown(f"{url}: the identifiers service answered {status}")
+    if status in (401, 403):
+        return ServiceRefuses(f"{url}: the token was not accepted ({status})", f"--identifiers-token FILE or {TOKEN_VARIABLE}")
+    if status == 404:
+        return ServiceRefuses(
+            f"{url}: not found (404)", "the path is wrong, or the service does not know this patient or study"
+        )
+    if 300 <= status < 400:
+        return ServiceRefuses(f"{url}: redirected ({status}); identifiers are not sent on", "name the service's final address")
+    return ServiceRefuses(f"{url}: the identifiers service refused ({status})", "nothing was written; see to the service")
+
+
+def _unreachable(url: str, error: OSError | http.client.HTTPException) -> ServiceDown | ServiceRefuses:
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        hint = "SSL_CERT_FILE names the authorities of a site of its own"
+        return ServiceRefuses(f"{url}: its certificate is not trusted ({cause.verify_message})", hint)
+    if isinstance(cause, TimeoutError):
+        return ServiceDown(f"{url}: no answer in time")
+    reason = getattr(cause, "strerror", None) or type(cause).__name__
+    return ServiceDown(f"{url}: cannot be reached ({reason})")
+
+
+def _object(content: bytes) -> dict[str, object]:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ServiceDown("the identifiers service did not answer in JSON") from None
+    if not isinstance(answer, dict):
+        raise ServiceDown("the identifiers service did not answer with a JSON object")
+    return answer
+
+
+def _identifier(answer: Mapping[str, object], key: str) -> str:
+    value = answer.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise ServiceDown(f"the identifiers service's answer has no text as {key}")
+    value = value.strip()
+    if len(value) > LONGEST[key] or "\\" in value or not value.isascii() or not value.isprintable():
+        raise ServiceDown(f"the identifiers service's {key} is not up to {LONGEST[key]} plain characters")
+    return value
+
+
+def _shift(value: object) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or abs(value) > _FURTHEST:
+        raise ServiceDown("the identifiers service's date_shift_days is not a whole number of days")
+    if value == 0:
+        raise ServiceRefuses("the identifiers service shifts dates by no days", "leave date_shift_days out for a shift of ours")
+    return value
+
+
+def _echoes(replacement: str, original: str) -> bool:
+    """Tell whether `original` is still to be read in `replacement`."""
+    new, old = replacement.strip().casefold(), original.strip().casefold()
+    return bool(old) and (new == old or (len(old) >= _TELLING and old in new))

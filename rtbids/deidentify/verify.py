@@ -1,0 +1,230 @@
+"""Whether a value that was taken out of a file is still to be read somewhere in its bytes.
+
+The search knows nothing of how the values were taken out: it looks at the bytes that would be written, at text in every
+character set of DICOM and in UTF-16, in capitals or not, at dates in other spellings, at the parts of names, and into what is
+compressed.
+What is looked for, and what is not because it would be found by chance, is in `rtbids.deidentify.needles`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.tag import BaseTag
+
+from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.needles import Needle, folded, needles
+from rtbids.deidentify.profile import Action
+from rtbids.errors import BadData
+
+_PIXELS = 0x7FE00010
+_PIXEL_TAG = b"\xe0\x7f\x10\x00"
+_OUR_UIDS = re.compile(rb"2\.25\.\d{20,39}")
+_PRINTABLE = np.zeros(256, bool)
+_PRINTABLE[0x20:0x7F] = True
+_RUN = 6  # characters
+_TEXT = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
+_BINARY = frozenset(("OB", "UN", "OW"))
+# Words of the standard or of the maker, which a removed value may equal by chance; and what de-identification itself says.
+_TERMS = frozenset((0x00080070, 0x00081090, 0x00181020, 0x00120062, 0x00120063, 0x00020012, 0x00020013))
+_GZIP = b"\x1f\x8b\x08"
+_ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
+_LARGEST = 1 << 24  # bytes that one compressed block may become
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+
+
+_NEW = (Action.DUMMY, Action.REPLACE, Action.PATIENT, Action.ACCESSION)
+
+
+class Survived(BadData):
+    """What was taken out of a file is still in it."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: str
+    tag: int
+    vr: str
+    value: bytes
+
+
+def check(clean: Clean) -> None:
+    """Raise `Survived`, naming the elements, where a value that went is still in the bytes that are to be written."""
+    stand_ins = [path for path, action in clean.done.items() if action in _NEW]
+    found = survivors(clean.content, clean.removed_public, clean.removed - clean.removed_public, stand_ins)
+    if found:
+        named = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
+        hint = "the file is not written; a recipe's rule for the element removes it"
+        raise Survived(f"a removed value is still to be read in {named}", hint)
+
+
+def survivors(
+    content: bytes, removed: Collection[str | bytes], lesser: Collection[str | bytes] = (), written: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return where in the Part-10 file `content` a value of `removed` is still to be read, as element paths.
+
+    Parameters
+    ----------
+    content
+        The file as it is to be written.
+    removed, lesser
+        The values taken out; `lesser` are those that only private elements held.
+    written
+        Paths of elements whose value is a stand-in, which may equal an original that was a stand-in itself.
+    """
+    wanted = needles(removed, lesser)
+    content = _inflated(content)
+    head, pixels = _halves(content)
+    suspects = _suspects(head, wanted) | _in_pixels(pixels, wanted)
+    return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written)))) if suspects else ()
+
+
+def _suspects(head: bytes, wanted: Iterable[Needle]) -> set[Needle]:
+    """Return the needles that may be in `head` or what is compressed in it: cheaply, and a few too many."""
+    layers = [head, *_unpacked(head)]
+    text = [folded(_OUR_UIDS.sub(b"", layer)) for layer in layers]
+    exact = [folded(layer) for layer in layers]
+    return {needle for needle in wanted if any(needle.folded in layer for layer in (text if needle.digits else exact))}
+
+
+def _in_pixels(pixels: bytes, wanted: Iterable[Needle]) -> set[Needle]:
+    """Return the needles found in runs of plain text among the pixels."""
+    runs = _runs(pixels)
+    return {needle for needle in wanted if needle.strong and needle.exact in runs} if runs else set()
+
+
+def _runs(pixels: bytes) -> bytes:
+    """Return the stretches of at least six printable characters, apart from each other."""
+    printable = _PRINTABLE[np.frombuffer(pixels, np.uint8)]
+    if len(printable) < _RUN:
+        return b""
+    pairs = printable[:-1] & printable[1:]
+    fours = pairs[:-2] & pairs[2:]
+    starts = np.flatnonzero(fours[:-2] & pairs[4:])
+    if not len(starts):
+        return b""
+    return b"\0".join(match.group() for match in re.finditer(rb"[\x20-\x7e]{6,}", pixels))
+
+
+def _places(content: bytes, head: bytes, suspects: Collection[Needle], written: frozenset[str]) -> Iterator[str]:
+    """Yield where the `suspects` really are; what is in no element is told by the part of the file."""
+    try:
+        dataset = dcmread(io.BytesIO(content), force=True)
+        places = [place for part in (dataset.file_meta, dataset) for place in _elements(part, "")]
+    except Exception:  # whatever pydicom says of bytes it cannot read: then nobody can vouch for them
+        yield "a file that cannot be read"
+        return
+    looked_for = _telling(suspects, places)
+    yield from (place.path for place in places if place.path not in written and _any_counts(looked_for, place))
+    for needle in looked_for:
+        if needle.strong and needle.found(head) and not any(needle.found(place.value) for place in places):
+            yield "bytes outside of its elements"
+
+
+def _telling(suspects: Collection[Needle], places: Sequence[_Place]) -> list[Needle]:
+    """Leave out what is the name of the maker or of the model, which a station may be called like."""
+    terms = {folded(term.strip()) for place in places if place.tag in _TERMS for term in place.value.split(b"\\")}
+    words = terms | {word for term in terms for word in term.split()}
+    return [needle for needle in suspects if needle.folded not in (words if needle.lesser else terms)]
+
+
+def _elements(dataset: Dataset, prefix: str) -> Iterator[_Place]:
+    for tag in list(dataset.keys()):
+        path = f"{prefix}({tag.group:04X},{tag.element:04X})"
+        element = dataset.get_item(tag)
+        vr = _vr(tag, element)
+        if vr == "SQ":
+            for number, item in enumerate(dataset[tag].value):
+                yield from _elements(item, f"{path}[{number}].")
+        else:
+            yield _Place(path, int(tag), vr, _value(element))
+
+
+def _vr(tag: BaseTag, element: DataElement | RawDataElement | None) -> str:
+    vr = element.VR if element is not None else None
+    if vr and vr != "UN":
+        return str(vr)
+    try:
+        return dictionary_VR(tag).split(" ")[0]
+    except KeyError:
+        return "UN"
+
+
+def _value(element: DataElement | RawDataElement | None) -> bytes:
+    value = element.value if element is not None else None
+    if isinstance(value, bytes):
+        return value
+    return b"" if value is None else str(value).encode()
+
+
+def _any_counts(looked_for: Collection[Needle], place: _Place) -> bool:
+    return any(_counts(needle, place) for needle in looked_for)
+
+
+def _counts(needle: Needle, place: _Place) -> bool:
+    """Tell whether finding `needle` in `place` means that the value lives on."""
+    if not _may_count(needle, place):
+        return False
+    if place.tag == _PIXELS:
+        return needle.exact in place.value
+    value = _OUR_UIDS.sub(b"", place.value) if needle.digits else place.value
+    return any(needle.found(layer) for layer in (value, *_unpacked(value)))
+
+
+def _may_count(needle: Needle, place: _Place) -> bool:
+    """Tell whether `needle` says anything in such a place."""
+    is_private = bool(place.tag >> 16 & 1)
+    if place.tag in _TERMS or place.vr == "CS" or (is_private and place.tag & 0xFFFF < 0x100):
+        return False
+    if needle.lesser and not is_private and folded(place.value).strip() == needle.folded:
+        return False
+    if needle.strong:
+        return True
+    if needle.name:
+        return place.vr in _TEXT or (place.vr in _BINARY and len(needle.exact) > 3 and place.tag != _PIXELS)
+    return place.vr in _TEXT and not is_private
+
+
+def _halves(content: bytes) -> tuple[bytes, bytes]:
+    """Return what is before and after the head of the largest pixel data, and those pixels."""
+    best = (len(content), len(content))
+    for match in re.finditer(re.escape(_PIXEL_TAG) + rb"(?:O[BW]\0\0(....)|(....))", content, re.DOTALL):
+        length = int.from_bytes(match[1] or match[2], "little")
+        end = len(content) if length == 0xFFFFFFFF else match.end() + length
+        if end <= len(content) and end - match.end() > best[1] - best[0]:
+            best = match.end(), end
+    return content[: best[0]] + content[best[1] :], content[best[0] : best[1]]
+
+
+def _inflated(content: bytes) -> bytes:
+    """Return a deflated file (transfer syntax 1.2.840.10008.1.2.1.99) with its data set inflated behind the same head."""
+    if _DEFLATED not in content[:1024]:
+        return content
+    start = 144 + int.from_bytes(content[140:144], "little")
+    try:
+        return content[:start].replace(_DEFLATED, b"1.2.840.10008.1.2.1\0\0\0") + zlib.decompress(content[start:], -15)
+    except zlib.error:
+        return content
+
+
+def _unpacked(content: bytes, depth: int = 2) -> Iterator[bytes]:
+    """Yield what gzip and zlib blocks in `content` hold, and what is compressed once more in those."""
+    starts = [(match.start(), 31) for match in re.finditer(re.escape(_GZIP), content)]
+    starts += [(match.start(), 15) for match in _ZLIB.finditer(content)]
+    for start, window in starts:
+        try:
+            block = zlib.decompressobj(window).decompress(content[start:], _LARGEST)
+        except zlib.error:
+            continue
+        if block:
+            yield block
+            if depth > 1:
+                yield from _unpacked(block, depth - 1)

@@ -1,0 +1,209 @@
+"""What was taken out is looked for in the bytes that would be written, in every spelling, and found nowhere by chance."""
+
+import gzip
+import io
+import zlib
+from dataclasses import replace
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from rtbids.deidentify.engine import Deidentifier
+from rtbids.deidentify.mapping import Key, Mapping
+from rtbids.deidentify.profile import Action, Change, Profile
+from rtbids.deidentify.verify import Survived, check, survivors
+
+MR = "1.2.840.10008.5.1.4.1.1.4"
+REMOVED = {"Doe^Jane Anne", "MRN-4711", "20240229", "St. Mary's Hospital"}
+
+
+def image(syntax=ExplicitVRLittleEndian, **values):
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.SOPClassUID, dataset.SOPInstanceUID = MR, "2.25.7"
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = MR, "2.25.7"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.8", "2.25.9"
+    dataset.Rows = dataset.Columns = 64
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation, dataset.SamplesPerPixel = 15, 0, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    for keyword, value in ({"PixelData": bytes(8192)} | values).items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def written(dataset):
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def with_private(value, vr="OB"):
+    dataset = image()
+    dataset.private_block(0x0029, "ACME 1.0", create=True).add_new(0x10, vr, value)
+    return written(dataset)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize(
+    ("keyword", "value", "tag"),
+    [
+        ("PatientComments", "this is Doe^Jane Anne", "(0010,4000)"),
+        ("PatientComments", "this is JANE, of ward 7", "(0010,4000)"),
+        ("PatientComments", "see mrn-4711", "(0010,4000)"),
+        ("ImageComments", "born 29.02.2024", "(0020,4000)"),
+        ("ImageComments", "2024-02-29 is the day", "(0020,4000)"),
+        ("SeriesDescription", "bold_20240229_1", "(0008,103E)"),
+        ("SoftwareVersions", "syngo", None),
+        ("PatientComments", "Janet and the does of the forest", None),
+    ],
+)
+def test_a_value_is_found_wherever_it_is_spelt(syntax, keyword, value, tag):
+    content = written(image(syntax, **{keyword: value}))
+    assert survivors(content, REMOVED) == ((tag,) if tag else ())
+
+
+def test_a_value_is_found_in_items_of_sequences():
+    item = Dataset()
+    item.ScheduledProcedureStepDescription = "for Jane"
+    inner = Dataset()
+    inner.RequestAttributesSequence = [Dataset(), item]
+    found = survivors(written(image(ReferencedStudySequence=[inner])), REMOVED)
+    assert found == ("(0008,1110)[0].(0040,0275)[1].(0040,0007)",)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, lambda text: gzip.compress(zlib.compress(text)), bytes])
+def test_a_value_is_found_in_what_is_compressed(pack):
+    assert survivors(with_private(b"\1\2" + pack(b"protocol of MRN-4711, 1.5 T") + b"\3\4"), REMOVED) == ("(0029,1010)",)
+    assert survivors(with_private(b"\1\2" + pack(b"protocol of MRN-4712, 1.5 T") + b"\3\4"), REMOVED) == ()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+def test_a_value_is_found_in_other_widths_of_text(encoding):
+    assert survivors(with_private("for Mrn-4711 only".encode(encoding)), REMOVED) == ("(0029,1010)",)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("latin-1", "Äneas^Jürgen"),
+        ("utf-8", "Äneas^Jürgen"),
+        ("iso8859-5", "Люксембург^Ива"),
+        ("utf-8", "山田^太郎ノ介"),
+        ("gb18030", "王小东先生^小东"),
+        ("shift_jis", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    ],
+)
+def test_a_value_is_found_in_any_character_set(encoding, name):
+    assert survivors(with_private(b"x y"), {name}) == ()
+    assert survivors(with_private(b"x " + name.encode(encoding) + b" "), {name}) == ("(0029,1010)",)
+
+
+def test_what_is_written_in_pixels_is_found():
+    assert survivors(written(image(PixelData=bytes(4000) + b"MRN-4711" + bytes(4184))), REMOVED) == ("(7FE0,0010)",)
+
+
+@pytest.mark.parametrize(("at", "where"), [(0, "bytes outside of its elements")])
+def test_what_is_in_no_element_is_found(at, where):
+    content = bytearray(written(image()))
+    content[at : at + 8] = b"MRN-4711"
+    assert survivors(bytes(content), REMOVED) == (where,)
+
+
+@pytest.mark.parametrize(
+    ("removed", "keyword", "value"),
+    [
+        ("M", "PatientComments", "M"),
+        ("NO", "PatientComments", "NO"),
+        ("1", "SeriesNumber", "1"),
+        ("70.5", "ImageComments", "70.5"),
+        ("1234", "ImageComments", "1234"),
+        ("12345", "ImagePositionPatient", [12345.6, 112345, 0]),
+        ("19991231", "ImagePositionPatient", [0.19991231, -3.19991231, 0]),
+        ("HEAD", "BodyPartExamined", "HEAD"),
+        ("Head^Joe", "BodyPartExamined", "HEAD"),
+        ("SIEMENS", "Manufacturer", "SIEMENS"),
+        ("Prisma", "ManufacturerModelName", "Prisma"),
+        ("Ann^Lee", "ImageComments", "annual sleep"),
+    ],
+)
+def test_what_is_short_or_said_by_the_standard_is_no_find(removed, keyword, value):
+    assert survivors(written(image(**{keyword: value})), {removed}) == ()
+
+
+def test_a_date_among_the_digits_of_a_new_uid_is_no_find():
+    uid = "2.25.119991231" + "7" * 25
+    assert survivors(written(image(FrameOfReferenceUID=uid)), {"19991231"}) == ()
+    assert survivors(written(image(FrameOfReferenceUID="1.3.12.2.19991231.4")), {"19991231"}) == ("(0020,0052)",)
+
+
+def test_a_number_by_itself_is_a_find():
+    assert survivors(written(image(ImageComments="patient 12345, left")), {"12345"}) == ("(0020,4000)",)
+
+
+def test_what_only_private_elements_held_is_no_find_where_a_kept_element_says_just_that():
+    content = written(image(SequenceName="*epfid2d1_64"))
+    assert survivors(content, set(), {"*epfid2d1_64"}) == ()
+    assert survivors(content, {"*epfid2d1_64"}) == ("(0018,0024)",)
+    assert survivors(written(image(ImageComments="with *epfid2d1_64")), set(), {"*epfid2d1_64"}) == ("(0020,4000)",)
+
+
+def test_bytes_that_were_removed_are_found_as_they_are():
+    assert survivors(with_private(b"\1\2\3\x9a\xfe\0\7\x88\1\2"), {b"\3\x9a\xfe\0\7\x88\1\2"}) == ("(0029,1010)",)
+    assert survivors(with_private(bytes(64)), {bytes(32)}) == ()
+
+
+def deidentified(dataset, *changes):
+    return Deidentifier(Profile(changes=changes), Mapping(Key(bytes(32)))).clean(written(dataset))
+
+
+def test_what_the_engine_writes_passes():
+    dataset = image(PatientName="Doe^Jane", PatientID="MRN-4711", StudyDate="20240229", ImageComments="Jane, MRN-4711")
+    check(deidentified(dataset))
+
+
+def test_what_a_faulty_rule_lets_through_is_named_without_its_value():
+    clean = deidentified(image(PatientName="Doe^Jane", PatientID="MRN-4711"))
+    leaky = replace(clean, content=written(image(PatientComments="of MRN-4711")))
+    with pytest.raises(Survived, match=r"still to be read in \(0010,4000\)$") as caught:
+        check(leaky)
+    assert "4711" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_value_of_a_recipe_may_repeat_what_it_stands_for():
+    check(deidentified(image(PatientID="MRN-4711"), Change(Action.REPLACE, (0x00204000,), value="of MRN-4711")))
+
+
+def test_a_stand_in_that_equals_the_original_is_no_find():
+    check(deidentified(image(PatientName="ANONYMIZED", PatientID="REMOVED", StationName="REMOVED")))
+
+
+def one_of_each(folder):
+    for series in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = (path for path in sorted(series.rglob("*")) if path.is_file() and not path.name.startswith("."))
+        yield from [path for path in files if path.open("rb").read(132)[128:] == b"DICM"][:1]
+
+
+EXPECTED = {"ge_architect_groupdelay": ("(0019,109C)",)}  # its patient is called like the pulse sequence
+
+
+@pytest.mark.slow
+def test_real_series_pass_without_a_false_alarm(real_data):
+    engine = Deidentifier(Profile(), Mapping(Key(bytes(32))))
+    looked_at = 0
+    for path in one_of_each(real_data):
+        try:
+            clean = engine.clean(path.read_bytes())
+        except pydicom.errors.InvalidDicomError:
+            continue
+        except Exception as error:
+            if "BadData" in [kind.__name__ for kind in type(error).__mro__]:
+                continue
+            raise
+        looked_at += 1
+        found = survivors(clean.content, clean.removed_public, clean.removed - clean.removed_public)
+        assert found == EXPECTED.get(path.relative_to(real_data).parts[0], ()), path
+    assert looked_at > 10
