@@ -16,7 +16,8 @@ from typing import Any
 
 BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _NUMBER = re.compile(r"[-+]?(?:\d{1,16}(?:\.\d{0,16})?|\.\d{1,16})(?:[eE][-+]?\d{1,3})?|0x[0-9a-fA-F]{1,8}")
-_LEAST = 1e-12  # what is nearer to 0 is no measured number, but eight characters read as one
+_LONGEST = 256  # characters of one text
+_LEAST = 1e-20  # what is nearer to 0 is no rounded 0, but eight characters read as one number
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Values:
         return all(not text or text in self.words or self._matches(text) for text in texts)
 
     def _matches(self, text: str) -> bool:
-        return bool(self.pattern and self._compiled.fullmatch(text))
+        return bool(self.pattern and len(text) <= _LONGEST and self._compiled.fullmatch(text))
 
     @cached_property
     def _compiled(self) -> re.Pattern[str]:

@@ -22,8 +22,8 @@ _LEAST_ITEMS = 6  # as Siemens writes them, empty where a field has fewer values
 _REPRESENTATIONS = frozenset({b"CS", b"DS", b"FD", b"FL", b"IS", b"LO", b"SH", b"SL", b"SS", b"UL", b"UN", b"US"})
 # dcm2niix does not see a protocol that begins with the first byte.
 _BEGIN, _END = b"<XProtocol>\n### ASCCONV BEGIN ###\n", b"### ASCCONV END ###\n"
-_SECTION = re.compile(rb"### ASCCONV BEGIN[^\n]*###[ \t\r]*\n(.*?)### ASCCONV END ###", re.DOTALL)
-_SETTING = re.compile(rb'^([\w.]+(?:\[\d+\][\w.]*)*)[ \t]*=[ \t]*"{0,2}([^"\r\n#]*?)"{0,2}[ \t\r]*(?:#[^\n]*)?$', re.MULTILINE)
+_BEGINNING, _ENDING = b"### ASCCONV BEGIN", b"### ASCCONV END"
+_VALUE = re.compile(rb'[ \t]*=[ \t]*"{0,2}([^"\r\n#]{0,128}?)"{0,2}[ \t\r]{0,8}(?:#|\n)')
 _MOST = 1 << 22  # bytes; those seen have some 150,000
 
 
@@ -39,7 +39,7 @@ def csa_header(known: Mapping[str, Values], settings: Mapping[str, Values]) -> C
         except (struct.error, ValueError):
             return b""
         header = b"".join((_MARK, struct.pack("<2I", len(fields), _CHECK), *fields))
-        return header.ljust(len(content), b"\0") if fields and len(header) <= len(content) else b""
+        return header.ljust(len(content), b"\0") if fields else b""
 
     return rewritten
 
@@ -79,16 +79,21 @@ def _item(value: bytes) -> bytes:
 
 
 def _settings(content: bytes, known: Mapping[str, Values]) -> bytes:
-    """Return the known lines of a protocol's text, empty where it has none; the first of two with one name counts."""
-    section = _SECTION.search(content)
-    lines: dict[bytes, bytes] = {}
-    for name, value in _kept(section[1], known) if section else ():
-        lines.setdefault(name, value)
-    return b"".join((_BEGIN, *(b"%b = %b\n" % line for line in lines.items()), _END)) if lines else b""
+    """Return the known lines of a protocol's text, empty where it has none."""
+    start = content.find(_BEGINNING)
+    end = content.find(_ENDING, start)
+    lines = list(_kept(content[start:end], known)) if 0 <= start < end else []
+    return b"".join((_BEGIN, *lines, _END)) if lines else b""
 
 
-def _kept(section: bytes, known: Mapping[str, Values]) -> Iterator[tuple[bytes, bytes]]:
-    for name, value in _SETTING.findall(section):
-        values = known.get(name.decode())
-        if values and value.isascii() and values.fit_texts([value.decode().strip()]):
-            yield name, value.strip() if values.numbers else b'""%b""' % value.strip()
+def _kept(section: bytes, known: Mapping[str, Values]) -> Iterator[bytes]:
+    """Yield the known lines; the first of two with one name counts."""
+    for name, values in known.items():
+        line = b"\n" + name.encode()
+        found = None
+        place = section.find(line)
+        while place >= 0 and not (found := _VALUE.match(section, place + len(line))):
+            place = section.find(line, place + 1)
+        text = found[1].strip() if found else b""
+        if text and text.isascii() and values.fit_texts([text.decode()]):
+            yield (b"%b = %b\n" if values.numbers else b'%b = ""%b""\n') % (line[1:], text)
