@@ -118,6 +118,11 @@ def say(message: str) -> None:
         stderr.print(Text(message))
 
 
+def is_quiet() -> bool:
+    """Say whether the person asked for quiet."""
+    return _quiet
+
+
 def watching(source: str) -> Callable[[str], None]:
     """Return what says how a source is watched."""
     return lambda mode: say(f"watching {source}: {mode}")

@@ -18,6 +18,7 @@ COMMANDS = {
     "watch": ("rtbids.cli.watch", "Hand on DICOM files as each becomes complete."),
     "convert": ("rtbids.cli.convert", "Turn DICOM into BIDS, volume by volume."),
     "deidentify": ("rtbids.cli.deidentify", "Take out of DICOM files what identifies the person."),
+    "send": ("rtbids.cli.send", "Send finished series on, de-identified, losing none."),
     "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),
     "archive": ("rtbids.cli.archive", "Grow a BIDS data set."),
     "init": ("rtbids.cli.init", "Make a new experiment from a sample."),

@@ -195,12 +195,19 @@ def test_every_command_line_in_the_documentation_is_understood(where: str, line:
         understand(words)
 
 
+def takes_arguments(command: click.Command) -> bool:
+    """Say whether a command with commands has arguments of its own, so that a word may be one of either."""
+    return any(isinstance(one, click.Argument) for one in command.params)
+
+
 def understand(words: list[str]) -> None:
     """Parse a call as the command would, options, types and arguments; raise click's error where it is none."""
     command: click.Command = cli
     ctx = click.Context(cli, info_name="rtbids")
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         below = command.get_command(ctx, words[0])
+        if below is None and takes_arguments(command):
+            break
         assert below is not None, f"no command {words[0]}"
         command, words = below, words[1:]
     with suppress(click.exceptions.Exit):  # --help

@@ -26,7 +26,7 @@ Listing: TypeAlias = Mapping[str, Look | None]  # name → look; None where it i
 class Finished:
     """The files of one folder or series that is finished, each once.
 
-    `label` names it and may identify: the folder's name, ``.`` for the watched one itself. They lie in `root`. `broken` are files
+    `label` names it and may identify: the name of the folder, ``.`` for the watched one. They lie in `root`; `broken` are files
     that will never be an image, each with the reason; `spooled` ones are our own copies.
     """
 

@@ -46,7 +46,7 @@ class Handed:
             del self._marks[folder]
 
     def _is_known(self, folder: str, listing: Listing) -> bool:
-        return self._known is not None and self._known([Path(folder, name) for name in listing])
+        return bool(listing) and self._known is not None and self._known([Path(folder, name) for name in listing])
 
 
 def _mark(file: tuple[str, Look | None]) -> int:
