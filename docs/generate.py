@@ -1,4 +1,4 @@
-"""Write docs/reference/commands.rst, what every command says under ``--help``, and the lists of attributes in other pages."""
+"""Write docs/reference/commands.rst, what every command says under ``--help``, private-elements.rst, and lists in others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import private_elements
 from attributes import filled
 
 from rtbids.cli.main import cli
@@ -49,5 +50,6 @@ def _section(ctx: click.Context) -> str:
 
 if __name__ == "__main__":
     COMMANDS.write_text(page(), encoding="utf-8")
+    private_elements.PAGE.write_text(private_elements.page(), encoding="utf-8")
     for each in OF_ATTRIBUTES:
         each.write_text(filled(each.read_text(encoding="utf-8")), encoding="utf-8")

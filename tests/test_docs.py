@@ -35,6 +35,7 @@ def program(name: str) -> ModuleType:
 
 
 ATTRIBUTES = program("attributes")
+PRIVATE_ELEMENTS = program("private_elements")
 GENERATE = program("generate")
 LISTS = [
     (page.name, found)
@@ -48,6 +49,11 @@ BY_PATH = pytest.mark.parametrize("ctx", CONTEXTS, ids=lambda ctx: ctx.command_p
 def test_the_page_of_commands_is_what_help_says() -> None:
     written = (DOCS / "reference" / "commands.rst").read_text(encoding="utf-8")
     assert written == GENERATE.page(), "commands have changed: make docs"
+
+
+def test_the_page_of_private_elements_is_what_the_rules_say() -> None:
+    written = PRIVATE_ELEMENTS.PAGE.read_text(encoding="utf-8")
+    assert written == PRIVATE_ELEMENTS.page(), "the rules have changed: make docs"
 
 
 @pytest.mark.parametrize("page", GENERATE.OF_ATTRIBUTES, ids=lambda page: page.name)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +158,22 @@ def test_names_dates_and_uids_inside_a_known_sequence_are_treated_as_anywhere() 
     (inside,) = after.private_block(0x0065, "Image Private Header")[0x51].value
     assert list(inside.ImagePositionPatient) == [1, 2, 3]
     assert all(text not in content for text in (SECRET.encode(), b"20240131", b"1.2.3.4.5.6.789"))
+
+
+def creators_and_elements(dataset: Dataset) -> Iterator[tuple[str, int, int]]:
+    """Yield creator, group and low byte of the private elements at any depth that are not empty."""
+    for element in dataset:
+        if element.VR == "SQ":
+            yield from (found for item in element.value for found in creators_and_elements(item))
+        creator = dataset.get((element.tag.group, element.tag.element >> 8))
+        if element.tag.is_private and creator is not None and str(element.value).strip():
+            yield str(creator.value).strip(), element.tag.group, element.tag.element & 0xFF
+
+
+def test_every_element_that_stays_was_read_in_a_real_series_or_is_marked(real_data: Path) -> None:
+    firsts = [sorted(folder.iterdir())[0] for folder in sorted(real_data.glob("*/dicom"))]
+    seen = {found for path in firsts for found in creators_and_elements(dcmread(path))}
+    rules = private.listing()["elements"]
+    unseen = {(creator, place) for creator, place in ELEMENTS if not rules[creator][place].get("seen", True)}
+    known = {(creator, place) for creator, place in ELEMENTS if (creator, int(place[1:5], 16), int(place[8:10], 16)) in seen}
+    assert set(ELEMENTS) - known == unseen

@@ -120,6 +120,21 @@ def test_of_the_protocol_only_known_settings_of_a_known_form_stay() -> None:
     assert len(element) == len(PROTOCOL)
 
 
+def test_a_header_of_the_first_form_becomes_one_of_the_second() -> None:
+    name = b"NumberOfImagesInMosaic".ljust(64, b"\0")
+    items = b"".join(
+        struct.pack("<4i", 3 + 6, 3, 77, 3) + b"36\0\0" if not number else struct.pack("<4i", 6, 0, 77, 0)
+        for number in range(6)
+    )
+    secret = struct.pack("<64si4siii", SECRET.encode(), 1, b"LO", 19, 6, 77) + struct.pack("<4i", 6, 0, 77, 0) * 6
+    content = struct.pack("<2I", 2, 77) + name + struct.pack("<i4siii", 1, b"US", 10, 6, 77) + items + secret
+    assert csa.parse(content)["NumberOfImagesInMosaic"] == ["36"]
+    masked = mask_of("SIEMENS CSA HEADER", "(0029,xx10)")(content)
+    assert masked[:4] == b"SV10"
+    assert csa.parse(masked) == {"NumberOfImagesInMosaic": ["36"]}
+    assert len(masked) == len(content)
+
+
 def headers(real_data: Path) -> Iterator[tuple[str, bytes, bytes]]:
     for folder in sorted(real_data.glob("siemens_mosaic_*")):
         dataset = dcmread(next(iter(sorted((folder / "dicom").iterdir()))))
