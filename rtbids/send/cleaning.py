@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +16,7 @@ from rtbids.send import steps
 from rtbids.send.backoff import delay, exhausted
 from rtbids.send.claims import Raw, claim_images, owner_of, release
 from rtbids.send.database import NoSpace
-from rtbids.send.folder import put, sync
+from rtbids.send.folder import Unfinished, begin, sync
 from rtbids.send.header import identified, syntax_of
 from rtbids.send.setting_aside import place, put_back, set_aside
 from rtbids.send.settings import Settings
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rtbids")
 GONE = "the file is not there any more"
-CHANGED = "the file was changed after it had been taken in"
 _FLUSH = 0.25  # seconds of work that are written down together
 _FOR_GOOD = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
@@ -62,6 +63,7 @@ class Cleaner:
         self._failures = 0  # of the service that gives identifiers, in a row
         self._held: dict[int, Raw] = {}
         self._done: list[tuple[Raw, Cleaned]] = []
+        self._unfinished: list[Unfinished] = []
 
     def step(self) -> bool:
         """Do the images of one claim; say whether there were any."""
@@ -84,6 +86,9 @@ class Cleaner:
         if self._held:
             release(self._outbox, list(self._held.values()))
         self._held, self._done = {}, []
+        for file in self._unfinished:
+            file.give_up()
+        self._unfinished = []
 
     def _one(self, raw: Raw) -> bool:
         """Do one image; say whether the next may follow."""
@@ -108,28 +113,28 @@ class Cleaner:
         return True
 
     def _cleaned(self, raw: Raw) -> Cleaned:
-        content = self._read(raw)
+        content, look = self._read(raw)
         if self._clean is None:
-            return identified(content)
+            return identified(content, look)
         result = self._clean(content)
         relative = Path("clean", str(raw.batch), f"{raw.image}.dcm")
         target = self._outbox.folder.root / relative
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        put(target, result.content, str(owner_of(self._outbox)))
+        self._unfinished.append(begin(target, result.content, str(owner_of(self._outbox))))
         return Cleaned(
             *(result.sop_class, result.instance, result.series, result.study, result.patient, syntax_of(result.content)),
-            *(len(result.content), hashlib.sha256(result.content).hexdigest(), relative.as_posix()),
+            *(len(result.content), hashlib.sha256(result.content).hexdigest(), look, relative.as_posix()),
         )
 
-    def _read(self, raw: Raw) -> bytes:
+    def _read(self, raw: Raw) -> tuple[bytes, tuple[int, int]]:
         try:
-            return raw.path.read_bytes()
+            return _content(raw.path)
         except FileNotFoundError:
             target = place(self._outbox.folder, raw.batch, raw.image, raw.path.name)
             if not target.exists():
                 raise
-            put_back(self._outbox.folder, raw.path, bytes(target.relative_to(self._outbox.folder.root)))
-            return raw.path.read_bytes()
+            put_back(self._outbox.folder, raw.path, os.fsencode(target.relative_to(self._outbox.folder.root)))
+            return _content(raw.path)
 
     def _fail(self, raw: Raw, reason: str) -> None:
         moves = raw.spooled or (self._settings.raw != "keep" and not self._settings.mark_failed)
@@ -162,6 +167,11 @@ class Cleaner:
     def _flush(self) -> None:
         if not self._done:
             return
+        unfinished, self._unfinished = self._unfinished, []
+        together = [self._work.syncing.submit(file.finish) for file in unfinished]
+        wait(together)  # also where one fails: nobody may begin a file anew that is just being finished
+        for one in together:
+            one.result()
         for folder in {self._outbox.folder.clean / str(raw.batch) for raw, result in self._done if not result.as_is}:
             sync(folder)
         clashes = steps.cleaned(self._outbox, self._done)
@@ -170,3 +180,10 @@ class Cleaner:
             self._fail(raw, steps.OTHER_CONTENT)
         for raw, _ in done:
             self._held.pop(raw.image, None)
+
+
+def _content(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """Return a file, and how it looked when it was read."""
+    with path.open("rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        return file.readall(), (status.st_size, status.st_mtime_ns)

@@ -50,18 +50,51 @@ class Folder:
         return shutil.disk_usage(self.root).free
 
 
-def put(path: Path, content: bytes, part: str) -> None:
-    """Write a file so that it is there whole and on the disk, or not at all; `part` ends the name of the unfinished one."""
+@dataclass(frozen=True)
+class Unfinished:
+    """A file that is written, and neither on the disk for sure nor under its name."""
+
+    path: Path  # its name to be
+    unfinished: Path
+    descriptor: int
+
+    def finish(self) -> None:
+        """Wait until it is on the disk, and give it its name."""
+        try:
+            try:
+                os.fsync(self.descriptor)
+            finally:
+                os.close(self.descriptor)
+            os.replace(self.unfinished, self.path)
+        except OSError as error:
+            self.unfinished.unlink(missing_ok=True)
+            raise full(self.path.parent, error) from error
+
+    def give_up(self) -> None:
+        """Remove it."""
+        os.close(self.descriptor)
+        self.unfinished.unlink(missing_ok=True)
+
+
+def begin(path: Path, content: bytes, part: str) -> Unfinished:
+    """Write a file that is to be finished; `part` ends its name until then."""
     unfinished = path.with_name(f"{path.name}.{part}.part")
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            _write(file.fileno(), content)
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
     except OSError as error:
+        raise full(path.parent, error) from error
+    try:
+        _write(descriptor, content)
+    except OSError as error:
+        os.close(descriptor)
         unfinished.unlink(missing_ok=True)
         raise full(path.parent, error) from error
+    return Unfinished(path, unfinished, descriptor)
+
+
+def put(path: Path, content: bytes, part: str) -> None:
+    """Write a file so that it is there whole and on the disk, or not at all."""
+    begin(path, content, part).finish()
 
 
 def _write(descriptor: int, content: bytes) -> None:

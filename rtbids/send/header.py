@@ -20,7 +20,7 @@ def syntax_of(content: bytes) -> str:
     return str(found.file_meta.TransferSyntaxUID)
 
 
-def identified(content: bytes) -> Cleaned:
+def identified(content: bytes, raw: tuple[int, int]) -> Cleaned:
     """Return what an image is called that goes out as it is; raise BadData where it is none."""
     try:
         found = read_partial(BytesIO(content), stop_when=lambda tag, _, __: tag > _LAST)
@@ -33,6 +33,7 @@ def identified(content: bytes) -> Cleaned:
             syntax=str(found.file_meta.TransferSyntaxUID),
             size=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
+            raw=raw,
             clean=None,
         )
     except InvalidDicomError:

@@ -67,6 +67,7 @@ def run(
         _until_over(outbox, numbers, settings, work)
         work.end()
         _join(threads, outbox.clock.now() + FAREWELL, outbox)
+        work.syncing.shutdown(wait=False)
     if work.failure is not None:
         raise work.failure
     return _outcome(outbox, before)
@@ -123,7 +124,7 @@ def _watched(stop: threading.Event, work: Work) -> Iterator[None]:
 def _beat(outbox: Outbox, work: Work) -> bool:
     if outbox.owner is not None and owners.beat(outbox.database, outbox.owner, outbox.clock.now(), work.paused):
         outbox.bell.ring()
-    work.wait(owners.BEAT)
+    work.wait_for_news(owners.BEAT)
     return True
 
 

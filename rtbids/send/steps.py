@@ -35,6 +35,7 @@ class Cleaned:
     syntax: str
     size: int
     sha256: str
+    raw: tuple[int, int]  # size and time of change of the file that was read
     clean: str | None  # file, relative to the outbox; None for the raw one
 
     @property
@@ -96,11 +97,11 @@ def _write(secret: bytes, transaction: Transaction, settle: Settle, raw: Raw, re
     said = f"the same as image {same_as}, which is sent once" if same_as else AS_IS if result.as_is else None
     settle.move([(raw.image, raw.batch)], State.PROCESSING, State.DONEPROCESSING, said)
     transaction.count(
-        "UPDATE image SET owner = NULL, tries = 0, first = NULL, due = 0, as_is = ?, same_as = ?, clean = ?, clean_size = ?,"
-        " sha256 = ?, instance_key = ?, sop_class = ?, instance = ?, series = ?, study = ?, patient = ?, name = ?, syntax = ?"
-        " WHERE id = ?",
+        "UPDATE image SET owner = NULL, tries = 0, first = NULL, due = 0, as_is = ?, same_as = ?, size = ?, mtime_ns = ?,"
+        " clean = ?, clean_size = ?, sha256 = ?, instance_key = ?, sop_class = ?, instance = ?, series = ?, study = ?,"
+        " patient = ?, name = ?, syntax = ? WHERE id = ?",
         (
-            *(int(result.as_is), same_as, result.clean, result.size, result.sha256, _key(secret, result.instance)),
+            *(int(result.as_is), same_as, *result.raw, result.clean, result.size, result.sha256, _key(secret, result.instance)),
             *(result.sop_class, result.instance, result.series, result.study, result.patient, result.name, result.syntax),
             raw.image,
         ),

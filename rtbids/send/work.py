@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from rtbids.send.backoff import delay
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 logger = logging.getLogger("rtbids")
+SYNCING = 8  # files at once
 LOOK = 1.0  # seconds after which work of other processes, and work that is due, is looked for
 
 
@@ -27,8 +29,10 @@ class Work:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._over = threading.Event()
+        self._told = threading.Event()  # something that others should know has changed
         self._paused: dict[str, str] = {}  # who → why
         self.failure: BaseException | None = None
+        self.syncing = ThreadPoolExecutor(SYNCING, "sync")  # a disk puts many files down at once in the time of one
         self.taken_in = False  # whether the last batch was taken in
 
     @property
@@ -42,6 +46,7 @@ class Work:
 
     def end(self) -> None:
         self._over.set()
+        self._told.set()
         self._outbox.bell.ring()
 
     def fail(self, error: BaseException) -> None:
@@ -53,15 +58,22 @@ class Work:
         """Wait; say whether the work is over."""
         return self._over.wait(seconds)
 
+    def wait_for_news(self, seconds: float) -> None:
+        """Wait until something starts or stops waiting, or the work is over."""
+        self._told.wait(seconds)
+        self._told.clear()
+
     def pause(self, who: str, why: str) -> None:
         if self._paused.get(who) != why:
             if why not in self._paused.values():
                 logger.warning("paused: %s", why)
             self._paused[who] = why
+            self._told.set()
 
     def resume(self, who: str) -> None:
         if (why := self._paused.pop(who, None)) is not None and why not in self._paused.values():
             logger.warning("going on after: %s", why)
+            self._told.set()
 
     def steadily(self, who: str, step: Callable[[], bool]) -> None:
         """Call `step` until the work is over, again at once where it found something to do, else when the bell rings.
