@@ -164,6 +164,10 @@ def parse(url: str, access: Access | None = None) -> Destination:
         from rtbids.send.orthanc import orthanc
 
         return orthanc(url, access)
+    if scheme in _BUCKETS:
+        from rtbids.send.bucket import bucket
+
+        return bucket(url, access)
     raise UsageFault(f"expected {_SCHEMES}, found {scheme}://")
 
 

@@ -6,8 +6,11 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -143,6 +146,26 @@ def gcs() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@contextlib.contextmanager
+def azure() -> Iterator[str]:
+    """Run azurite, an emulator of Azure's storage; give what to connect by. Its one container is BUCKET."""
+    from azure.storage.blob import BlobServiceClient
+
+    program = shutil.which("azurite-blob", path=os.environ.get("RTBIDS_AZURITE"))
+    if program is None:
+        pytest.skip("azurite-blob not found: npm install azurite, and name its folder node_modules/.bin in RTBIDS_AZURITE")
+    port = free_port()
+    key = base64.b64encode(b"no secret at all").decode()
+    account = f"DefaultEndpointsProtocol=http;AccountName=rtb;AccountKey={key};BlobEndpoint=http://127.0.0.1:{port}/rtb;"
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AZURITE_ACCOUNTS", f"rtb:{key}")
+        options = ("--silent", "--skipApiVersionCheck", "--location", folder, "--blobHost", "127.0.0.1", "--blobPort", port)
+        with _running(program, *options):
+            until(lambda: _listens(port), "azurite does not listen")
+            BlobServiceClient.from_connection_string(account).create_container(BUCKET)
+            yield account
+
+
 def _put_bucket(port: int) -> None:
     peers.ask(port, "PUT", f"/{BUCKET}")
 
@@ -192,6 +215,7 @@ __all__ = [
     "PASSWORD",
     "USER",
     "Orthanc",
+    "azure",
     "certified",
     "free_port",
     "gcs",

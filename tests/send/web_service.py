@@ -78,10 +78,11 @@ def _handler(told: Told, requests: list[Request]) -> type[BaseHTTPRequestHandler
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content[: reply.cut])
+            if self.command != "HEAD":
+                self.wfile.write(content[: reply.cut])
             self.close_connection = self.close_connection or reply.cut is not None
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = do_PUT = do_HEAD = answer
 
         def log_message(self, *arguments: Any) -> None:
             pass
