@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from functools import lru_cache
 
+_LEAST_OF_OURS = -64_000  # days: who shifts by fewer has chosen so, and lands wherever that leads
 LATEST = 1925  # the year that no shifted date goes beyond: BIDS wants them to be told from real ones
 _DAY = re.compile(r"(\d{4})(\.?)(\d{2})\2(\d{2})")  # with points in ACR-NEMA, the standard before DICOM
 _MOMENT = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?([+-](?:0\d|1[0-4])\d{2})?")
@@ -61,4 +62,4 @@ def _moved(year: str, month: str, day: str, days: int) -> date | None:
         moved = date(int(year), int(month), int(day)) + timedelta(days)
     except (ValueError, OverflowError):
         return None
-    return moved if moved.year <= LATEST or days == 0 else None
+    return moved if moved.year <= LATEST or days > _LEAST_OF_OURS else None

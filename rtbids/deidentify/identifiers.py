@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import ssl
 import stat
 import time
@@ -32,6 +33,7 @@ _REMEMBERED = 256  # patients: more than a scanner sees while their images are u
 _FURTHEST = 366 * 200  # days
 _TELLING = 5  # an original of fewer characters may be part of a replacement by chance
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")  # it becomes part of names of files and folders
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -264,8 +266,8 @@ def _identifier(answer: Mapping[str, object], key: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ServiceDown(f"the identifiers service's answer has no text as {key}")
     value = value.strip()
-    if len(value) > LONGEST[key] or "\\" in value or not value.isascii() or not value.isprintable():
-        raise ServiceDown(f"the identifiers service's {key} is not up to {LONGEST[key]} plain characters")
+    if len(value) > LONGEST[key] or not _PLAIN.fullmatch(value):
+        raise ServiceDown(f"the identifiers service's {key} is not up to {LONGEST[key]} letters, digits and any of . _ -")
     return value
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rtbids import __version__
+from rtbids.deidentify import weakening
 from rtbids.deidentify.encoding import ITEM, Encoding
 from rtbids.deidentify.profile import Options, Profile, table
+from rtbids.deidentify.weakening import NONE, Weakening
 
 METHODS, CODE = 0x00120064, 0x00080100
+BASIC = "113100"
 _REMOVED, _METHOD, _DATES = 0x00120062, 0x00120063, 0x00280303
 _DATE_CODES = {"shifted": "113107", "kept": "113106"}
 _DATE_WORDS = {"shifted": "MODIFIED", "kept": "UNMODIFIED", "removed": "REMOVED"}
@@ -43,17 +46,21 @@ def codes(options: Options) -> tuple[str, ...]:
     return tuple(sorted(["113100", *([dates] if dates else []), *(code for code, applied in flags.items() if applied)]))
 
 
-def method() -> str:
-    """Return how it was done, in words."""
+def method(through: Weakening = NONE) -> str:
+    """Return how it was done, in words; `through` is what a recipe lets through of what the profile takes out."""
+    if through:
+        return f"rtbids {__version__}, DICOM PS3.15 {table()['edition']}, fewer elements"[:64]
     return f"rtbids {__version__}, DICOM PS3.15 {table()['edition']} Basic Profile"[:64]
 
 
 @lru_cache(64)
 def elements(encoding: Encoding, profile: Profile, earlier: frozenset[str]) -> tuple[tuple[int, bytes], ...]:
     """Return the elements to be put into a dataset, by tag; codes of `earlier` methods are named again."""
-    listed = sorted({*codes(profile.options), *(earlier & MEANINGS.keys())})
+    through = weakening.of(profile)
+    listed = sorted({*codes(profile.options), *(earlier & MEANINGS.keys())} - ({BASIC} if through else set()))
     items = b"".join(_item(encoding, code) for code in listed)
-    texts = {_REMOVED: ("CS", "YES"), _METHOD: ("LO", method()), _DATES: ("CS", _DATE_WORDS[profile.options.dates])}
+    removed, dates = "NO" if through.direct else "YES", _DATE_WORDS[profile.options.dates]
+    texts = {_REMOVED: ("CS", removed), _METHOD: ("LO", method(through)), _DATES: ("CS", dates)}
     written = [(tag, encoding.element(tag, vr, text.encode())) for tag, (vr, text) in texts.items()]
     return tuple(sorted([*written, (METHODS, encoding.element(METHODS, "SQ", items))]))
 

@@ -37,6 +37,9 @@ class Weakening:
         return said + (", nor as without the patient's identity" if self.direct else "")
 
 
+NONE = Weakening()
+
+
 @lru_cache(64)
 def of(profile: Profile) -> Weakening:
     """Return what the recipe of `profile` lets through."""

@@ -196,6 +196,8 @@ def test_a_refusal_is_not_asked_again(service, status, words):
         b'{"patient_id": "  "}',
         b'{"patient_id": "A\\\\B"}',
         b'{"patient_id": "A\\u0000B"}',
+        b'{"patient_id": "../../etc"}',
+        b'{"patient_id": ".."}',
         json.dumps({"patient_id": "x" * 65}).encode(),
         b'{"patient_id": "IR7a3", "accession_number": "seventeen letters"}',
         b'{"patient_id": "IR7a3", "date_shift_days": "-17"}',

@@ -1,13 +1,13 @@
 """What was taken out is looked for in the bytes that would be written, in every spelling, and found nowhere by chance."""
 
 import gzip
-import io
 import zlib
 from dataclasses import replace
 
 import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
+from images import image, written
+from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from rtbids.deidentify.engine import Deidentifier
@@ -15,30 +15,7 @@ from rtbids.deidentify.mapping import Key, Mapping
 from rtbids.deidentify.profile import Action, Change, Profile
 from rtbids.deidentify.verify import Survived, check, survivors
 
-MR = "1.2.840.10008.5.1.4.1.1.4"
 REMOVED = {"Doe^Jane Anne", "MRN-4711", "20240229", "St. Mary's Hospital"}
-
-
-def image(syntax=ExplicitVRLittleEndian, **values):
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.SOPClassUID, dataset.SOPInstanceUID = MR, "2.25.7"
-    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = MR, "2.25.7"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.8", "2.25.9"
-    dataset.Rows = dataset.Columns = 64
-    dataset.BitsAllocated = dataset.BitsStored = 16
-    dataset.HighBit, dataset.PixelRepresentation, dataset.SamplesPerPixel = 15, 0, 1
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    for keyword, value in ({"PixelData": bytes(8192)} | values).items():
-        setattr(dataset, keyword, value)
-    return dataset
-
-
-def written(dataset):
-    file = io.BytesIO()
-    dataset.save_as(file, enforce_file_format=True)
-    return file.getvalue()
 
 
 def with_private(value, vr="OB"):
