@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 from pydicom.datadict import tag_for_keyword
 
-from rtbids.deidentify import dates, markers, part10, pixels, reading, text, values
+from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, reading, text, values
 from rtbids.deidentify.mapping import Identifiers, Mapping
 from rtbids.deidentify.profile import Action, Profile, dictionary
 from rtbids.deidentify.reading import Found
-from rtbids.deidentify.walk import Element, Notes, Path, Rules, Walk, edited
-from rtbids.errors import BadData
+from rtbids.deidentify.walk import PIXELS, Edit, Element, Notes, Path, Rules, Walk, edited
+from rtbids.errors import BadData, RtbidsError
 
-_PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _STANDARD_UID = b"1.2.840.10008."
 
 
@@ -95,10 +94,12 @@ class Deidentifier:
             Its pixels, or what it holds in place of pixels, may say who it is.
         BadData
             It is no DICOM file, or damaged, or cut short.
+        ConnectionLost
+            The service of identifiers, where there is one, gives none at the moment.
         """
         try:
             return self._clean(bytes(content))
-        except BadData:
+        except RtbidsError:  # ConnectionLost too: a service of identifiers that is down is no fault of the file
             raise
         except Exception as error:  # foreign bytes; the cause would quote what stands in the header
             raise BadData(f"it is no DICOM file that can be read ({type(error).__name__})") from None
@@ -110,10 +111,10 @@ class Deidentifier:
         if not sop_class or not instance:
             raise BadData(f"its {'SOP Class UID' if not sop_class else 'SOP Instance UID'} is missing, so it is no DICOM image")
         pixels.check(header, sop_class, self.profile.options)
-        pixels.check_whole(header, header.pixels())
+        edits = _pixels_alone(file, header)
         person = self._person(header)
         profile = self.profile.for_file(header)
-        notes, dataset = self._passes(file, header, profile, person)
+        notes, dataset = self._passes(file, header, profile, person, edits)
         new = {word: self._uid(header(word)) for word in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
         return Clean(
             part10.written(file, dataset, sop_class, new["SOPInstanceUID"]),
@@ -128,19 +129,21 @@ class Deidentifier:
             person.remarks,
         )
 
-    def _passes(self, file: part10.File, header: Header, profile: Profile, person: Person) -> tuple[Notes, bytes]:
+    def _passes(
+        self, file: part10.File, header: Header, profile: Profile, person: Person, edits: list[Edit]
+    ) -> tuple[Notes, bytes]:
         rules = Rules(profile, partial(self._new, profile, person))
-        notes, dataset = self._one_pass(file, header, rules)
+        notes, dataset = self._one_pass(file, header, rules, edits)
         if cleaned := text.cleaned(notes.texts, notes.gone):
             rules = Rules(profile, rules.new, cleaned)
-            notes, dataset = self._one_pass(file, header, rules)
+            notes, dataset = self._one_pass(file, header, rules, edits)
         return notes, dataset
 
-    def _one_pass(self, file: part10.File, header: Header, rules: Rules) -> tuple[Notes, bytes]:
+    def _one_pass(self, file: part10.File, header: Header, rules: Rules, edits: list[Edit]) -> tuple[Notes, bytes]:
         notes = Notes()
-        walk = Walk(file.content, file.encoding, rules, notes)
+        walk = Walk(file.content, file.encoding, rules, notes, [*edits])
         walk.dataset(file.position, len(file.content))
-        for tag, element in markers.elements(file.encoding, self.profile, header.earlier_methods()):
+        for tag, element in markers.elements(file.encoding, rules.profile, header.earlier_methods()):
             place = header.place_of(tag)
             walk.edits.append((place, place, element))
         return notes, edited(file.content, file.position, walk.edits)
@@ -172,9 +175,9 @@ class Deidentifier:
         if action is Action.SHIFT:
             return dates.shifted(value, person.days, element.vr)
         if action is Action.PATIENT:
-            return text.encoded(person.patient, element.charset)
+            return charsets.encoded(person.patient, element.charset)
         if action is Action.ACCESSION:
-            return text.encoded(person.accession, element.charset)
+            return charsets.encoded(person.accession, element.charset)
         if action is Action.CAP:
             return values.capped(value)
         if action is Action.CLEAN:
@@ -186,12 +189,26 @@ def _plain(profile: Profile, action: Action, element: Element) -> bytes:
     """Return the new value where neither key nor person matters: a recipe's own, a dummy, or none."""
     change = profile.change(element.tag, element.vr)
     if change and change.value is not None and action in (Action.REPLACE, Action.DUMMY):
-        return text.encoded(change.value, element.charset)
+        return charsets.encoded(change.value, element.charset)
     if action is Action.KEEP:
         return element.value
     if action is Action.MASK:
         return b" " * len(element.value) if element.vr not in ("OB", "OW", "UN") else bytes(len(element.value))
     return values.dummy(element.vr) if action is Action.DUMMY and element.value else b""
+
+
+def _pixels_alone(file: part10.File, header: Header) -> list[Edit]:
+    """Return the edits that leave of the pixel data the image alone: nothing behind it, no comments in what is compressed."""
+    found = header.pixels()
+    promised = pixels.check_whole(header, found)
+    if found.undefined:
+        frames = int(header("NumberOfFrames")) if header("NumberOfFrames").isdigit() else 1
+        spans = compressed.blanks(file.content, found, file.syntax, frames)
+        return [(start, stop, bytes(stop - start)) for start, stop in spans]
+    if found.stop - found.value <= promised or not promised:
+        return []
+    head = file.encoding.header(found.tag, found.vr, promised)
+    return [(found.start, found.value, head), (found.value + promised, found.stop, b"")]
 
 
 class Header:
@@ -214,9 +231,14 @@ class Header:
             return str(self.file.encoding.short.unpack(value)[0])
         return value.decode("latin-1").strip(" \0")
 
-    def pixels(self) -> Found | None:
-        """Return the element that holds the pixels."""
-        return next((found for tag in _PIXELS if (found := self._found.get(tag))), None)
+    def pixels(self) -> Found:
+        """Return the one element that holds the pixels."""
+        found = [tag for tag, _ in self._order if tag in PIXELS]
+        if not found:
+            raise reading.CutShort("the file ends before its pixel data")
+        if len(found) > 1:
+            raise BadData("it has pixel data more than once, the file is damaged")
+        return self._found[found[0]]
 
     def place_of(self, tag: int) -> int:
         """Return where an element with this tag is to be put."""
@@ -235,7 +257,7 @@ class Header:
 def _values(gone: Iterable[Element]) -> Iterator[str | bytes]:
     for element in gone:
         if element.vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE", "UI", "DA", "DT", "TM", "AS", "CS", "DS", "IS"):
-            yield from (one.strip() for one in text.decoded(element.value, element.charset).split("\\") if one.strip())
+            yield from (one.strip() for one in charsets.decoded(element.value, element.charset).split("\\") if one.strip())
         else:
             yield element.value
 

@@ -6,14 +6,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rtbids import __version__
 from rtbids.deidentify import reading
 from rtbids.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, Encoding
 from rtbids.errors import BadData
 
 SOP_CLASS, INSTANCE, SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _IMPLEMENTATION, _VERSION_NAME = 0x00020012, 0x00020013
-_KEPT = {_IMPLEMENTATION: "UI", _VERSION_NAME: "SH"}
-_OURS = {_IMPLEMENTATION: b"1.2.826.0.1.3680043.8.498.1"}  # pydicom's, where the file names none
+_OURS = "2.25.141925903516174306437012219164405938281"  # of the implementation that wrote the file, which is this one
 _IMPLICIT_LITTLE, _EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 _DEFLATED, _EXPLICIT_BIG = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95"), "1.2.840.10008.1.2.2"
 _STANDARD = "1.2.840.10008.1.2"
@@ -53,9 +53,8 @@ def written(file: File, dataset: bytes, sop_class: str, instance: str) -> bytes:
     """Return a file with a new dataset: its preamble zero, and of the meta information what concerns the file alone."""
     elements = EXPLICIT.element(0x00020001, "OB", b"\0\1") + EXPLICIT.element(SOP_CLASS, "UI", sop_class.encode())
     elements += EXPLICIT.element(INSTANCE, "UI", instance.encode()) + EXPLICIT.element(SYNTAX, "UI", file.syntax.encode())
-    for tag, vr in _KEPT.items():
-        if value := file.meta.get(tag) or _OURS.get(tag):
-            elements += EXPLICIT.element(tag, vr, value)
+    elements += EXPLICIT.element(_IMPLEMENTATION, "UI", _OURS.encode())
+    elements += EXPLICIT.element(_VERSION_NAME, "SH", f"RTBIDS {__version__}"[:16].encode())
     length = EXPLICIT.element(0x00020000, "UL", len(elements).to_bytes(4, "little"))
     return b"".join((bytes(128), b"DICM", length, elements, _deflated(dataset) if file.deflated else dataset))
 

@@ -14,6 +14,7 @@ _TAKE = "look at it; --burned-in takes such images as they are"
 _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds .1 to .4
 _SCREENS = frozenset({"OT", "SC", "DOC", "AU", "HC", "XC", "GM", "SM", "ES", "OP", "KO", "PR", "SR", "REG", "RTSTRUCT", "PLAN"})
 _SCREEN_WORDS = ("SCREEN", "SECONDARY CAPTURE", "SCANNED", "FILMED")
+_SUBSAMPLED = {"_422": 2 / 3, "_420": 1 / 2}
 _IMAGE_WORD = "Image Storage"
 
 
@@ -33,16 +34,15 @@ def check(said: Said, sop_class: str, options: Options) -> None:
         raise Refused("its header says that a face can be recognised in it", "--faces takes such images as they are")
 
 
-def check_whole(said: Said, pixels: Found | None) -> None:
-    """Raise CutShort for an image without its pixels, or with fewer bytes of them than the header promises.
+def check_whole(said: Said, pixels: Found) -> int:
+    """Return how many bytes of pixels there are to be, of even number; raise CutShort for an image with fewer.
 
     Compressed pixels have no length of their own: that their end is there is all that can be told without reading them.
     """
-    if pixels is None:
-        raise CutShort("the file ends before its pixel data")
-    length = pixels.stop - pixels.value
-    if not pixels.undefined and length < _promised(said):
-        raise CutShort(f"the pixel data hold {length} of {_promised(said)} bytes")
+    promised, length = _promised(said), pixels.stop - pixels.value
+    if not pixels.undefined and length < promised:
+        raise CutShort(f"the pixel data hold {length} of {promised} bytes")
+    return promised + promised % 2
 
 
 def _check_kind(sop_class: str) -> None:
@@ -66,10 +66,10 @@ def _check_text(said: Said, sop_class: str) -> None:
 
 def _promised(said: Said) -> int:
     """Return how many bytes of uncompressed pixels the header promises (PS3.5, 8.1.1)."""
-    counts = [_whole(said(word)) for word in ("Rows", "Columns", "BitsAllocated")]
-    return (
-        counts[0] * counts[1] * counts[2] * (_whole(said("SamplesPerPixel")) or 1) * (_whole(said("NumberOfFrames")) or 1) // 8
-    )
+    rows, columns, bits = (_whole(said(word)) for word in ("Rows", "Columns", "BitsAllocated"))
+    samples, frames = _whole(said("SamplesPerPixel")) or 1, _whole(said("NumberOfFrames")) or 1
+    subsampled = next((part for name, part in _SUBSAMPLED.items() if name in said("PhotometricInterpretation")), 1.0)
+    return -(-int(rows * columns * bits * samples * frames * subsampled) // 8)
 
 
 def _whole(text: str) -> int:

@@ -15,6 +15,8 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag,
 
 TEXTS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC"})
 _DATES = frozenset({"DA", "DT"})
+_TIMES = frozenset({"DA", "DT", "TM"})
+_TIME_ZONE = 0x00080201
 _SOP_CLASSES = frozenset({0x00080016, 0x0008001A, 0x0008001B, 0x00020002, 0x00081150, 0x00080062, 0x0008115A})
 _DESCRIPTORS = frozenset({0x00181030, 0x0008103E})  # what names a task: cleaned word by word, all other free text goes
 _CHARACTER_SET, _PATIENT_NAME, _PATIENT_ID, _ACCESSION = 0x00080005, 0x00100010, 0x00100020, 0x00080050
@@ -82,12 +84,12 @@ class Change:
         """Tell whether this rule is for a file of which `said` gives the value of a keyword."""
         return all(fnmatchcase(said(keyword).casefold(), pattern.casefold()) for keyword, pattern in self.series)
 
-    def matches(self, tag: int, representation: str) -> bool:
-        keyword = keyword_for_tag(tag)
-        return self.creator is None and any(_matches(pattern, tag, representation, keyword) for pattern in self.tags)
-
-    def matches_private(self, creator: str, tag: int) -> bool:
-        return self.creator == creator and any(_matches(pattern, tag, "", "") for pattern in self.tags)
+    def matches(self, tag: int, representation: str, creator: str | None = None) -> bool:
+        """Tell whether an element is meant: a private one, of which the creator is given, by a rule for that creator only."""
+        if creator != self.creator:
+            return False
+        keyword = "" if creator is not None else keyword_for_tag(tag)
+        return any(_matches(pattern, tag, representation, keyword) for pattern in self.tags)
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,9 @@ class Profile:
             known = self._actions[tag, vr] = self._decide(tag, vr)
         return known
 
-    def change(self, tag: int, vr: str) -> Change | None:
+    def change(self, tag: int, vr: str, creator: str | None = None) -> Change | None:
         """Return the recipe's last rule for an element, None where it has none."""
-        return next((change for change in reversed(self.changes) if change.matches(tag, vr)), None)
-
-    def private(self, creator: str, tag: int) -> Action | None:
-        """Return what a recipe says of a private element, None where it says nothing."""
-        change = next((change for change in reversed(self.changes) if change.matches_private(creator, tag)), None)
-        return change.action if change else None
+        return next((change for change in reversed(self.changes) if change.matches(tag, vr, creator)), None)
 
     def retained(self, vr: str) -> Action:
         """Return what becomes of an element that is safe but for what its VR may hold: names, dates, UIDs, ages."""
@@ -137,8 +134,13 @@ class Profile:
 
     def _decide(self, tag: int, vr: str) -> Action:
         if change := self.change(tag, vr):
-            return change.action
+            return within(change.action, vr)
         return Action.KEEP if tag >> 16 & 1 else _standard(tag, vr, self.options)
+
+
+def within(action: Action, vr: str) -> Action:
+    """Return WALK for a sequence that is kept: what lies in it has rules of its own."""
+    return Action.WALK if action is Action.KEEP and vr == "SQ" else action
 
 
 def _standard(tag: int, vr: str, options: Options) -> Action:
@@ -150,7 +152,13 @@ def _standard(tag: int, vr: str, options: Options) -> Action:
         return Action.PATIENT
     if tag == _ACCESSION:
         return Action.ACCESSION
-    if group in _GONE_GROUPS or tag & 0xFFFF == 0 or 0x5000 <= group <= 0x501F or 0x6000 <= group <= 0x601F:
+    if (
+        group in _GONE_GROUPS
+        or tag & 0xFFFF == 0
+        or 0x5000 <= group <= 0x501F
+        or 0x6000 <= group <= 0x601F
+        or 0x7F00 <= group < 0x7FE0
+    ):
         return Action.REMOVE
     representations = {vr, dictionary(tag)}
     if row := rows().get(tag):
@@ -164,7 +172,7 @@ def _of_row(row: tuple[str, Mapping[str, str]], tag: int, representations: set[s
         getattr(options, name) is True and columns.get(name) == "K" for name in ("uids", "device", "patient", "institution")
     ):
         return _unlisted(tag, representations, options)
-    if "dates" in columns and options.dates != "removed":
+    if "dates" in columns and options.dates != "removed" and (tag == _TIME_ZONE or representations & _TIMES):
         return _unlisted(tag, representations, options)
     if tag in _DESCRIPTORS and options.descriptors == "clean":
         return Action.CLEAN

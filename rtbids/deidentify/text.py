@@ -7,16 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
-
+from rtbids.deidentify.charsets import decoded, encoded
 from rtbids.deidentify.profile import rows
-from rtbids.deidentify.walk import Element
+from rtbids.deidentify.walk import AS_NUMBER, AS_TERM, AS_TIME, Element
 
-Text = tuple[bytes, bytes]  # value and character set
-_DELIMITERS = {0x0A, 0x0C, 0x0D, 0x09, 0x5C, 0x5E, 0x3D}
+Text = tuple[bytes, bytes]  # value and character set, or a sign of how it is looked at
 _UID = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}")
 _PARTS = re.compile(r"[\s^=,.\-_]+")
 _LEAST_TERM, _LEAST_PART, _LONGEST_TERM, _SHORT = 4, 3, 64, 6
+_IDENTIFIERS = frozenset({0x00100020, 0x00101000, 0x00080050, 0x00101001, 0x00102154, 0x00102155, 0x00101040})
+_NUMERIC = re.compile(rb"[\d.+\-eE:\\ \0]*")
+_CLOCK = rb"([01]\d|2[0-3])(:?[0-5]\d(:?[0-6]\d(\.\d{1,6})?)?)?[ \0]*"
+_TIMES = re.compile(rb"(" + _CLOCK + rb")?(\\(" + _CLOCK + rb")?)*")
+_MOST_SEEN = 1 << 13
+_DATE = 8  # digits
+_LEAST_DESCRIPTION = 12  # characters: a shorter one may be the word of the trade that a kept element is made of
+_TEXTS = frozenset({"LO", "SH", "AE", "UC", "ST", "LT", "UT"})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _BREAKS = re.compile(r"([\s_^/+,;:()\[\]{}|\\&@=]+)")
 _ENTITY = re.compile(r"(?:task|acq|dir|run|echo|part|rec|ce|inv|mt)-[A-Za-z0-9]{1,32}|ses-[A-Za-z]?\d{1,3}", re.IGNORECASE)
@@ -25,45 +31,33 @@ _MANY_DIGITS = re.compile(r"\d{5}")
 
 
 def cleaned(texts: Iterable[Text], gone: Iterable[Element]) -> Mapping[Text, bytes]:
-    """Return those texts that repeat a value that goes, each with what is left of it."""
-    pattern = _pattern(frozenset(terms(gone)))
-    return {text: new for text in texts if (new := _without(text, pattern)) is not None}
+    """Return those texts that repeat a value that goes, each with what is left of it; and numbers that are none, as nothing."""
+    search = _search(frozenset(terms(gone)))
+    return {text: new for text in texts if (new := search.left_of(text)) is not None}
 
 
-def terms(gone: Iterable[Element]) -> Iterator[str]:
-    """Yield what must not stand in a text: names and their parts, identifiers, dates as people write them."""
+def terms(gone: Iterable[Element]) -> Iterator[tuple[str, bool]]:
+    """Yield what must not stand in a text, and whether not in a term of technique either.
+
+    Those are names and their parts, identifiers, and dates as people write them.
+    """
     for element in gone:
         if element.vr == "PN":
-            yield from _of_name(decoded(element.value, element.charset))
+            yield from (
+                (part, part.casefold() not in vocabulary()) for part in _of_name(decoded(element.value, element.charset))
+            )
         elif element.vr in ("DA", "DT"):
-            yield from _of_dates(element.value)
-        elif element.vr in ("LO", "SH", "AE", "UC", "ST", "LT", "UT") and element.tag in rows():
-            yield from _of_text(decoded(element.value, element.charset))
+            yield from ((spelling, False) for spelling in _of_dates(element.value))
+        elif element.vr in _TEXTS and element.tag in rows():
+            least = _LEAST_DESCRIPTION if "descriptors" in rows()[element.tag][1] else _LEAST_TERM
+            found = _of_text(decoded(element.value, element.charset), least)
+            yield from ((one, element.tag in _IDENTIFIERS) for one in found)
 
 
 def words_kept(value: bytes, charset: bytes, words: frozenset[str]) -> bytes:
     """Return of a protocol's name the words that names of protocols are made of, BIDS entities, and small numbers."""
     values = decoded(value, charset).split("\\")
     return encoded("\\".join(_words_kept(one, words) for one in values), charset)
-
-
-@lru_cache(1 << 13)
-def decoded(value: bytes, charset: bytes) -> str:
-    """Return a text by its Specific Character Set; what that does not know becomes replacement characters."""
-    return decode_bytes(value, _encodings(charset), _DELIMITERS).strip(" \0")
-
-
-def encoded(text: str, charset: bytes) -> bytes:
-    return bytes(encode_string(text, _encodings(charset)))
-
-
-@lru_cache(64)
-def _encodings(charset: bytes) -> list[str]:
-    names = [name.strip() for name in charset.decode("ascii", "replace").split("\\")]
-    try:
-        return list(convert_encodings(names if names != [""] else None))
-    except LookupError:
-        return ["iso8859"]
 
 
 def _of_name(text: str) -> Iterator[str]:
@@ -73,9 +67,9 @@ def _of_name(text: str) -> Iterator[str]:
                 yield part
 
 
-def _of_text(text: str) -> Iterator[str]:
+def _of_text(text: str, least: int) -> Iterator[str]:
     for one in (text, *text.split("\\")):
-        if _LEAST_TERM <= len(one.strip()) <= _LONGEST_TERM:
+        if least <= len(one.strip()) <= _LONGEST_TERM:
             yield one.strip()
 
 
@@ -103,25 +97,68 @@ def _spellings(*numbers: bytes) -> Iterator[str]:
         yield from (f"{day}-{name}-{year}", f"{name} {day} {year}")
 
 
+class _Search:
+    """What looks for a set of terms; it remembers the texts that it saw, for those of a series are the same."""
+
+    def __init__(self, found: frozenset[tuple[str, bool]]) -> None:
+        self._all = _expression(term for term, _ in found)
+        self._strict = _expression(term for term, in_technique in found if in_technique)
+        self._dates = {term for term, _ in found if len(term) == _DATE and term.isdigit()}
+        self._seen: dict[Text, bytes | None] = {}
+
+    def left_of(self, text: Text) -> bytes | None:
+        """Return the text without what it repeats, None where it repeats nothing."""
+        if text not in self._seen:
+            if len(self._seen) > _MOST_SEEN:
+                self._seen.clear()
+            self._seen[text] = self._left_of(*text)
+        return self._seen[text]
+
+    def _left_of(self, value: bytes, sign: bytes) -> bytes | None:
+        if sign == AS_TIME:
+            return None if _TIMES.fullmatch(value) else b""
+        if sign == AS_NUMBER:
+            return None if _NUMERIC.fullmatch(value) and value.strip(b" \0").decode() not in self._dates else b""
+        charset = sign.removeprefix(AS_TERM)
+        whole = decoded(value, charset)
+        left = _terms_left(whole, self._strict) if sign.startswith(AS_TERM) else _words_left(whole, self._all)
+        return None if left == whole else encoded(left.strip(), charset)
+
+
+def _terms_left(whole: str, pattern: re.Pattern[str]) -> str:
+    """Return those of several values in which nothing is repeated."""
+    return "\\".join(one for one in whole.split("\\") if not pattern.search(one))
+
+
+def _words_left(whole: str, pattern: re.Pattern[str]) -> str:
+    """Return a text without the words in which something is repeated; of a long one nothing: it may tell more."""
+    found = [*pattern.finditer(whole), *_UID.finditer(whole)]
+    if found and len(whole) > _LONGEST_TERM:
+        return ""
+    for match in sorted(found, key=lambda match: -match.start()):
+        start, stop = match.span()
+        while start and not whole[start - 1].isspace() and whole[start - 1] != "\\":
+            start -= 1
+        while stop < len(whole) and not whole[stop].isspace() and whole[stop] != "\\":
+            stop += 1
+        whole = whole[:start] + whole[stop:]
+    return whole
+
+
+def _expression(terms: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(terms, key=lambda term: (-len(term), term))
+    return re.compile("|".join(map(_of_term, longest_first)) or r"(?!)", re.IGNORECASE)
+
+
 @lru_cache(64)
-def _pattern(found: frozenset[str]) -> re.Pattern[str] | None:
-    if not found:
-        return None
-    return re.compile("|".join(_of_term(term) for term in sorted(found, key=lambda term: (-len(term), term))), re.IGNORECASE)
+def _search(found: frozenset[tuple[str, bool]]) -> _Search:
+    return _Search(found)
 
 
 def _of_term(term: str) -> str:
     """Return the expression of a term; a short one must stand alone, for it lies in many words."""
     inside = re.escape(term)
     return rf"(?<![^\W_]){inside}(?![^\W_])" if len(term) < _SHORT and term.isascii() else inside
-
-
-@lru_cache(1 << 13)
-def _without(text: Text, pattern: re.Pattern[str] | None) -> bytes | None:
-    """Return the text without what it repeats, None where it repeats nothing."""
-    whole = decoded(*text)
-    left = _UID.sub("", pattern.sub("", whole) if pattern else whole)
-    return None if left == whole else encoded(left.strip(), text[1])
 
 
 def _words_kept(text: str, words: frozenset[str]) -> str:

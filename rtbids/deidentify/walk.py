@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from rtbids.deidentify import reading
+from rtbids.deidentify import charsets, reading
 from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, LONG, SEQUENCE_END, UNDEFINED, Encoding, even
 from rtbids.deidentify.private import PrivateRule, rule
-from rtbids.deidentify.profile import TEXTS, Action, Profile, dictionary
+from rtbids.deidentify.profile import TEXTS, Action, Profile, dictionary, within
 from rtbids.deidentify.reading import DEEPEST, CutShort, Found
 from rtbids.errors import BadData
 
 CHARACTER_SET = 0x00080005
-_NO_SEARCH = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
+PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+AS_TERM, AS_NUMBER, AS_TIME = b"!", b"#", b":"  # signs: a term of the standard or the maker; what has the form of a number
+_TIME_ZONE = 0x00080201
+_TECHNICAL = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
+_CODED, _NUMBERS = frozenset({"CS", "AE"}), frozenset({"DS", "IS", "UI"})
 _MOST_NOTED = 1024  # bytes of a value that went
-_KEEP, _TEXT, _CREATOR, _PRIVATE, _OTHER = range(5)
+_KEEP, _TEXT, _TERM, _NUMBER, _TIME, _CREATOR, _PRIVATE, _OTHER = range(8)  # up to _TIME copied if what is in them allows
 _REMOVE = PrivateRule(Action.REMOVE)
 
 Path = tuple[()] | tuple["Path", int, int]  # where an element lies: outer item, tag of the sequence, number of the item
@@ -50,7 +54,7 @@ class Element(NamedTuple):
 
 @dataclass
 class Notes:
-    """What a pass found: what was done, the values that went, the texts that stayed (with their character sets)."""
+    """What a pass found: what was done, the values that went, the texts that stayed (with their character sets, or signs)."""
 
     done: list[tuple[Path, int, Action]] = field(default_factory=list)
     gone: set[Element] = field(default_factory=set)
@@ -88,6 +92,7 @@ class Walk:
         self.edits: list[Edit] = [] if edits is None else edits
         self.charset = b""
         self.depth = 0
+        self._item_mark = encoding.tag.pack(ITEM >> 16, ITEM & 0xFFFF)
         self._known = _memory(rules.profile, encoding)
 
     def dataset(self, position: int, end: int, path: Path = (), *, delimited: bool = False) -> tuple[int, int]:
@@ -108,7 +113,7 @@ class Walk:
         """Return the next element that is not merely copied: where it begins, where its value does, and its length."""
         content, memory, texts, cleaned = self.content, self._known, self.notes.texts, self.rules.cleaned
         implicit, long, short = self.encoding.implicit, self.encoding.long.unpack_from, self.encoding.short.unpack_from
-        head, last, charset = 4 if implicit else 6, end - 8, self.charset
+        head, last, signs = 4 if implicit else 6, end - 8, (b"", self.charset, AS_TERM + self.charset, AS_NUMBER, AS_TIME)
         while position <= last:
             known = memory.get(key := content[position : position + head]) or self._learn(key)
             kind = known.kind
@@ -121,14 +126,14 @@ class Walk:
                 value = position + 8
                 length = long(content, position + 4)[0] if implicit else short(content, position + 6)[0]
             stop = value + length
-            if kind > _TEXT or length == UNDEFINED:
+            if kind > _TIME or length == UNDEFINED:
                 if stop > end and length != UNDEFINED:
                     raise CutShort
                 return known, position, value, length
             if stop > end:
                 raise CutShort
-            if kind == _TEXT and length:
-                text = content[value:stop], charset
+            if kind and length:
+                text = content[value:stop], signs[kind]
                 texts.add(text)
                 if text in cleaned:
                     return known, position, value, length
@@ -155,9 +160,11 @@ class Walk:
             return known._replace(kind=_CREATOR if 0x10 <= tag & 0xFFFF <= 0xFF else _PRIVATE)
         vr = dictionary(tag) if vr == "UN" else vr
         action = self.rules.profile.action(tag, vr)
+        if tag in PIXELS:  # those of a sequence go
+            return known
         if action is not Action.KEEP:
             return known._replace(action=action)
-        return known._replace(kind=_TEXT if vr in TEXTS and tag not in _NO_SEARCH else _KEEP)
+        return known._replace(kind=_kind(tag, vr))
 
     def _one(
         self, known: Known, start: int, value: int, length: int, end: int, path: Path, creators: Creators
@@ -170,6 +177,8 @@ class Walk:
             return self._creator(tag, start, value, length, creators)
         decided = self._private(known, creators) if known.kind == _PRIVATE else None
         action = decided.action if decided else known.action
+        if action is Action.KEEP and decided and self.content[value : value + 4] == self._item_mark:
+            action = Action.WALK
         if action is Action.WALK:
             walked = self._sequence(known, start, value, length, end, path)
             if walked:
@@ -268,22 +277,24 @@ class Walk:
         vr = dictionary(found.tag) if found.vr == "UN" else found.vr
         element = Element(found.tag, vr, self.content[found.value : found.stop], self.charset)
         if found.tag == CHARACTER_SET:
-            self.charset = element.value.strip(b" \0")
-            return 0
-        if action is Action.REMOVE:
+            new = charsets.known_sets(element.value)
+            self.charset = new.strip(b" \0")
+            return self._renewed(found, element, new, Action.CLEAN, path)
+        if action is Action.REMOVE or (found.tag in PIXELS and path):
             return self._removed(found, element, path)
-        if action is Action.KEEP and vr not in TEXTS:
+        if action is Action.KEEP and not (kind := _kind(found.tag, vr)):
             return 0
-        return self._renewed(found, element, self._new(action, element, decided), action, path)
+        sign = (b"", self.charset, AS_TERM + self.charset, AS_NUMBER, AS_TIME)[kind if action is Action.KEEP else _TEXT]
+        return self._renewed(found, element, self._new(action, element, decided, sign), action, path)
 
-    def _new(self, action: Action, element: Element, decided: PrivateRule | None) -> bytes:
+    def _new(self, action: Action, element: Element, decided: PrivateRule | None, sign: bytes) -> bytes:
         """Return the new value; a text that is kept so far may yet repeat a value that goes."""
         if action is Action.MASK and decided and decided.mask:
             return decided.mask(element.value)
         new = element.value if action is Action.KEEP else self.rules.new(action, element)
-        if new and element.vr in TEXTS:
-            self.notes.texts.add((new, element.charset))
-            new = self.rules.cleaned.get((new, element.charset), new)
+        if new and (action is Action.KEEP or element.vr in TEXTS):
+            self.notes.texts.add((new, sign))
+            new = self.rules.cleaned.get((new, sign), new)
         return new
 
     def _removed(self, found: Found, element: Element, path: Path) -> int:
@@ -319,6 +330,17 @@ def edited(content: bytes, position: int, edits: list[Edit]) -> bytes:
     return b"".join((*chunks, content[position:]))
 
 
+def _kind(tag: int, vr: str) -> int:
+    """Return what is looked at in an element that is copied: its text, its term, its number, or nothing."""
+    if tag in _TECHNICAL or vr in _CODED:
+        return _TERM
+    if tag == _TIME_ZONE or vr in _NUMBERS:
+        return _NUMBER
+    if vr == "TM":
+        return _TIME
+    return _TEXT if vr in TEXTS else _KEEP
+
+
 def _representation(key: bytes) -> str:
     name = key[4:6]
     if not (name.isalpha() and name.isupper()):
@@ -329,7 +351,7 @@ def _representation(key: bytes) -> str:
 @lru_cache(1 << 14)
 def _private_rule(profile: Profile, creator: str, tag: int, vr: str) -> PrivateRule:
     """Return the rule of a private element: that of a recipe, else that of its creator."""
-    if change := profile.change(tag, vr):
-        return PrivateRule(change.action)
+    if change := profile.change(tag, vr, creator):
+        return PrivateRule(within(change.action, vr))
     decided = rule(creator, tag >> 16, tag & 0xFF) if profile.options.private else _REMOVE
     return PrivateRule(profile.retained(vr)) if decided.action is Action.KEEP else decided
