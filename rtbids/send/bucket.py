@@ -69,7 +69,7 @@ class Objects:
     """A connection to a bucket or a folder."""
 
     def __init__(self, url: str, store: Store) -> None:
-        self._url, self._store = url, store
+        self.url, self._store = url, store
 
     def begin(self) -> None:
         try:
@@ -77,7 +77,7 @@ class Objects:
         except RtbidsError:
             raise
         except Exception as error:  # whatever its client meets
-            raise lost_by(error, self._url) or UsageFault(f"{self._url}: {type(error).__name__}") from None
+            raise lost_by(error, self.url) or UsageFault(f"{self.url}: {type(error).__name__}") from None
 
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
         for item in items:
@@ -100,16 +100,35 @@ class Objects:
             if there is None:
                 self._store.put(new)
         except Exception as error:  # whatever a bucket's client meets
-            return refusal(error, self._url)
-        return Failure(f"{self._url} {_OTHER}", permanent=True) if there is False else None
+            return refusal(error, self.url)
+        return Failure(f"{self.url} {_OTHER}", permanent=True) if there is False else None
 
     def holds(self, wanted: Object) -> bool:
         try:
             return bool(self._store.holds(wanted))
         except Exception as error:  # whatever a bucket's client meets
-            if is_forbidden(error):
-                raise NoAnswer(f"{self._url} does not let us look", _TRUST) from None
-            raise NoAnswer(refusal(error, self._url).reason, _TRUST) from None
+            raise self._unknown(error) from None
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of an object; None where there is none."""
+        try:
+            return self._store.read(name)
+        except Exception as error:  # whatever a bucket's client meets
+            raise self._unknown(error) from None
+
+    def overwrite(self, new: Object) -> Failure | None:
+        """Store an object, whatever had its name."""
+        try:
+            self._store.put(new)
+        except Exception as error:  # whatever a bucket's client meets
+            return refusal(error, self.url)
+        return None
+
+    def _unknown(self, error: Exception) -> NoAnswer:
+        """Return why it is not to be known what is there; raise where the link broke."""
+        if is_forbidden(error):
+            return NoAnswer(f"{self.url} does not let us look", _TRUST)
+        return NoAnswer(refusal(error, self.url).reason, _TRUST)
 
     def _looked_up(self, new: Object) -> bool | None:
         """Look whether the name is taken; who may only write cannot."""

@@ -36,6 +36,12 @@ class Cloud:
     def ready(self) -> None:
         _ = self._files
 
+    def read(self, name: str) -> bytes | None:
+        try:
+            return bytes(self._files.cat_file(self._path(name), **self._patience()))
+        except FileNotFoundError:
+            return None
+
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 

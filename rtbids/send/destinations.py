@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.dicomnet import AE_TITLE
@@ -167,8 +167,14 @@ def parse(url: str, access: Access | None = None) -> Destination:
     if scheme in _BUCKETS:
         from rtbids.send.bucket import bucket
 
-        return bucket(url, access)
+        return _converting(bucket(url, access)) if access.as_nifti else bucket(url, access)
     raise UsageFault(f"expected {_SCHEMES}, found {scheme}://")
+
+
+def _converting(place: Any) -> Destination:
+    from rtbids.send.nifti import Nifti
+
+    return Nifti(place)
 
 
 def _scheme(url: str) -> str:

@@ -33,6 +33,12 @@ class Directory:
             return None
         return digest.hexdigest() == wanted.sha256
 
+    def read(self, name: str) -> bytes | None:
+        try:
+            return self._place(name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def put(self, new: Object) -> None:
         """Write under another name, and rename when it is safe on the disk."""
         place = self._place(new.name)

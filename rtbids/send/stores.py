@@ -48,6 +48,10 @@ class Store(Protocol):
         """Whether what has this name is this object; None where nothing has it."""
         ...
 
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a small object; None where there is none."""
+        ...
+
     def put(self, new: Object) -> None:
         """Store an object: whole under its name, or not at all."""
         ...
