@@ -12,9 +12,9 @@ from pydicom.datadict import tag_for_keyword
 
 from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, reading, text, values
 from rtbids.deidentify.mapping import Identifiers, Mapping
-from rtbids.deidentify.profile import Action, Profile, dictionary
+from rtbids.deidentify.profile import PATIENT_ID, Action, Profile, dictionary
 from rtbids.deidentify.reading import Found
-from rtbids.deidentify.walk import PIXELS, Edit, Element, Notes, Path, Rules, Walk, edited
+from rtbids.deidentify.walk import CHARACTER_SET, PIXELS, Edit, Element, Notes, Path, Rules, Walk, edited
 from rtbids.errors import BadData, RtbidsError
 
 _STANDARD_UID = b"1.2.840.10008."
@@ -57,6 +57,8 @@ class Clean:
     done: MappingOf[str, Action]
     gone: frozenset[Element] = field(repr=False)
     remarks: tuple[str, ...] = ()
+    accession: str = ""
+    shift_days: int | None = None
 
     @cached_property
     def removed(self) -> frozenset[str | bytes]:
@@ -70,8 +72,9 @@ class Clean:
 
 
 class Person(NamedTuple):
-    """Whose file it is: the new ID, and by how many days the dates move."""
+    """Whose file it is: the old ID and the new one, and by how many days the dates move."""
 
+    old: str
     patient: str
     accession: str
     days: int
@@ -127,6 +130,8 @@ class Deidentifier:
             Done(notes.done),
             frozenset(notes.gone),
             person.remarks,
+            person.accession,
+            person.days if profile.options.dates == "shifted" else None,
         )
 
     def _passes(
@@ -160,7 +165,13 @@ class Deidentifier:
         given = self.mapping.identifiers(old, accession) if self.mapping.identifiers else None
         given = given or Identifiers(self.mapping.patient(who))
         days = self.mapping.shift(who) if given.shift_days is None else given.shift_days
-        return Person(given.patient, given.accession or "", days, remarks)
+        return Person(old, given.patient, given.accession or "", days, remarks)
+
+    def _patient(self, person: Person, element: Element) -> str:
+        """Return the new ID of the person, or that of another person whom a sequence names."""
+        named = charsets.decoded(element.value, element.charset)
+        is_other = element.tag == PATIENT_ID and named not in ("", person.old)
+        return self.mapping.patient(named) if is_other else person.patient
 
     def _uid(self, old: str) -> str:
         if self.profile.options.uids or old.startswith(_STANDARD_UID.decode()) or not old:
@@ -175,7 +186,7 @@ class Deidentifier:
         if action is Action.SHIFT:
             return dates.shifted(value, person.days, element.vr)
         if action is Action.PATIENT:
-            return charsets.encoded(person.patient, element.charset)
+            return charsets.encoded(self._patient(person, element), element.charset)
         if action is Action.ACCESSION:
             return charsets.encoded(person.accession, element.charset)
         if action is Action.CAP:
@@ -221,6 +232,7 @@ class Header:
         for found in reading.elements(file.content, file.position, len(file.content), file.encoding):
             self._found.setdefault(found.tag, found)
             self._order.append((found.tag, found.start))
+        self.charset = self._bytes(CHARACTER_SET).strip(b" \0")
 
     def __call__(self, keyword: str) -> str:
         found = self._found.get(tag_for_keyword(keyword) or 0)
@@ -229,7 +241,7 @@ class Header:
         value = self.file.content[found.value : found.stop]
         if dictionary(found.tag) == "US" and len(value) == 2:
             return str(self.file.encoding.short.unpack(value)[0])
-        return value.decode("latin-1").strip(" \0")
+        return charsets.decoded(value, self.charset)
 
     def pixels(self) -> Found:
         """Return the one element that holds the pixels."""
@@ -239,6 +251,10 @@ class Header:
         if len(found) > 1:
             raise BadData("it has pixel data more than once, the file is damaged")
         return self._found[found[0]]
+
+    def _bytes(self, tag: int) -> bytes:
+        found = self._found.get(tag)
+        return self.file.content[found.value : found.stop] if found else b""
 
     def place_of(self, tag: int) -> int:
         """Return where an element with this tag is to be put."""

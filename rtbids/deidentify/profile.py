@@ -19,7 +19,8 @@ _TIMES = frozenset({"DA", "DT", "TM"})
 _TIME_ZONE = 0x00080201
 _SOP_CLASSES = frozenset({0x00080016, 0x0008001A, 0x0008001B, 0x00020002, 0x00081150, 0x00080062, 0x0008115A})
 _DESCRIPTORS = frozenset({0x00181030, 0x0008103E})  # what names a task: cleaned word by word, all other free text goes
-_CHARACTER_SET, _PATIENT_NAME, _PATIENT_ID, _ACCESSION = 0x00080005, 0x00100010, 0x00100020, 0x00080050
+PATIENT_NAME, PATIENT_ID, _ACCESSION = 0x00100010, 0x00100020, 0x00080050
+_LENGTH_TO_END = 0x00080001
 _MARKERS = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280303})
 _GONE_GROUPS = frozenset({0x0000, 0x0002, 0x0004, 0x0006, 0xFFFA, 0xFFFC})
 
@@ -146,9 +147,9 @@ def within(action: Action, vr: str) -> Action:
 def _standard(tag: int, vr: str, options: Options) -> Action:
     """Return what the standard and the rules that are in no row of its table make of a public element."""
     group = tag >> 16
-    if tag in _MARKERS:  # written anew
+    if tag in _MARKERS or tag == _LENGTH_TO_END:  # written anew; no longer true
         return Action.REMOVE
-    if tag in (_PATIENT_NAME, _PATIENT_ID):
+    if tag in (PATIENT_NAME, PATIENT_ID):
         return Action.PATIENT
     if tag == _ACCESSION:
         return Action.ACCESSION

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rtbids.deidentify import charsets, reading
 from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, LONG, SEQUENCE_END, UNDEFINED, Encoding, even
 from rtbids.deidentify.private import PrivateRule, rule
-from rtbids.deidentify.profile import TEXTS, Action, Profile, dictionary, within
+from rtbids.deidentify.profile import PATIENT_NAME, TEXTS, Action, Profile, dictionary, within
 from rtbids.deidentify.reading import DEEPEST, CutShort, Found
 from rtbids.errors import BadData
 
@@ -282,6 +282,8 @@ class Walk:
             return self._renewed(found, element, new, Action.CLEAN, path)
         if action is Action.REMOVE or (found.tag in PIXELS and path):
             return self._removed(found, element, path)
+        if action is Action.PATIENT and path and (found.tag == PATIENT_NAME or not element.value):  # another person perhaps
+            action = Action.EMPTY
         if action is Action.KEEP and not (kind := _kind(found.tag, vr)):
             return 0
         sign = (b"", self.charset, AS_TERM + self.charset, AS_NUMBER, AS_TIME)[kind if action is Action.KEEP else _TEXT]
