@@ -38,15 +38,13 @@ def protocol(settings: Mapping[str, Values]) -> Callable[[bytes], bytes]:
 def image_header(content: bytes) -> bytes:
     """Return the image header with nothing but what tells the polarity of phase encoding, at the places where it is read."""
     try:
-        kept = [(place, content[place : place + size]) for place, size in _places(content)]
+        places = list(_places(content))
     except struct.error:
         return b""
-    if any(len(value) != size for (_, value), (_, size) in zip(kept, _places(content), strict=True)):
-        return b""
     made = bytearray(len(content))
-    for place, value in kept:
-        made[place : place + len(value)] = value
-    return bytes(made)
+    for place, size in places:
+        made[place : place + size] = content[place : place + size]
+    return bytes(made) if all(place + size <= len(content) for place, size in places) else b""
 
 
 def _kept(text: bytes, settings: Mapping[str, Values]) -> Iterator[tuple[bytes, bytes]]:
@@ -68,7 +66,10 @@ def _places(content: bytes) -> Iterator[tuple[int, int]]:
     """Yield place and length of what `rtbids.convert.ge` and dcm2niix read: 16 bits that hold flags, and the version."""
     yield 24, 2
     start = struct.unpack_from("<h", content, 24)[0]
+    version = struct.unpack_from("<f", content, start)[0] if start > 24 else 0.0
+    if not 1 < version < 100:  # text is no number of that size
+        raise struct.error
     yield start, 4
-    new = struct.unpack_from("<f", content, start)[0] >= _NEW_VERSION
+    new = version >= _NEW_VERSION
     first, order = (start + 0x4C, 0x308) if new else (start, 0x394)
     yield from ((first + 0x3A, 2), (first + 0x30, 2), (first + order, 2))
