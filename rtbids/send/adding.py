@@ -1,4 +1,4 @@
-"""Taking in a finished batch, once: a file is known by the HMAC of its folder, name, size and time of change."""
+"""Taking in a finished batch, once: a file is known by the HMAC of its path, size and time of change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add(outbox: Outbox, found: Found) -> int | None:
         if (named and not files) or (files and _all_seen(transaction, files)):
             return None
     with outbox.database.writing() as transaction:
-        number = _insert(transaction, outbox.clock.now(), found, files, _identity(outbox.secret, found.root, b"", 0, 0))
+        number = _insert(transaction, outbox.clock.now(), found, files, _identity(outbox.secret, found.root, 0, 0))
     if number is not None and not files:
         logger.warning("batch %d: ERROR: %s", number, NO_IMAGE)
     elif number is not None:
@@ -68,12 +68,12 @@ def _file(secret: bytes, root: Path, path: Path, fault: str | None) -> _File | N
         status = path.stat()
     except FileNotFoundError:
         return None
-    identity = _identity(secret, root, name, status.st_size, status.st_mtime_ns)
+    identity = _identity(secret, path, status.st_size, status.st_mtime_ns)
     return _File(name, status.st_size, status.st_mtime_ns, identity, fault)
 
 
-def _identity(secret: bytes, root: Path, name: bytes, size: int, mtime_ns: int) -> bytes:
-    words = b"\0".join((os.fsencode(root), name, str(size).encode(), str(mtime_ns).encode()))
+def _identity(secret: bytes, path: Path, size: int, mtime_ns: int) -> bytes:
+    words = b"\0".join((os.fsencode(path.absolute()), str(size).encode(), str(mtime_ns).encode()))
     return hmac.digest(secret, words, hashlib.sha256)[:16]
 
 
@@ -96,7 +96,7 @@ def _insert(transaction: Transaction, now: float, found: Found, files: list[_Fil
     [[number]] = transaction.rows(
         "INSERT INTO batch (added, changed, state, images, errors, label, root, spooled, reason)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (now, now, state, len(new), int(not new), label, os.fsencode(found.root), int(found.spooled), reason),
+        (now, now, state, len(new), int(not new), label, os.fsencode(found.root.absolute()), int(found.spooled), reason),
     )
     transaction.each(
         "INSERT INTO image (batch, identity, state, file, size, mtime_ns, added, changed, fault)"

@@ -37,6 +37,17 @@ class Cleanup:
         self._outbox = outbox
         self._settings = settings
 
+    def mark_failed(self) -> None:
+        """Rename folders of which no image could be used, where that is wanted: nobody will take them for finished again."""
+        if not self._settings.mark_failed:
+            return
+        with self._outbox.database.reading() as transaction:
+            rows = transaction.rows("SELECT id, label, root FROM batch WHERE state = 'ERROR' AND spooled = 0 AND marked = 0")
+        for number, label, root in rows:
+            place = Path(os.fsdecode(root))
+            if label == place.name:  # else it is not the batch's own
+                _mark(self._outbox, number, place)
+
     def step(self) -> bool:
         """Tidy up after the batch that has been DONE longest; say whether there was one."""
         batch = _next(self._outbox)
@@ -52,6 +63,18 @@ class Cleanup:
         _forget(self._outbox, batch.number, kept=raw == "keep")
         self._outbox.bell.ring()
         return True
+
+
+def _mark(outbox: Outbox, number: int, root: Path) -> None:
+    marked = root.with_name(f"{root.name}.err")
+    if root.exists() and not marked.exists():
+        try:
+            root.rename(marked)
+        except OSError as error:
+            logger.warning("batch %d: its folder cannot be renamed (%s)", number, error.strerror)
+            marked = root
+    with outbox.database.writing() as transaction:
+        transaction.count("UPDATE batch SET marked = 1, root = ? WHERE id = ?", (os.fsencode(marked), number))
 
 
 def _next(outbox: Outbox) -> _Received | None:

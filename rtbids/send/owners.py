@@ -73,6 +73,12 @@ def leave(database: Database, owner: Owner) -> None:
         _free(transaction, owner.number)
 
 
+def working(transaction: Transaction) -> list[str | None]:
+    """Return, for each process at work, why it waits, where it does; those of this machine that are gone are left out."""
+    rows = transaction.rows("SELECT host, pid, started, paused FROM owner ORDER BY id")
+    return [paused for host, pid, started, paused in rows if host != here() or _started(pid) == started]
+
+
 def _free(transaction: Transaction, number: int) -> None:
     transaction.count("UPDATE image SET owner = NULL WHERE owner = ?", (number,))
     transaction.count("UPDATE delivery SET owner = NULL WHERE owner = ?", (number,))

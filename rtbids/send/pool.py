@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from rtbids.errors import CannotWrite, ConnectionLost
 from rtbids.send import lines, owners
 from rtbids.send.cleaning import Cleaner, Deidentify
 from rtbids.send.cleanup import Cleanup
@@ -22,6 +24,7 @@ from rtbids.send.taking_in import Intake
 from rtbids.send.work import LOOK, Work
 
 logger = logging.getLogger("rtbids")
+PARTING = 0.5
 FAREWELL = 5.0  # seconds that workers are waited for at the end; what a destination then still holds is asked for next time
 
 
@@ -66,10 +69,11 @@ def run(
             thread.start()
         _until_over(outbox, numbers, settings, work)
         work.end()
-        _join(threads, outbox.clock.now() + FAREWELL, outbox)
+        _join(threads)
         work.syncing.shutdown(wait=False)
     if work.failure is not None:
         raise work.failure
+    Cleanup(outbox, settings).mark_failed()
     return _outcome(outbox, before)
 
 
@@ -100,7 +104,8 @@ def _entered(outbox: Outbox, destinations: Sequence[Destination]) -> Iterator[li
         owners.beat(outbox.database, outbox.owner, outbox.clock.now(), None)
         yield numbers
     finally:
-        owners.leave(outbox.database, outbox.owner)
+        with suppress(CannotWrite, ConnectionLost):  # then it is known to be gone all the same
+            owners.leave(outbox.database, outbox.owner)
         outbox.owner = None
 
 
@@ -141,9 +146,13 @@ def _until_over(outbox: Outbox, numbers: Sequence[int], settings: Settings, work
         outbox.bell.wait(heard, LOOK)
 
 
-def _join(threads: Sequence[threading.Thread], until: float, outbox: Outbox) -> None:
-    for thread in threads:
-        thread.join(max(0.0, until - outbox.clock.now()))
+def _join(threads: Sequence[threading.Thread]) -> None:
+    """Wait for the workers; for those who watch, which may be in the midst of waiting themselves, not as long."""
+    intake, *workers = threads
+    until = time.monotonic() + FAREWELL
+    for thread in workers:
+        thread.join(max(0.0, until - time.monotonic()))
+    intake.join(PARTING)
 
 
 def _last_transition(outbox: Outbox) -> int:

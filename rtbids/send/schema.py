@@ -20,7 +20,7 @@ CREATE TABLE destination (
 CREATE TABLE batch (
     id {serial}, added {real} NOT NULL, changed {real} NOT NULL, state TEXT NOT NULL, images {int} NOT NULL,
     errors {int} NOT NULL DEFAULT 0, label TEXT, root {bytes}, spooled {int} NOT NULL, reason TEXT, cleaned {real},
-    kept {int} NOT NULL DEFAULT 1
+    kept {int} NOT NULL DEFAULT 1, marked {int} NOT NULL DEFAULT 0
 );
 CREATE TABLE image (
     id {serial}, batch {int} NOT NULL REFERENCES batch, identity {bytes} NOT NULL, state TEXT NOT NULL,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtbids.send.database import Transaction
+from rtbids.send.owners import working
 from rtbids.send.states import State
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Status:
 def status(outbox: Outbox, page: int = 0, per_page: int = 50) -> Status:
     """Return how an outbox stands at one moment."""
     with outbox.database.reading() as transaction:
-        owners = transaction.rows("SELECT paused FROM owner ORDER BY id")
+        paused = working(transaction)
         [[with_errors]] = transaction.rows("SELECT count(*) FROM batch WHERE errors > 0")
         return Status(
             now=outbox.clock.now(),
@@ -83,8 +84,8 @@ def status(outbox: Outbox, page: int = 0, per_page: int = 50) -> Status:
             with_errors=int(with_errors),
             destinations=tuple(_destinations(transaction)),
             oldest=_oldest(transaction),
-            working=len(owners),
-            paused=tuple(paused for [paused] in owners if paused),
+            working=len(paused),
+            paused=tuple(why for why in paused if why),
             free=outbox.folder.free(),
             page=tuple(_batches(transaction, page, per_page)),
         )

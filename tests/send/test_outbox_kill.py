@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from send.outbox_parts import FarSide, blank, folder_of, image
+from send.outbox_parts import FarSide, blank, folder_of, image, in_a_child
 
 from rtbids.send.database import SqliteDatabase
 from rtbids.send.found import Found
@@ -61,19 +61,6 @@ class Executioner:
             self.tick()
 
         return ticking
-
-
-def in_a_child(work: Callable[[], object]) -> int:
-    """Do `work` in a process of its own, and return its number."""
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return child
 
 
 def is_killed(child: int) -> bool:
