@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING
 import click
 
 from rtbids.cli import options
+from rtbids.cli.cleaners import rule_options
 
 if TYPE_CHECKING:
-    from rtbids.deidentify.profile import Options
+    from rtbids.cli.cleaners import Rules
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(name="deidentify", short_help="Take out of DICOM files what identifies the person.")
 @click.argument("source", required=False)
 @click.argument("destination", metavar="[DEST]", required=False)
 @options.deidentify_options
+@rule_options
+@click.option("--print-recipe", is_flag=True, help="Print the recipe of deid as one of ours, with what does not translate.")
+@click.option("--report", type=_FILE, metavar="FILE", help="What was done to which element: .html, .json or .tsv; no values.")
+@click.option("--linkage-file", type=_FILE, metavar="FILE", help="Who became whom, for who must go back; encrypted with age.")
 @click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The site's key; by default $RTBIDS_SITE_KEY or\n~/.config/rtbids/site.key.",
+    "--linkage-recipient",
+    "linkage_recipients",
+    multiple=True,
+    metavar="age1...",
+    help="Whose key opens it, as age-keygen shows it. Repeatable.",
 )
 @click.option("--new-key", is_flag=True, help="Make the site's key, once; then de-identify, if SOURCE is named.")
 @click.option("--overwrite", is_flag=True, help="Write into a DEST that holds files, and over those of the same name.")
@@ -30,8 +38,11 @@ if TYPE_CHECKING:
 def command(
     source: str | None,
     destination: str | None,
-    retained: Options,
-    key: Path | None,
+    rules: Rules,
+    print_recipe: bool,
+    report: Path | None,
+    linkage_file: Path | None,
+    linkage_recipients: tuple[str, ...],
     new_key: bool,
     overwrite: bool,
     open_timeout: float,
@@ -48,16 +59,23 @@ def command(
     Examples:
       rtbids deidentify --new-key
       rtbids deidentify /data/export clean
+      rtbids deidentify /data clean --recipe site.yaml --verify --report r.html
+      rtbids deidentify --recipe deid.dicom --print-recipe > site.yaml
       rtbids watch /data/export | rtbids deidentify - - | rtbids convert --to a.tar
     """
-    from rtbids.cli import deidentifying
+    from rtbids.cli import cleaners, deidentifying
+    from rtbids.cli.deid_records import Wanted
     from rtbids.errors import UsageFault
 
+    if print_recipe:
+        click.echo(cleaners.translated(rules.recipe), nl=False)
+        return
     if new_key:
-        deidentifying.make_key(key)
+        deidentifying.make_key(rules.key)
     if source is None and new_key:
         return
     if source is None or destination is None:
         raise UsageFault("SOURCE and DEST are needed, where the files are and where to write them", "rtbids deidentify --help")
-    request = deidentifying.Request(source, destination, retained, key, overwrite, open_timeout)
+    wanted = Wanted(report, linkage_file, linkage_recipients)
+    request = deidentifying.Request(source, destination, rules, wanted, overwrite, open_timeout)
     deidentifying.run(request)

@@ -7,17 +7,21 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtbids.cli import console
+from rtbids.cli import cleaners, console, deid_records
+from rtbids.cli.deid_records import Records, Wanted
 from rtbids.cli.stopping import stopping
 from rtbids.deidentify import files
-from rtbids.deidentify.engine import Clean, Deidentifier
-from rtbids.deidentify.mapping import Key, Mapping, key_path
+from rtbids.deidentify.by_recipe import Cleaner, Skipped
+from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.mapping import Key, key_path
 from rtbids.deidentify.pixels import Refused
-from rtbids.deidentify.profile import Options, Profile
+from rtbids.deidentify.verify import Survived
 from rtbids.errors import BadData, InputMissing
 from rtbids.pipeline import Inbox
 from rtbids.stream import endpoints
 from rtbids.wakeup import Wakeup
+
+_ABOVE = "why is said above, file by file"
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class Request:
 
     source: str
     destination: str
-    options: Options = field(default_factory=Options)
-    key: Path | None = None
+    rules: cleaners.Rules
+    wanted: Wanted = field(default_factory=Wanted)
     overwrite: bool = False
     open_timeout: float = 10.0
 
@@ -39,12 +43,14 @@ class Tally:
     written: int = 0
     copies: int = 0
     refused: int = 0
+    skipped: int = 0
+    survived: int = 0
     bad: int = 0
     remarks: set[str] = field(default_factory=set)
 
     @property
     def seen(self) -> int:
-        return self.written + self.copies + self.refused + self.bad
+        return self.written + self.copies + self.refused + self.skipped + self.survived + self.bad
 
 
 def make_key(path: Path | None) -> None:
@@ -59,31 +65,32 @@ def run(request: Request) -> None:
     """De-identify; raise BadData where nothing could be."""
     files.check_source(request.source)
     files.check_apart(request.source, request.destination)
-    engine = Deidentifier(Profile(request.options), Mapping(Key.load(request.key or key_path())))
     with stopping() as stop:
-        tally = _through(engine, request, stop)
+        cleaner = cleaners.cleaner(request.rules, stop.wait)
+        records = deid_records.records(request.wanted, request.rules, cleaner, overwrite=request.overwrite)
+        with closing(records):
+            tally = _through(cleaner, records, request, stop)
         if not stop.is_set():
             _sum_up(tally, request)
 
 
-def _through(engine: Deidentifier, request: Request, stop: Wakeup) -> Tally:
+def _through(cleaner: Cleaner, records: Records, request: Request, stop: Wakeup) -> Tally:
     """Take file after file from one end to the other."""
-    tally = Tally()
     count, sources = _sources(request, stop)
     destination = files.destination(request.destination, overwrite=request.overwrite, timeout=request.open_timeout)
+    job = _Job(cleaner, destination, records)
     try:
         with console.counting("de-identifying", count) as advance, closing(sources):
-            names = files.Names()
             for source in sources:
                 if stop.is_set():
                     break
-                _one(engine, source, destination, names, tally)
+                job.take(source)
                 advance()
-        if not stop.is_set() and tally.written:
+        if not stop.is_set() and job.tally.written:
             destination.finish()
     finally:
         destination.drop()
-    return tally
+    return job.tally
 
 
 def _sources(request: Request, stop: Wakeup) -> tuple[int | None, Generator[files.Source, None, None]]:
@@ -103,41 +110,65 @@ def _from_tar(request: Request, stop: Wakeup) -> Generator[files.Source, None, N
         yield from Inbox(files.in_tar(file, where)).until(stop)
 
 
-def _one(engine: Deidentifier, source: files.Source, destination: files.Destination, names: files.Names, tally: Tally) -> None:
-    """De-identify one file, or say why it is left out."""
-    try:
-        if source.content is None:
-            raise BadData(source.fault)
-        clean = engine.clean(bytes(source.content))
-        if names.is_copy(clean.name, clean.content):
-            tally.copies += 1
+@dataclass
+class _Job:
+    """What a file goes through."""
+
+    cleaner: Cleaner
+    destination: files.Destination
+    records: Records
+    names: files.Names = field(default_factory=files.Names)
+    tally: Tally = field(default_factory=Tally)
+
+    def take(self, source: files.Source) -> None:
+        """De-identify one file, or say why it is left out."""
+        try:
+            if source.content is None:
+                raise BadData(source.fault)
+            content = bytes(source.content)
+            clean = self.cleaner.clean(content)
+            if self.names.is_copy(clean.name, clean.content):
+                self.tally.copies += 1
+                return
+        except BadData as error:
+            self._left_out(source, error)
             return
-    except BadData as error:
-        tally.refused += isinstance(error, Refused)
-        tally.bad += not isinstance(error, Refused)
-        console.left_out(source.name, tally.seen, str(error), error.hint)
-        return
-    destination.write(clean.name, clean.content)
-    tally.written += 1
-    _remark(clean, source, tally)
+        self.destination.write(clean.name, clean.content)
+        self.tally.written += 1
+        self.records.written(content, clean)
+        self._remark(clean)
+
+    def _left_out(self, source: files.Source, error: BadData) -> None:
+        kind = _kind(error)
+        setattr(self.tally, kind, getattr(self.tally, kind) + 1)
+        self.records.left_out(kind, str(error))
+        if kind != "skipped":
+            console.left_out(source.name, self.tally.seen, str(error), error.hint)
+
+    def _remark(self, clean: Clean) -> None:
+        """Say once what is to be known of files like this one."""
+        for remark in clean.remarks:
+            if remark not in self.tally.remarks:
+                self.tally.remarks.add(remark)
+                console.logger.warning("%s", f"file {self.tally.seen}: {remark}")
 
 
-def _remark(clean: Clean, source: files.Source, tally: Tally) -> None:
-    """Say once what is to be known of files like this one."""
-    for remark in clean.remarks:
-        if remark not in tally.remarks:
-            tally.remarks.add(remark)
-            console.logger.warning("%s", f"file {tally.seen}: {remark}")
+def _kind(error: BadData) -> str:
+    kinds = {Skipped: "skipped", Survived: "survived", Refused: "refused"}
+    return next((name for kind, name in kinds.items() if isinstance(error, kind)), "bad")
 
 
 def _sum_up(tally: Tally, request: Request) -> None:
-    left_out = tally.refused + tally.bad
     if not tally.seen:
         raise InputMissing(f"{request.source}: there are no files in it")
-    if not tally.written:
-        raise BadData(f"none of {left_out} files could be de-identified", "why is said above, file by file")
     words = [f"{tally.written} file{'s' * (tally.written != 1)} de-identified"]
+    words += [f"{tally.skipped} skipped by the recipe"] if tally.skipped else []
     words += [f"{tally.refused} refused"] if tally.refused else []
     words += [f"{tally.bad} left out that are no DICOM images or damaged"] if tally.bad else []
     words += [f"{tally.copies} copies left out"] if tally.copies else []
-    console.say(", ".join(words))
+    if tally.written or tally.skipped:
+        console.say(", ".join(words))
+    if tally.survived:
+        raise BadData(f"{tally.survived} of {tally.seen} files still held a removed value and were not written", _ABOVE)
+    if not tally.written:
+        raise BadData(f"none of {tally.seen} files could be de-identified", _ABOVE)

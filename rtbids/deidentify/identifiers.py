@@ -73,7 +73,7 @@ class Rest:
     timeout, tries
         Seconds that one try may last; tries before `ServiceDown`. Pauses between tries double from one second.
     pause
-        How to wait; ``threading.Event.wait`` of whatever stops the caller, so that it need not be waited for.
+        How to wait; ``threading.Event.wait`` of whatever stops the caller: when it says that it is set, no more is asked.
     context
         How to encrypt; by default the machine's own authorities (``SSL_CERT_FILE`` names others), always verified.
     """
@@ -115,8 +115,9 @@ class Rest:
             except ServiceDown:
                 if not left:
                     raise
-            self._pause(2.0 ** (self._tries - 1 - left))
-        raise ServiceDown(f"{self.url}: never asked")
+            if self._pause(2.0 ** (self._tries - 1 - left)):
+                break
+        raise ServiceDown(f"{self.url}: no longer asked")
 
     def _post(self, body: bytes) -> bytes:
         request = urllib.request.Request(self.url, body, self._headers, method="POST")

@@ -89,6 +89,7 @@ class _Options:
     descriptors: Literal["clean", "removed"] | None = None
     private: bool | None = None
     burned_in: bool | None = None
+    faces: bool | None = None
     words: tuple[str, ...] | None = None
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -22,7 +23,7 @@ from pydicom.tag import BaseTag
 
 from rtbids.deidentify.engine import Clean
 from rtbids.deidentify.needles import Needle, folded, needles
-from rtbids.deidentify.profile import Action
+from rtbids.deidentify.profile import Action, Profile
 from rtbids.errors import BadData
 
 _PIXELS = 0x7FE00010
@@ -44,6 +45,10 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _NEW = (Action.DUMMY, Action.REPLACE, Action.PATIENT, Action.ACCESSION)
 
 
+PLAIN = Profile()
+Keeps = Callable[[int, str], bool]
+
+
 class Survived(BadData):
     """What was taken out of a file is still in it."""
 
@@ -56,10 +61,14 @@ class _Place:
     value: bytes
 
 
-def check(clean: Clean) -> None:
-    """Raise `Survived`, naming the elements, where a value that went is still in the bytes that are to be written."""
+def check(clean: Clean, profile: Profile = PLAIN) -> None:
+    """Raise `Survived`, naming the elements, where a value that went is still in the bytes that are to be written.
+
+    What a recipe of `profile` keeps may be all of a value that went elsewhere, but may not hold one among other words.
+    """
     stand_ins = [path for path, action in clean.done.items() if action in _NEW]
-    found = survivors(clean.content, clean.removed_public, clean.removed - clean.removed_public, stand_ins)
+    lesser = clean.removed - clean.removed_public
+    found = survivors(clean.content, clean.removed_public, lesser, stand_ins, partial(_keeps, profile))
     if found:
         named = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
         hint = "the file is not written; a recipe's rule for the element removes it"
@@ -67,7 +76,11 @@ def check(clean: Clean) -> None:
 
 
 def survivors(
-    content: bytes, removed: Collection[str | bytes], lesser: Collection[str | bytes] = (), written: Collection[str] = ()
+    content: bytes,
+    removed: Collection[str | bytes],
+    lesser: Collection[str | bytes] = (),
+    written: Collection[str] = (),
+    keeps: Keeps = lambda tag, vr: False,
 ) -> tuple[str, ...]:
     """Return where in the Part-10 file `content` a value of `removed` is still to be read, as element paths.
 
@@ -79,12 +92,19 @@ def survivors(
         The values taken out; `lesser` are those that only private elements held.
     written
         Paths of elements whose value is a stand-in, which may equal an original that was a stand-in itself.
+    keeps
+        Tells by tag and VR of what is kept on purpose, where a value may stand by itself.
     """
     wanted = needles(removed, lesser)
     content = _inflated(content)
     head, pixels = _halves(content)
     suspects = _suspects(head, wanted) | _in_pixels(pixels, wanted)
-    return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written)))) if suspects else ()
+    return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written), keeps))) if suspects else ()
+
+
+def _keeps(profile: Profile, tag: int, vr: str) -> bool:
+    change = profile.change(tag, vr)
+    return change is not None and change.action is Action.KEEP
 
 
 def _suspects(head: bytes, wanted: Iterable[Needle]) -> set[Needle]:
@@ -114,7 +134,7 @@ def _runs(pixels: bytes) -> bytes:
     return b"\0".join(match.group() for match in re.finditer(rb"[\x20-\x7e]{6,}", pixels))
 
 
-def _places(content: bytes, head: bytes, suspects: Collection[Needle], written: frozenset[str]) -> Iterator[str]:
+def _places(content: bytes, head: bytes, suspects: Collection[Needle], written: frozenset[str], keeps: Keeps) -> Iterator[str]:
     """Yield where the `suspects` really are; what is in no element is told by the part of the file."""
     try:
         dataset = dcmread(io.BytesIO(content), force=True)
@@ -123,7 +143,9 @@ def _places(content: bytes, head: bytes, suspects: Collection[Needle], written: 
         yield "a file that cannot be read"
         return
     looked_for = _telling(suspects, places)
-    yield from (place.path for place in places if place.path not in written and _any_counts(looked_for, place))
+    for place in places:
+        if place.path not in written and _any_counts(looked_for, place, is_kept=keeps(place.tag, place.vr)):
+            yield place.path
     for needle in looked_for:
         if needle.strong and needle.found(head) and not any(needle.found(place.value) for place in places):
             yield "bytes outside of its elements"
@@ -165,8 +187,9 @@ def _value(element: DataElement | RawDataElement | None) -> bytes:
     return b"" if value is None else str(value).encode()
 
 
-def _any_counts(looked_for: Collection[Needle], place: _Place) -> bool:
-    return any(_counts(needle, place) for needle in looked_for)
+def _any_counts(looked_for: Collection[Needle], place: _Place, *, is_kept: bool) -> bool:
+    by_itself = folded(place.value).strip() if is_kept else b""
+    return any(_counts(needle, place) for needle in looked_for if needle.folded != by_itself)
 
 
 def _counts(needle: Needle, place: _Place) -> bool:

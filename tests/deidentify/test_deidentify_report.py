@@ -7,7 +7,7 @@ import re
 
 import pydicom
 import pytest
-from images import image, written
+from small_image import image, written
 
 from rtbids.deidentify.engine import Deidentifier
 from rtbids.deidentify.mapping import Key, Mapping

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pydicom
 import pytest
-from images import image, written
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from small_image import image, written
 
 from rtbids.deidentify.engine import Deidentifier
 from rtbids.deidentify.mapping import Key, Mapping
@@ -148,6 +148,17 @@ def test_what_a_faulty_rule_lets_through_is_named_without_its_value():
     with pytest.raises(Survived, match=r"still to be read in \(0010,4000\)$") as caught:
         check(leaky)
     assert "4711" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_what_a_recipe_keeps_may_be_a_value_that_went_but_not_hold_one_among_others():
+    keeps = Change(Action.KEEP, (0x00081010,))
+    clean = deidentified(image(StationName="MRC35131", PerformedStationName="MRC35131"), keeps)
+    leaky = replace(clean, content=written(image(StationName="MRC35131")))
+    check(leaky, Profile(changes=(keeps,)))
+    with pytest.raises(Survived, match=r"in \(0008,1010\)$"):
+        check(leaky)
+    with pytest.raises(Survived, match=r"in \(0008,1010\)$"):
+        check(replace(clean, content=written(image(StationName="MRC35131 b"))), Profile(changes=(keeps,)))
 
 
 def test_a_value_of_a_recipe_may_repeat_what_it_stands_for():

@@ -1,0 +1,55 @@
+"""One file in, one out, by a site's recipe: what it leaves out is left out, and what is asked for is verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rtbids.deidentify import part10, verify
+from rtbids.deidentify.engine import Clean, Deidentifier, Header
+from rtbids.deidentify.pixels import Refused
+from rtbids.deidentify.recipe import Recipe
+from rtbids.errors import BadData
+
+
+class Skipped(Refused):
+    """The recipe leaves series like this one out, without a word for each file."""
+
+
+@dataclass(frozen=True)
+class Cleaner:
+    """The engine with what stands around it."""
+
+    engine: Deidentifier
+    recipe: Recipe = field(default_factory=Recipe)
+    verified: bool = False
+
+    def clean(self, content: bytes) -> Clean:
+        """Return the file de-identified.
+
+        Raises
+        ------
+        Skipped, Refused
+            The recipe says so of its series, or its pixels may show who it is.
+        Survived
+            It was to be verified, and a removed value is still in it.
+        BadData
+            It is no DICOM image, or damaged.
+        ConnectionLost
+            The service of identifiers gives none at the moment.
+        """
+        if self.recipe.turned:
+            self._turn_away(content)
+        clean = self.engine.clean(content)
+        if self.verified:
+            verify.check(clean, self.engine.profile)
+        return clean
+
+    def _turn_away(self, content: bytes) -> None:
+        try:
+            verdict = self.recipe.verdict(Header(part10.read(content)))
+        except BadData:
+            return  # the engine says what is wrong with it
+        if verdict == "skip":
+            raise Skipped("the recipe leaves out series like this one")
+        if verdict == "refuse":
+            raise Refused("the recipe refuses series like this one")
