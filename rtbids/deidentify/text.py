@@ -177,7 +177,7 @@ def _parts(piece: str) -> list[str]:
 def _is_known(part: str, words: frozenset[str]) -> bool:
     if _MANY_DIGITS.search(part) or len(part) > 40:
         return False
-    if _ENTITY.fullmatch(part) or part.casefold() in words:
+    if _ENTITY.fullmatch(part) or part.casefold() in words or part.casefold() in vocabulary():
         return True
     pieces = _PIECES.findall(part)
     return bool(pieces) and all(_is_piece(piece, pieces, words) for piece in pieces)

@@ -1,0 +1,184 @@
+"""What stays of free text: known words of protocols' names, and nothing that repeats what went."""
+
+from __future__ import annotations
+
+import images
+import pytest
+
+from rtbids.deidentify import text
+from rtbids.deidentify.charsets import decoded, encoded, known_sets
+from rtbids.deidentify.walk import Element
+
+
+def kept(name: str, *words: str) -> str:
+    return text.words_kept(name.encode(), b"", frozenset(words)).decode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "func_task-faces_run-01",
+        "func_ses-01_task-faceMatching_run-1",
+        "ep2d_bold_rest",
+        "ep2d_bold_mb4_p2_s2_2mm",
+        "BOLD MOSAIC 64 resting",
+        "t1_mprage_sag_p2_iso",
+        "cmrr_mbep2d_bold".replace("mbep2d", "mb_ep2d"),
+        "DTI_AP",
+        "gre_field_mapping".replace("mapping", "map"),
+        "rsfMRI",
+        "3D T1w 1.0x1.0x1.0 mm",
+        "TR2000 TE30",
+        "nf run 3",
+    ],
+)
+def test_names_of_protocols_stay(name: str) -> None:
+    assert kept(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("ep2d_bold_JANE_DOE", "ep2d_bold"),
+        ("Doe, Jane: rest", "rest"),
+        ("rest 19330405", "rest"),
+        ("rest 1933-04-05", "rest 04-05"),
+        ("sub-4711_task-rest", "task-rest"),
+        ("ses-20190203_task-rest", "task-rest"),
+        ("task-rest19330405", ""),
+        ("J D rest", "rest"),
+        ("Klinikum Ostertal", ""),
+        ("x" * 5000, ""),
+        ("", ""),
+    ],
+)
+def test_what_is_none_of_their_words_goes(name: str, left: str) -> None:
+    assert kept(name) == left
+
+
+def test_words_of_a_site_stay_where_they_are_allowed() -> None:
+    assert kept("rest_zauberwald") == "rest"
+    assert kept("rest_Zauberwald", "zauberwald") == "rest_Zauberwald"
+
+
+def test_the_words_are_lower_case_and_no_number() -> None:
+    assert all(word == word.casefold() and not word.isdigit() for word in text.vocabulary())
+
+
+def element(vr: str, value: str, tag: int = 0x00080050, charset: bytes = b"") -> Element:
+    return Element(tag, vr, encoded(value, charset), charset)
+
+
+def left(kept: str, *gone: Element, charset: bytes = b"") -> str | None:
+    """Return what is left of a text; None where nothing is cut."""
+    given = encoded(kept, charset), charset
+    new = text.cleaned({given}, gone).get(given)
+    return None if new is None else decoded(new, charset)
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    ["Doe", "DOE", "doe_1", "x Jane", "JANE^DOE", "janeDoe"[:4] + " " + "Doe", "Jané".replace("é", "e"), "(Jane)"],
+)
+def test_parts_of_a_name_are_cut_in_any_case(repeated: str) -> None:
+    new = left(f"seq {repeated} 2D", element("PN", "Doe^Jane"))
+    assert new is not None
+    assert "doe" not in new.lower()
+    assert "jane" not in new.lower()
+
+
+@pytest.mark.parametrize("word", ["doesnt", "Janeway1"[1:], "overdoes"])
+def test_short_parts_of_a_name_are_not_cut_out_of_longer_words(word: str) -> None:
+    assert left(f"seq {word}", element("PN", "Doe^J")) is None
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "19330405",
+        "1933-04-05",
+        "1933.04.05",
+        "05.04.1933",
+        "5.4.1933",
+        "04/05/1933",
+        "4/5/1933",
+        "5 Apr 1933",
+        "Apr 5, 1933",
+        "330405",
+    ],
+)
+def test_dates_are_cut_in_the_spellings_of_people(spelling: str) -> None:
+    assert left(f"seq {spelling}", element("DA", "19330405", 0x00100030)) == "seq"
+
+
+def test_uids_in_a_text_are_cut_but_for_those_of_the_standard() -> None:
+    assert left("of 1.3.12.2.1107.5.2.32.35131 2D") == "of  2D"
+    assert left("of 1.2.840.10008.5.1.4.1.1.4") is None
+
+
+def test_a_long_text_that_repeats_something_is_emptied() -> None:
+    assert (
+        left("she came with her mother and said that her name was Doe, of all the names there are", element("PN", "Doe^Jane"))
+        == ""
+    )
+
+
+def test_short_numbers_are_nobodys() -> None:
+    assert left("2D 12 slices", element("SH", "12", 0x00200010)) is None
+
+
+@pytest.mark.parametrize(
+    ("charset", "name", "repeated"),
+    [
+        ("ISO_IR 100", "Müller^Jürgen", "bold MÜLLER"),
+        ("ISO_IR 192", "王^小东", "bold 小东"),
+        ("GB18030", "王欧^小东", "bold 王欧"),
+        ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎", "bold 山田"),
+        ("\\ISO 2022 IR 149", "Hong^Gildong=洪^吉洞", "bold 吉洞"),
+        ("ISO_IR 144", "Иванов^Пётр", "bold иванов"),
+        ("ISO_IR 166", "สมชาย^ใจดี", "bold สมชาย"),
+    ],
+)
+def test_names_are_found_in_every_script(charset: str, name: str, repeated: str) -> None:
+    given = images.header(SpecificCharacterSet=charset.split("\\"), PatientName=name, SequenceName=repeated)
+    whole = images.content(given)
+    after = images.after(whole)
+    assert after.SequenceName == "bold"
+    assert after.SpecificCharacterSet == given.SpecificCharacterSet
+
+
+def test_a_name_in_a_term_of_technique_goes_and_the_term_beside_it_stays() -> None:
+    given = images.header(ImageType=["ORIGINAL", "PRIMARY", "M", "QUILLON"], PatientName="Quillon^Jane")
+    assert list(images.after(given).ImageType) == ["ORIGINAL", "PRIMARY", "M"]
+
+
+@pytest.mark.parametrize("name", ["Phantom^Mosaic", "Test^Original", "Brain"])
+def test_a_name_that_is_a_word_of_the_trade_takes_no_term_away(name: str) -> None:
+    after = images.after(images.header(PatientName=name, BodyPartExamined="BRAIN", ImageType=["ORIGINAL", "PRIMARY", "MOSAIC"]))
+    assert after.BodyPartExamined == "BRAIN"
+    assert list(after.ImageType) == ["ORIGINAL", "PRIMARY", "MOSAIC"]
+
+
+@pytest.mark.parametrize("vr", ["DS", "IS"])
+def test_numbers_that_are_names_go_and_numbers_stay(vr: str) -> None:
+    tag, keyword = (0x00180087, "MagneticFieldStrength") if vr == "DS" else (0x00180091, "EchoTrainLength")
+    whole = images.content(images.header(**{keyword: "27"}))
+    assert images.after(whole)[tag].value == 27
+    element = tag.to_bytes(4, "big")
+    head = bytes([element[1], element[0], element[3], element[2]]) + vr.encode() + b"\x02\0"
+    assert (head + b"27") in whole
+    assert images.after(whole.replace(head + b"27", head + b"JD"))[tag].value in (None, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        (b"ISO_IR 100", b"ISO_IR 100"),
+        (b"\\ISO 2022 IR 87", b"\\ISO 2022 IR 87"),
+        (b"", b""),
+        (b"DOE", b""),
+        (b"ISO_IR 100\\DOE", b"ISO_IR 100"),
+    ],
+)
+def test_a_character_set_that_the_standard_does_not_know_goes(value: bytes, left: bytes) -> None:
+    assert known_sets(value) == left
