@@ -44,7 +44,7 @@ def rule_options(function: F) -> F:
     def command(*args: Any, retained: Options, **options: Any) -> Any:
         names = ("key", "recipe", "recipe_partly", "identifiers", "identifiers_token", "identifiers_study", "verify")
         taken = {name: options.pop(name) for name in names}
-        return function(*args, rules=Rules(_given(retained), **taken), **options)
+        return function(*args, rules=Rules(given(retained), **taken), **options)
 
     decorated: Any = command
     for option in (
@@ -124,10 +124,10 @@ def _service(rules: Rules, pause: Callable[[float], object]) -> Callable[[str, s
     return lambda patient, accession: rest.ask(Question(patient, accession, rules.identifiers_study))
 
 
-def _given(retained: Options) -> dict[str, Any]:
+def given(retained: Options) -> dict[str, Any]:
     """Return those of the profile's options that were named, whatever they say."""
     context = click.get_current_context()
     named = [name for name in _VALUES if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
-    given = {name: getattr(retained, name) for name in named}
-    given |= {name: True for name in _RETAINED if getattr(retained, name)}
-    return given | ({"words": retained.words} if retained.words else {})
+    values = {name: getattr(retained, name) for name in named}
+    values |= {name: True for name in _RETAINED if getattr(retained, name)}
+    return values | ({"words": retained.words} if retained.words else {})

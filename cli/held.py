@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from rtbids.watch.folders import Held
+from rtbids.watch.finished import Held
 
 
 class Noted:

@@ -94,6 +94,8 @@ def send(request: Request) -> None:
 
 
 def _check(request: Request) -> None:
+    """Say what is wrong with a request before anything is made or opened."""
+    _port(request.metrics)
     if not request.deidentify and (request.recipe or request.identifiers or request.key):
         raise UsageFault("--key, --recipe and --identifiers are of the de-identification that --no-deidentify leaves out")
     if not sources.is_network(request.source):
@@ -161,12 +163,16 @@ def _port(text: str | None) -> int | None:
 
 
 def _cleaner(request: Request) -> Callable[[bytes], Any]:
-    from rtbids.deidentify.engine import Deidentifier
-    from rtbids.deidentify.mapping import Key, Mapping, key_path
-    from rtbids.deidentify.profile import Profile
+    from rtbids.cli import cleaners
 
-    mapping = Mapping(Key.load(request.key or key_path()))
-    return Deidentifier(Profile(request.retained), mapping).clean
+    given, study = cleaners.given(request.retained), request.study or ""
+    rules = cleaners.Rules(given, request.key, request.recipe, identifiers=request.identifiers, identifiers_study=study)
+    return cleaners.cleaner(rules, _at_once).clean
+
+
+def _at_once(_: float) -> bool:
+    """Do not wait for a service of identifiers that is down: the image waits in the outbox, and others are seen to."""
+    return True
 
 
 def _batches(request: Request, outbox: Outbox, noted: Noted, stop: Wakeup) -> Iterator[Finished]:

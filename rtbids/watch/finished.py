@@ -38,6 +38,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A folder that has been unfinished for longer than the time-out; `label` may identify, `reason` does not."""
+
+    label: str
+    reason: str
+    since: float  # POSIX seconds
+
+
+@dataclass(frozen=True)
 class Rule:
     """Seconds; `by_times` where the times of change in the file system are told by this machine's clock."""
 

@@ -12,7 +12,7 @@ import os
 import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rtbids.clock import CLOCK, Clock
@@ -20,7 +20,7 @@ from rtbids.errors import InputMissing
 from rtbids.wakeup import Wakeup
 from rtbids.watch import finished, listing
 from rtbids.watch.changes import Changes, Kind, Looking
-from rtbids.watch.finished import Finished, Listing, Pending, Rule
+from rtbids.watch.finished import Finished, Held, Listing, Pending, Rule
 from rtbids.watch.handed import Handed, Known
 from rtbids.watch.mounts import changes_of
 
@@ -28,15 +28,6 @@ logger = logging.getLogger("rtbids")
 BITE = 0.05  # seconds of a look at everything after which events are heard again
 _USUAL = Rule()
 SHARE = 10  # a look at everything takes one in so many seconds at the most, however long it takes
-
-
-@dataclass(frozen=True)
-class Held:
-    """A folder that has been unfinished for longer than the time-out; `label` may identify, `reason` does not."""
-
-    label: str
-    reason: str
-    since: float  # POSIX seconds
 
 
 def batches(

@@ -33,7 +33,7 @@ class Watching:
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.batches: list[Finished] = []
-        self.held: list[folders.Held] = []
+        self.held: list[finished.Held] = []
         self._changed, self._stop, ready = threading.Condition(), Wakeup(), threading.Event()
         options = {"rule": Rule(QUIET, 60.0), "stop": self._stop, "on_held": self._tell, **options}
         source = folders.batches(folder, on_mode=lambda mode: ready.set(), **options)
@@ -180,7 +180,7 @@ def test_a_folder_whose_name_says_that_it_is_unfinished_is_left_alone(root: Path
 @pytest.mark.parametrize("name", ["0009.dcm.tmp", "0009.dcm.tmp77", "0009.dcm.part", ".0009.dcm", "0009.err"])
 def test_a_file_whose_name_says_that_it_is_unfinished_holds_its_folder_back(root: Path, name: str) -> None:
     (fill(root / "X") / name).write_bytes(RUN[0])
-    told: list[folders.Held] = []
+    told: list[finished.Held] = []
     assert taken(root, on_held=told.extend) == []
     assert [(held.label, held.reason) for held in told] == [
         ("X", "1 of its files have names that say that they are being written")
@@ -297,7 +297,7 @@ def test_a_link_must_not_lead_out_of_the_folder(root: Path, tmp_path: Path) -> N
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read everything")
 def test_a_folder_that_may_not_be_read_is_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     fill(root / "closed").chmod(0)
-    told: list[folders.Held] = []
+    told: list[finished.Held] = []
     with caplog.at_level(logging.WARNING, "rtbids"):
         assert taken(root, on_held=told.extend) == []
     assert "a folder in it: cannot be listed (Permission denied)" in caplog.text
