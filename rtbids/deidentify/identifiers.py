@@ -13,6 +13,7 @@ import os
 import re
 import ssl
 import stat
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -96,16 +97,18 @@ class Rest:
         encrypted = urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
         self._opener = urllib.request.build_opener(encrypted, _NoRedirects)
         self._known: OrderedDict[Question, Identifiers] = OrderedDict()
+        self._alone = threading.Lock()
 
     def ask(self, question: Question) -> Identifiers:
         if not question.patient.strip():
             raise BadData("an image without a PatientID: the identifiers service cannot be asked about it")
-        if question not in self._known:
-            found = read_answer(self._answer(asked(question)), question)
-            self._agrees(question, found)
-            self._remember(question, found)
-        self._known.move_to_end(question)
-        return self._known[question]
+        with self._alone:  # or several workers would ask for the same patient
+            if question not in self._known:
+                found = read_answer(self._answer(asked(question)), question)
+                self._agrees(question, found)
+                self._remember(question, found)
+            self._known.move_to_end(question)
+            return self._known[question]
 
     def _answer(self, body: bytes) -> bytes:
         """Post `body`, again where that may help."""
@@ -113,11 +116,9 @@ class Rest:
             try:
                 return self._post(body)
             except ServiceDown:
-                if not left:
+                if not left or self._pause(2.0 ** (self._tries - 1 - left)):
                     raise
-            if self._pause(2.0 ** (self._tries - 1 - left)):
-                break
-        raise ServiceDown(f"{self.url}: no longer asked")
+        raise ServiceDown(f"{self.url}: never asked")
 
     def _post(self, body: bytes) -> bytes:
         request = urllib.request.Request(self.url, body, self._headers, method="POST")

@@ -23,7 +23,7 @@ def place(tmp_path, monkeypatch):
     Key.make(tmp_path / "site.key")
     (tmp_path / "in").mkdir()
     for number, description in enumerate(("bold", "bold", "localizer", "secret")):
-        values = {"SeriesDescription": description, "SeriesInstanceUID": f"1.2.3.4.5.{description == 'bold'}.{number // 2}"}
+        values = {"SeriesDescription": description, "SeriesInstanceUID": f"1.2.3.4.5.{1 + number // 2}"}
         dataset = image(SOPInstanceUID=f"1.2.3.4.5.6.{number}", StationName="MRC1", **PERSON, **values)
         (tmp_path / f"in/{number}.dcm").write_bytes(written(dataset))
     return tmp_path

@@ -8,6 +8,7 @@ import json
 import logging
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography import x509
@@ -119,6 +120,22 @@ def test_after_several_tries_with_longer_and_longer_pauses_it_is_down(service):
         rest.ask(WHO)
     assert (len(asked), pauses) == (4, [1.0, 2.0, 4.0])
     assert issubclass(ServiceDown, ConnectionLost)
+
+
+def test_who_waits_may_say_that_it_is_over(service):
+    url, asked = service(says(b"", 503))
+    rest = Rest(url, pause=lambda seconds: True)
+    with pytest.raises(ServiceDown, match="answered 503"):
+        rest.ask(WHO)
+    assert len(asked) == 1
+
+
+def test_several_workers_ask_for_a_patient_once(service):
+    url, asked = service(says(GOOD))
+    rest, _ = asking(url)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(rest.ask, [WHO] * 20)) == {Identifiers("IR7a3", "IR7a4", -17)}
+    assert len(asked) == 1
 
 
 def test_a_service_that_is_not_there_is_down():
