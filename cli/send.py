@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtbids.cli import amounts, options
+from rtbids.cli.cleaners import rule_options
 
 if TYPE_CHECKING:
+    from rtbids.cli.cleaners import Rules
     from rtbids.cli.sending import Cleanup
     from rtbids.cli.sources import Live
-    from rtbids.deidentify.profile import Options
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTBOX = (
@@ -60,7 +61,14 @@ class WithCommands(click.Group):
 @click.argument("destinations", metavar="DEST...", nargs=-1)
 @_outbox_options
 @click.option("--as", "form", type=click.Choice(["dicom", "nifti"]), default="dicom", show_default=True, help="What arrives.")
-@click.option("--quiet-time", type=options.Seconds(0), default=5.0, show_default=True, metavar="S", help="See above.")
+@click.option(
+    "--quiet-time",
+    type=options.Seconds(0),
+    default=5.0,
+    show_default=True,
+    metavar="S",
+    help="A folder or series is quiet after S seconds.",
+)
 @click.option(
     "--time-out",
     type=options.Seconds(0),
@@ -90,12 +98,15 @@ class WithCommands(click.Group):
     help="Give up an image that a destination has refused N times more, over a day. One that is down is waited for.",
 )
 @click.option("--deidentify/--no-deidentify", default=True, help="De-identify, or send images as they are.")
-@click.option("--key", type=_FILE, metavar="FILE", help="The site's key; by default ~/.config/rtbids/site.key.")
-@click.option("--recipe", type=_FILE, metavar="FILE", help="YAML: the site's own rules of de-identification.")
-@click.option("--identifiers", metavar="URL", help="Ask this service for the new patient IDs; while it is down images wait.")
-@click.option("--study", metavar="NAME", help="What the service is to know the study by.")
 @options.deidentify_options
-@click.option("--verify", type=click.Choice(["query", "status"]), default="query", show_default=True, help="What is proof.")
+@rule_options
+@click.option(
+    "--proof",
+    type=click.Choice(["query", "status"]),
+    default="query",
+    show_default=True,
+    help="An image counts as sent when a destination lists it, or by its word alone.",
+)
 @click.option("--calling", metavar="AET", help="Our own AE title.")
 @click.option("--ca", type=_FILE, metavar="FILE", help="Trust destinations that these have certified (PEM).")
 @click.option("--client-cert", type=_FILE, metavar="FILE", help="Our certificate, for destinations that ask for one.")
@@ -110,7 +121,7 @@ def command(
     source: str,
     destinations: tuple[str, ...],
     live: Live,
-    retained: Options,
+    rules: Rules,
     cleanup: Cleanup,
     **given: Any,
 ) -> None:
@@ -134,7 +145,7 @@ def command(
     """
     from rtbids.cli import sending
 
-    sending.send(sending.Request(source, destinations, live, retained, cleanup, **given))
+    sending.send(sending.Request(source, destinations, live, rules, cleanup, **given))
 
 
 @command.command(name="status", short_help="Show how the outbox stands.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtbids import dicomnet
-from rtbids.cli import console, sources, statusline
+from rtbids.cli import cleaners, console, sources, statusline
 from rtbids.cli.held import Noted
 from rtbids.cli.outboxes import place
 from rtbids.cli.sources import Live, Network
@@ -42,7 +42,7 @@ class Request:
     source: str
     destinations: tuple[str, ...]
     live: Live
-    retained: Any
+    rules: cleaners.Rules
     cleanup: Cleanup
     outbox: Path | None
     database: str | None
@@ -53,11 +53,7 @@ class Request:
     workers: int
     retries: int
     deidentify: bool
-    key: Path | None
-    recipe: Path | None
-    identifiers: str | None
-    study: str | None
-    verify: Literal["query", "status"]
+    proof: Literal["query", "status"]
     calling: str | None
     ca: Path | None
     client_cert: Path | None
@@ -80,10 +76,21 @@ def send(request: Request) -> None:
     """
     _check(request)
     where = [destinations.parse(url, _access(request)) for url in request.destinations]
-    clean = _cleaner(request) if request.deidentify else None
     folder = place(request.outbox)
     _check_apart(request, folder)
-    with stopping() as stop, Outbox.open(folder, request.database) as outbox, _event(stop) as event:
+    with stopping() as stop:
+        clean = cleaners.cleaner(request.rules, stop.wait).clean if request.deidentify else None
+        _through(request, folder, where, clean, stop)
+
+
+def _through(
+    request: Request,
+    folder: Path,
+    where: Sequence[destinations.Destination],
+    clean: Callable[[bytes], Any] | None,
+    stop: Wakeup,
+) -> None:
+    with Outbox.open(folder, request.database) as outbox, _event(stop) as event:
         if not where:
             console.say("no DEST: images are de-identified and wait in the outbox")
         with closing(Noted(folder)) as noted, statusline.shown(outbox):
@@ -96,8 +103,8 @@ def send(request: Request) -> None:
 def _check(request: Request) -> None:
     """Say what is wrong with a request before anything is made or opened."""
     _port(request.metrics)
-    if not request.deidentify and (request.recipe or request.identifiers or request.key):
-        raise UsageFault("--key, --recipe and --identifiers are of the de-identification that --no-deidentify leaves out")
+    if not request.deidentify and request.rules != cleaners.Rules({}):
+        raise UsageFault("--key, --recipe and their like are of the de-identification that --no-deidentify leaves out")
     if not sources.is_network(request.source):
         if request.live.network != Network():
             raise UsageFault("--allow-* and --tls-* are of the DICOM network: expected dicom-scp://host:port")
@@ -130,7 +137,7 @@ def _check_apart(request: Request, outbox: Path) -> None:
 def _access(request: Request) -> destinations.Access:
     return destinations.Access(
         calling=dicomnet.ae_title(request.calling) if request.calling else dicomnet.AE_TITLE,
-        verify=request.verify,
+        verify=request.proof,
         ca=request.ca,
         certificate=request.client_cert,
         key=request.client_key,
@@ -160,19 +167,6 @@ def _port(text: str | None) -> int | None:
     if host not in ("", "localhost", "127.0.0.1") or not port.isdigit() or int(port) > 65535:
         raise UsageFault(f"--metrics: expected a port of this machine, such as 9464, found {text!r}")
     return int(port)
-
-
-def _cleaner(request: Request) -> Callable[[bytes], Any]:
-    from rtbids.cli import cleaners
-
-    given, study = cleaners.given(request.retained), request.study or ""
-    rules = cleaners.Rules(given, request.key, request.recipe, identifiers=request.identifiers, identifiers_study=study)
-    return cleaners.cleaner(rules, _at_once).clean
-
-
-def _at_once(_: float) -> bool:
-    """Do not wait for a service of identifiers that is down: the image waits in the outbox, and others are seen to."""
-    return True
 
 
 def _batches(request: Request, outbox: Outbox, noted: Noted, stop: Wakeup) -> Iterator[Finished]:

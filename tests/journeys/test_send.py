@@ -279,7 +279,7 @@ class Reluctant:
 def test_what_a_destination_takes_half_of_arrives_whole_and_once(node: Node) -> None:
     fill(node.export / "7", series(7))
     receiver = Reluctant()
-    done = node.once(receiver.url, "--verify", "status", "--open-timeout", "30")
+    done = node.once(receiver.url, "--proof", "status", "--open-timeout", "30")
     receiver.server.shutdown()
     assert done.code == 0, done.err
     assert len(receiver.stored) == len(set(receiver.stored)) == 12
