@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "analysis"))  # heads that moved, and pyOpenNFT
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "send"))  # servers to send to
 
 import append
 import chain
@@ -19,6 +20,7 @@ import glm
 import latency
 import memory
 import motion
+import send
 import smoothing
 import startup
 import store
@@ -31,6 +33,7 @@ MEASUREMENTS = {
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
     "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),
+    "send": (send.measure, "200 files to Orthanc by C-STORE, REST and STOW-RS, beside dcmtk and pynetdicom"),
     "motion": (motion.measure, "realignment of heads that moved by a known amount, beside pyOpenNFT's core"),
     "smoothing": (smoothing.measure, "SPM's kernel and the integral it stands for, 64×64×36, beside python-rtspm"),
     "glm": (glm.measure, "linear model of 40.5k voxels × 13 columns, volume by volume, beside least squares anew"),

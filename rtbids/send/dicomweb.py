@@ -72,6 +72,8 @@ class Stow:
                 else:
                     new.append(item)
             yield from self._stored(new)
+            if self._lists is None and len(new) > 1:
+                self._there_before(new)  # now that some are there, it tells whether it knows such questions
 
     def present(self, items: Sequence[Item]) -> set[str]:
         return set().union(*(self._found(*series, of) for series, of in grouped(items).items()))

@@ -59,7 +59,7 @@ def objects(series: Sequence[Item], room: Path, rules: SessionMap) -> list[Objec
         raise BadData(reason)
     header = _header(next(dicom.iterdir()))
     outputs = whole_series.convert(dicom, made)
-    owner = {"subject": _label(series[0].patient, "nobody"), "session": _short(series[0].study)}
+    owner = {"subject": _label(series[0].patient, "unknown"), "session": _short(series[0].study)}
     known = places.Known({**owner, "run": str(_number(header)).zfill(2)})
     images = [(one.fields, bool(one.gradients)) for one in outputs]
     decisions = places.decide_all(images, rules, known, last=True)
