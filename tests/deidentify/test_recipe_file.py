@@ -1,6 +1,7 @@
 """A recipe changes the profile, and what it cannot mean is said with file, line and key."""
 
 import re
+from dataclasses import fields
 
 import pytest
 
@@ -177,3 +178,24 @@ def test_what_a_recipe_cannot_mean_is_said_with_its_line(read, text, words):
 def test_a_recipe_that_is_not_there_is_said_so(tmp_path):
     with pytest.raises(InputMissing, match="no such file"):
         recipe.load(tmp_path / "none.yaml")
+
+
+def recipes_of(page):
+    """Yield the YAML of a page's code blocks."""
+    for block in re.findall(r"\.\. code-block:: yaml\n((?:   .*\n|\n)+)", page):
+        lines = block.splitlines()
+        yield "\n".join(line[3:] for line in lines if not line.startswith("   :"))
+
+
+@pytest.mark.parametrize("page", ["how-to/deidentify-by-recipe", "reference/recipe"])
+def test_the_recipes_in_the_documentation_are_recipes(read, repository, page):
+    text = (repository / f"docs/{page}.rst").read_text()
+    for number, found in enumerate(recipes_of(text)):
+        assert read(found, f"{number}.yaml").changes
+    assert page.startswith("reference") or list(recipes_of(text))
+
+
+def test_the_reference_names_every_action_and_option(repository):
+    text = (repository / "docs/reference/recipe.rst").read_text()
+    assert all(f"``{word}``" in text for word in recipe.ACTIONS)
+    assert all(f"``{option.name}``" in text for option in fields(recipe._Options))
