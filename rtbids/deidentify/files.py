@@ -66,18 +66,24 @@ def read(path: Path, root: Path) -> Source:
         return Source(name, None, "a link that leads nowhere" if path.is_symlink() else "it went away")
     except OSError as error:
         return Source(name, None, f"cannot be read: {error.strerror}")
+    status = os.fstat(descriptor)
+    if fault := _fault(status):
+        os.close(descriptor)
+        return Source(name, None, fault)
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            return Source(name, None, "a link to a folder, which is not followed")
-        if not stat.S_ISREG(status.st_mode):
-            return Source(name, None, "no regular file")
-        if status.st_size > LARGEST:
-            return Source(name, None, f"{status.st_size} bytes are more than {LARGEST}")
         try:
             return Source(name, file.read())
         except OSError as error:
             return Source(name, None, f"cannot be read: {error.strerror}")
+
+
+def _fault(status: os.stat_result) -> str:
+    """Say why something in a folder is not read, "" where it is."""
+    if stat.S_ISDIR(status.st_mode):
+        return "a link to a folder, which is not followed"
+    if not stat.S_ISREG(status.st_mode):
+        return "no regular file"
+    return f"{status.st_size} bytes are more than {LARGEST}" if status.st_size > LARGEST else ""
 
 
 def in_tar(file: BinaryIO, where: str) -> Iterator[Source]:
