@@ -94,9 +94,20 @@ def _insert(transaction: Transaction, now: float, found: Found, files: list[_Fil
     state, reason = (State.NEW, None) if new else (State.ERROR, NO_IMAGE)
     label = found.label.encode("utf-8", "backslashreplace").decode()
     [[number]] = transaction.rows(
-        "INSERT INTO batch (added, changed, state, images, errors, label, root, spooled, reason)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (now, now, state, len(new), int(not new), label, os.fsencode(found.root.absolute()), int(found.spooled), reason),
+        "INSERT INTO batch (added, changed, state, images, new, errors, label, root, spooled, reason)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (
+            now,
+            now,
+            state,
+            len(new),
+            len(new),
+            int(not new),
+            label,
+            os.fsencode(found.root.absolute()),
+            int(found.spooled),
+            reason,
+        ),
     )
     transaction.each(
         "INSERT INTO image (batch, identity, state, file, size, mtime_ns, added, changed, fault)"

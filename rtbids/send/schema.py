@@ -15,10 +15,13 @@ CREATE TABLE owner (
 );
 CREATE TABLE destination (
     id {serial}, url TEXT NOT NULL UNIQUE, active {int} NOT NULL, refused {int} NOT NULL DEFAULT 0,
+    sent {int} NOT NULL DEFAULT 0, bytes {int} NOT NULL DEFAULT 0, retries {int} NOT NULL DEFAULT 0,
     failures {int} NOT NULL DEFAULT 0, since {real}, due {real} NOT NULL DEFAULT 0, reason TEXT
 );
 CREATE TABLE batch (
     id {serial}, added {real} NOT NULL, changed {real} NOT NULL, state TEXT NOT NULL, images {int} NOT NULL,
+    new {int} NOT NULL, processing {int} NOT NULL DEFAULT 0, doneprocessing {int} NOT NULL DEFAULT 0,
+    sent {int} NOT NULL DEFAULT 0, done {int} NOT NULL DEFAULT 0, error {int} NOT NULL DEFAULT 0,
     errors {int} NOT NULL DEFAULT 0, label TEXT, root {bytes}, spooled {int} NOT NULL, reason TEXT, cleaned {real},
     kept {int} NOT NULL DEFAULT 1, marked {int} NOT NULL DEFAULT 0
 );

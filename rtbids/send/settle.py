@@ -17,6 +17,7 @@ _REFUSED = (
 )
 _HAS_REFUSED = "SELECT 1 FROM delivery WHERE batch = ? AND state = 'ERROR' LIMIT 1"
 _NOTE = "INSERT INTO transition (at, batch, image, destination, before, after, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_TALLY = f"UPDATE batch SET state = ?, errors = ?, changed = ?, {', '.join(f'{s.lower()} = ?' for s in State)} WHERE id = ?"
 Pair = tuple[int, int]  # image, batch
 
 
@@ -58,13 +59,10 @@ class Settle:
             rows = self._transaction.rows("SELECT id, batch FROM image WHERE batch = ? AND state = 'SENT'", (batch,))
             self.move([(image, batch) for image, batch in rows], State.SENT, State.DONE)
             counts = {State.DONE: sum(counts.values())}
-        [[before, errors_before]] = self._transaction.rows("SELECT state, errors FROM batch WHERE id = ?", (batch,))
+        [[before]] = self._transaction.rows("SELECT state FROM batch WHERE id = ?", (batch,))
         after = batch_state(counts)
-        if (after, errors) == (before, errors_before):
-            return
-        self._transaction.count(
-            "UPDATE batch SET state = ?, errors = ?, changed = ? WHERE id = ?", (after, errors, self._now, batch)
-        )
+        tally = [counts.get(state, 0) for state in State]
+        self._transaction.count(_TALLY, (after, errors, self._now, *tally, batch))
         if after != before:
             self._transaction.each(_NOTE, [(self._now, batch, None, None, before, after, None)])
             _tell(batch, after, counts, errors)

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DestinationStatus:
-    """A destination. It is down ``since`` (POSIX seconds) where that is not None, for ``reason``, until ``next_try``."""
+    """A destination. It is down ``since`` (POSIX seconds) where that is not None, for ``reason``, until ``next_try``.
+
+    ``sent``, ``bytes`` and ``retries`` count since the outbox was made, whatever was purged; the others are as of now.
+    """
 
     url: str
     active: bool
     waiting: int
     sent: int
     errors: int
+    bytes: int
+    retries: int
     since: float | None
     next_try: float | None
     reason: str | None
@@ -79,8 +84,8 @@ def status(outbox: Outbox, page: int = 0, per_page: int = 50) -> Status:
         [[with_errors]] = transaction.rows("SELECT count(*) FROM batch WHERE errors > 0")
         return Status(
             now=outbox.clock.now(),
-            images=_counts(transaction, "image"),
-            batches=_counts(transaction, "batch"),
+            images=_images(transaction),
+            batches=_batch_counts(transaction),
             with_errors=int(with_errors),
             destinations=tuple(_destinations(transaction)),
             oldest=_oldest(transaction),
@@ -91,10 +96,13 @@ def status(outbox: Outbox, page: int = 0, per_page: int = 50) -> Status:
         )
 
 
-def _counts(transaction: Transaction, table: str) -> dict[State, int]:
-    found = {
-        State(state): int(count) for state, count in transaction.rows(f"SELECT state, count(*) FROM {table} GROUP BY state")
-    }
+def _images(transaction: Transaction) -> dict[State, int]:
+    [counts] = transaction.rows(f"SELECT {', '.join(f'coalesce(sum({state.lower()}), 0)' for state in State)} FROM batch")
+    return {state: int(count) for state, count in zip(State, counts, strict=True)}
+
+
+def _batch_counts(transaction: Transaction) -> dict[State, int]:
+    found = {State(state): int(count) for state, count in transaction.rows("SELECT state, count(*) FROM batch GROUP BY state")}
     return {state: found.get(state, 0) for state in State}
 
 
@@ -105,22 +113,15 @@ def _oldest(transaction: Transaction) -> float | None:
 
 
 def _destinations(transaction: Transaction) -> list[DestinationStatus]:
-    counts: dict[int, dict[str, int]] = {}
-    for number, state, count in transaction.rows(
-        "SELECT destination, state, count(*) FROM delivery GROUP BY destination, state"
-    ):
-        counts.setdefault(number, {})[state] = int(count)
-    rows = transaction.rows("SELECT id, url, active, since, due, reason FROM destination ORDER BY id")
+    count = "(SELECT count(*) FROM delivery WHERE destination = d.id AND state = '{}')"
+    rows = transaction.rows(
+        f"SELECT id, url, active, {count.format('DONEPROCESSING')}, sent, {count.format('ERROR')}, bytes, retries,"
+        " since, due, reason FROM destination d ORDER BY id"
+    )
     found = []
-    for number, url, active, since, due, reason in rows:
-        count = counts.get(number, {})
-        waiting = count.get(State.DONEPROCESSING, 0)
+    for number, url, active, waiting, sent, errors, size, retries, since, due, reason in rows:
         next_try, why = (due, reason) if since is not None else _later(transaction, number) if waiting else (None, None)
-        found.append(
-            DestinationStatus(
-                url, bool(active), waiting, count.get(State.SENT, 0), count.get(State.ERROR, 0), since, next_try, why
-            )
-        )
+        found.append(DestinationStatus(url, bool(active), waiting, sent, errors, size, retries, since, next_try, why))
     return found
 
 

@@ -159,8 +159,18 @@ def answered(outbox: Outbox, destination: int, answers: Sequence[Answer], settin
                 _refused(transaction, settle, destination, each, failure.reason)
             else:
                 _again(transaction, settle, destination, each, failure.reason, now)
+        _count(transaction, destination, [answer for answer in answers if answer[0].image in mine])
         _pass_on(transaction, settle, [(each.image, each.batch) for each, _ in answers if each.image in mine])
     outbox.bell.ring()
+
+
+def _count(transaction: Transaction, destination: int, answers: Sequence[Answer]) -> None:
+    """Keep the totals of a destination, which outlast a purge."""
+    arrived = [each.item.size for each, failure in answers if failure is None]
+    transaction.count(
+        "UPDATE destination SET sent = sent + ?, bytes = bytes + ?, retries = retries + ? WHERE id = ?",
+        (len(arrived), sum(arrived), len(answers) - len(arrived), destination),
+    )
 
 
 def _delivering(outbox: Outbox, transaction: Transaction, destination: int, images: Sequence[int]) -> set[int]:

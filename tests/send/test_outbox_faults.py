@@ -27,6 +27,9 @@ def outbox(request, tmp_path):
     url = request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
     with Outbox.open(tmp_path / "outbox", url) as found:
         yield found
+        with found.database.reading() as transaction:
+            counted = dict(transaction.rows("SELECT state, count(*) FROM image GROUP BY state"))
+        assert {state: count for state, count in found.status().images.items() if count} == counted
 
 
 @pytest.fixture
