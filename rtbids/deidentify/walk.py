@@ -292,8 +292,9 @@ class Walk:
     def _new(self, action: Action, element: Element, decided: PrivateRule | None, sign: bytes) -> bytes:
         """Return the new value; a text that is kept so far may yet repeat a value that goes."""
         if action is Action.MASK and decided and decided.mask:
-            return decided.mask(element.value)
-        new = element.value if action is Action.KEEP else self.rules.new(action, element)
+            new = decided.mask(element.value)
+        else:
+            new = element.value if action is Action.KEEP else self.rules.new(action, element)
         if new and (action is Action.KEEP or element.vr in TEXTS):
             self.notes.texts.add((new, sign))
             new = self.rules.cleaned.get((new, sign), new)

@@ -29,12 +29,12 @@ from rtbids.volume import Item, Volume
 # and the time; the others are read from private elements: ConsistencyInfo is the version of the scanner's software, TxRefAmp
 # goes with the patient's weight, WipMemBlock and PrescanReuseString are free text. BIDS knows none of them. SequenceName and
 # TablePosition of the enhanced Philips series: a text that is no known word, and an element in a block without a creator.
-# SoftwareVersions of the XA60 series: the phantom is called like its software, and names go wherever they stand.
+# Names go wherever they stand: one phantom is called like its software (XA60), another like its sequence (epiRT).
 SIEMENS = {"ConsistencyInfo", "TxRefAmp"}
 LOST = {
     "broken_files": SIEMENS,
     "canon_classic_dti": set(),
-    "ge_architect_groupdelay": {"PrescanReuseString"},
+    "ge_architect_groupdelay": {"PrescanReuseString", "SequenceName"},
     "ge_mr750_epirt": {"PrescanReuseString"},
     "philips_classic_3vol": set(),
     "philips_classic_oneback": set(),
@@ -136,7 +136,11 @@ def assert_same_image(old: Any, new: Any) -> None:
 
 
 # The task is told by the protocol's name, of which only known words stay.
-LOST_OF_OURS = {"philips_enhanced_4vol": {"SequenceName"}, "siemens_xa60_enhanced": {"SoftwareVersions"}}
+LOST_OF_OURS = {
+    "ge_architect_groupdelay": {"SequenceName"},
+    "philips_enhanced_4vol": {"SequenceName"},
+    "siemens_xa60_enhanced": {"SoftwareVersions"},
+}
 
 
 def by_rtbids(contents: list[bytes]) -> list[Item]:

@@ -91,6 +91,17 @@ def test_numbers_beyond_what_was_seen_and_more_of_them_go() -> None:
     assert times(b"1\\2 ") == times(b"1e9 ") == times(b"nan ") == times(b"inf ") == times(b"1_0 ") == b""
 
 
+def test_a_private_text_that_is_the_patients_name_goes_like_any_other() -> None:
+    dataset = header()
+    dataset.PatientName = "epiRT^GroupDelay"
+    block = dataset.private_block(0x0019, "GEMS_ACQU_01", create=True)
+    block.add_new(0x9C, "LO", "epiRT")
+    block.add_new(0x9E, "LO", "EPI")
+    after, content = cleaned(dataset)
+    assert b"epiRT" not in content
+    assert after.private_block(0x0019, "GEMS_ACQU_01")[0x9E].value == "EPI"
+
+
 def test_creators_and_elements_that_nobody_has_read_go() -> None:
     dataset = header()
     dataset.private_block(0x0029, "SIEMENS MEDCOM HEADER2", create=True).add_new(0x60, "LO", SECRET)
