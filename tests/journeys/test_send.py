@@ -208,6 +208,31 @@ def test_every_image_arrives_once_though_the_sender_is_killed_twenty_times(node:
     assert not list((node.outbox / "clean").rglob("*.dcm"))
 
 
+REAL = ("siemens_mosaic_ve11_rtcloud", "siemens_xa30_enhanced", "ge_mr750_epirt", "philips_enhanced_4vol", "uih_grid_dti")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_real_series_of_several_vendors_arrive_once_though_the_sender_is_killed(
+    node: Node, pacs: Pacs, real_data: Path
+) -> None:
+    count, chance = 0, random.Random(7)
+    for name in REAL:
+        contents = [path.read_bytes() for path in sorted((real_data / name).rglob("*.dcm"))]
+        fill(node.export / name, contents)
+        count += len(contents)
+        sender = node.begin(pacs.url)
+        watching(sender)
+        CLOCK.wait_until(CLOCK.now() + chance.uniform(0.0, 1.0))
+        kill(sender)
+    assert count > 50
+    done = node.once(pacs.url)
+    assert done.code == 0, done.err
+    assert pacs.stores() == count
+    assert_clean(pacs.files(), count)
+    assert {dcmread(BytesIO(content)).PatientIdentityRemoved for content in pacs.files()} == {"YES"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
