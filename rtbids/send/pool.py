@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rtbids.errors import CannotWrite, ConnectionLost
-from rtbids.send import lines, owners
+from rtbids.send import lines, metrics, owners
 from rtbids.send.cleaning import Cleaner, Deidentify
 from rtbids.send.cleanup import Cleanup
 from rtbids.send.delivering import Carrier
@@ -62,7 +62,7 @@ def run(
         logger.warning("images are not de-identified: they go out as they are")
     work = Work(outbox)
     before = _last_transition(outbox)
-    with _entered(outbox, destinations) as numbers, _watched(stop, work):
+    with _entered(outbox, destinations) as numbers, metrics.served(outbox, settings.metrics), _watched(stop, work):
         steps = _steps(outbox, batches, list(zip(destinations, numbers, strict=True)), clean, settings, work)
         threads = [threading.Thread(target=work.steadily, args=step, name=step[0], daemon=True) for step in steps]
         for thread in threads:

@@ -44,6 +44,12 @@ CREATE TABLE transition (
     id {serial}, at {real} NOT NULL, batch {int} NOT NULL, image {int}, destination {int}, before TEXT, after TEXT NOT NULL,
     reason TEXT
 );
+CREATE TABLE day (
+    day {int} NOT NULL, destination {int} NOT NULL REFERENCES destination, images {int} NOT NULL, bytes {int} NOT NULL,
+    PRIMARY KEY (day, destination)
+);
+CREATE TABLE finished (id {int} PRIMARY KEY, batches {int} NOT NULL, seconds {real} NOT NULL);
+INSERT INTO finished (id, batches, seconds) VALUES (1, 0, 0.0);
 CREATE INDEX batch_state ON batch (state);
 CREATE INDEX image_batch ON image (batch, state);
 CREATE INDEX image_state ON image (state, added);

@@ -18,6 +18,9 @@ _REFUSED = (
 _HAS_REFUSED = "SELECT 1 FROM delivery WHERE batch = ? AND state = 'ERROR' LIMIT 1"
 _NOTE = "INSERT INTO transition (at, batch, image, destination, before, after, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _TALLY = f"UPDATE batch SET state = ?, errors = ?, changed = ?, {', '.join(f'{s.lower()} = ?' for s in State)} WHERE id = ?"
+_FINISHED = (
+    "UPDATE finished SET batches = batches + 1, seconds = seconds + ? - (SELECT added FROM batch WHERE id = ?) WHERE id = 1"
+)
 Pair = tuple[int, int]  # image, batch
 
 
@@ -63,6 +66,8 @@ class Settle:
         after = batch_state(counts)
         tally = [counts.get(state, 0) for state in State]
         self._transaction.count(_TALLY, (after, errors, self._now, *tally, batch))
+        if after is State.DONE and before != State.DONE:
+            self._transaction.count(_FINISHED, (self._now, batch))
         if after != before:
             self._transaction.each(_NOTE, [(self._now, batch, None, None, before, after, None)])
             _tell(batch, after, counts, errors)

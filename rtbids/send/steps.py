@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 AS_IS = "not de-identified: it goes out as it is, by setting"
+DAY = 86400  # seconds; days are those of UTC
 OTHER_CONTENT = "another image of this SOP Instance UID, with other content, was taken in before"
 
 
@@ -159,18 +160,24 @@ def answered(outbox: Outbox, destination: int, answers: Sequence[Answer], settin
                 _refused(transaction, settle, destination, each, failure.reason)
             else:
                 _again(transaction, settle, destination, each, failure.reason, now)
-        _count(transaction, destination, [answer for answer in answers if answer[0].image in mine])
+        _count(transaction, destination, [answer for answer in answers if answer[0].image in mine], now)
         _pass_on(transaction, settle, [(each.image, each.batch) for each, _ in answers if each.image in mine])
     outbox.bell.ring()
 
 
-def _count(transaction: Transaction, destination: int, answers: Sequence[Answer]) -> None:
-    """Keep the totals of a destination, which outlast a purge."""
+def _count(transaction: Transaction, destination: int, answers: Sequence[Answer], now: float) -> None:
+    """Keep the totals of a destination, and of each day, which outlast a purge."""
     arrived = [each.item.size for each, failure in answers if failure is None]
     transaction.count(
         "UPDATE destination SET sent = sent + ?, bytes = bytes + ?, retries = retries + ? WHERE id = ?",
         (len(arrived), sum(arrived), len(answers) - len(arrived), destination),
     )
+    if arrived:
+        transaction.count(
+            "INSERT INTO day (day, destination, images, bytes) VALUES (?, ?, ?, ?) ON CONFLICT (day, destination)"
+            " DO UPDATE SET images = day.images + excluded.images, bytes = day.bytes + excluded.bytes",
+            (int(now // DAY), destination, len(arrived), sum(arrived)),
+        )
 
 
 def _delivering(outbox: Outbox, transaction: Transaction, destination: int, images: Sequence[int]) -> set[int]:
