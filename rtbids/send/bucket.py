@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
-from rtbids.errors import RtbidsError, UsageFault
+from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
 from rtbids.send.cloud import S3, Azure, Google
-from rtbids.send.destinations import Access, Failure, Item, NoAnswer
+from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer
 from rtbids.send.directory import Directory
 from rtbids.send.refusals import is_forbidden, lost_by, refusal
 from rtbids.send.stores import Object, Store, is_plain
 
 _PARALLEL = 8
 _OTHER = "has another object of this name: its content is not what was sent"
-_TRUST = "--verify status takes its word that it stored an image"
 _CLOUDS: dict[str, Callable[[str, str, str, Access], Store]] = {"s3": S3, "gs": Google, "az": Azure}
 
 
@@ -124,11 +123,11 @@ class Objects:
             return refusal(error, self.url)
         return None
 
-    def _unknown(self, error: Exception) -> NoAnswer:
-        """Return why it is not to be known what is there; raise where the link broke."""
+    def _unknown(self, error: Exception) -> RtbidsError:
+        """Return why it is not to be known what is there: by us, or for now."""
         if is_forbidden(error):
-            return NoAnswer(f"{self.url} does not let us look", _TRUST)
-        return NoAnswer(refusal(error, self.url).reason, _TRUST)
+            return NoAnswer(f"{self.url} does not let us look", TRUST)
+        return ConnectionLost(refusal(error, self.url).reason)
 
     def _looked_up(self, new: Object) -> bool | None:
         """Look whether the name is taken; who may only write cannot."""

@@ -12,7 +12,7 @@ from rtbids.errors import ConnectionLost
 from rtbids.send import multipart, web
 from rtbids.send import stored as answers
 from rtbids.send.content import is_same
-from rtbids.send.destinations import Access, Failure, Item, NoAnswer, grouped, parts
+from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer, grouped, parts
 from rtbids.send.orthanc import OTHER
 
 _PARALLEL = 4
@@ -21,7 +21,6 @@ _BYTES = 1 << 26  # ... unless they are larger than this together
 _PAGE = 500  # images in one answer to a query
 _JSON = {"Accept": "application/dicom+json"}
 _NO_QUERY = {200, 405, 406, 501}
-_TRUST = "--verify status takes its word that it stored an image"
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,7 @@ class Stow:
         if answer.status == 404:  # some say so of a study that they do not have
             return set()
         if answer.status in _NO_QUERY or answer.status == 200:
-            raise NoAnswer(
-                f"{self._name} answers no queries (QIDO-RS)", "--verify status takes its word that it stored an image"
-            )
+            raise NoAnswer(f"{self._name} answers no queries (QIDO-RS)", TRUST)
         raise ConnectionLost(f"{self._name} did not say what it has (status {answer.status})")
 
 

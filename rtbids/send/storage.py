@@ -15,7 +15,7 @@ from rtbids.dicomnet import MR, UNCOMPRESSED, Address, NoRoom, Sender, client_tl
 from rtbids.dicomnet import address as addresses
 from rtbids.dicomnet.image import offers
 from rtbids.errors import BadData, ConnectionLost
-from rtbids.send.destinations import Access, Failure, Item, NoAnswer, grouped, parts
+from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer, grouped, parts
 
 _PARALLEL = 4  # associations; Orthanc serves four at once
 _CONTEXTS = 127  # an association can have 128 (PS3.8, 7.1.1.13); one is for the class that all take
@@ -94,7 +94,7 @@ class Associations:
         try:
             return set().union(*(self._there(*key, of) for key, of in grouped(items).items()))
         except BadData as error:
-            raise NoAnswer(str(error), "--verify status takes its word that it stored an image") from None
+            raise NoAnswer(str(error), TRUST) from None
 
     def _there(self, study: str, series: str, items: Sequence[Item]) -> set[str]:
         """Ask for these images; for the whole series where a list is not understood, and then one by one."""

@@ -223,6 +223,14 @@ def test_a_bucket_that_asks_for_less_haste_is_tried_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("keys")
+def test_a_bucket_that_cannot_say_now_what_it_has_is_asked_again_later(tmp_path: Path) -> None:
+    with service(lambda request: Reply(503, error("SlowDown"))) as web:  # noqa: SIM117
+        with parse("s3://bucket", Access(endpoint=f"http://127.0.0.1:{web.port}")).open() as connection:
+            with pytest.raises(ConnectionLost, match=r"does not take it now \(EBUSY\)"):
+                connection.present(items(tmp_path)[:1])
+
+
+@pytest.mark.usefixtures("keys")
 def test_a_bucket_that_does_not_let_us_in_is_said_without_our_keys(tmp_path: Path) -> None:
     with (
         service(lambda request: Reply(403, error("AccessDenied"))) as web,

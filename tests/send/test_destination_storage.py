@@ -249,7 +249,7 @@ def test_a_receiver_that_answers_no_queries_is_named_and_its_status_is_enough_wh
     with receiver(find=find) as pacs:
         assert outcome(url(pacs.port), sent, verify="status") == [None, None, None]
         refused = outcome(url(pacs.port), sent)
-        assert all(failure is not None and "--verify status takes its word" in failure.reason for failure in refused)
+        assert all(failure is not None and "--proof status takes its word" in failure.reason for failure in refused)
         with (
             parse(url(pacs.port)).open() as connection,
             pytest.raises(NoAnswer, match=r"takes no queries|did not answer a query"),
