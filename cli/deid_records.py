@@ -20,6 +20,7 @@ class Wanted:
     report: Path | None = None
     linkage_file: Path | None = None
     linkage_recipients: Sequence[str] = ()
+    deface: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ def records(wanted: Wanted, rules: cleaners.Rules, cleaner: Cleaner, *, overwrit
         raise UsageFault("--linkage-recipient needs --linkage-file, where to write the table")
     linkage = Linkage(wanted.linkage_file, wanted.linkage_recipients) if wanted.linkage_file else None
     about = report.About(
-        cleaner.engine.profile, cleaners.digest(rules.recipe), service=bool(rules.identifiers), verified=rules.verify
+        cleaner.engine.profile,
+        cleaners.digest(rules.recipe),
+        service=bool(rules.identifiers),
+        verified=rules.verify,
+        defaced_by=wanted.deface,
     )
     return Records(report.Report(about), wanted.report, linkage)
 

@@ -22,6 +22,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @options.deidentify_options
 @rule_options
 @click.option("--print-recipe", is_flag=True, help="Print the recipe of deid as one of ours, with what does not translate.")
+@click.option(
+    "--deface",
+    metavar="PROGRAM",
+    help="Take faces out of what is not echo-planar: pydeface, fsl_deface,\nmideface, or a command with {input} and {output}.",
+)
 @click.option("--report", type=_FILE, metavar="FILE", help="What was done to which element: .html, .json or .tsv; no values.")
 @click.option("--linkage-file", type=_FILE, metavar="FILE", help="Who became whom, for who must go back; encrypted with age.")
 @click.option(
@@ -40,6 +45,7 @@ def command(
     destination: str | None,
     rules: Rules,
     print_recipe: bool,
+    deface: str | None,
     report: Path | None,
     linkage_file: Path | None,
     linkage_recipients: tuple[str, ...],
@@ -76,6 +82,6 @@ def command(
         return
     if source is None or destination is None:
         raise UsageFault("SOURCE and DEST are needed, where the files are and where to write them", "rtbids deidentify --help")
-    wanted = Wanted(report, linkage_file, linkage_recipients)
+    wanted = Wanted(report, linkage_file, linkage_recipients, deface)
     request = deidentifying.Request(source, destination, rules, wanted, overwrite, open_timeout)
     deidentifying.run(request)

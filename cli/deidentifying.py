@@ -7,7 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtbids.cli import cleaners, console, deid_records
+from rtbids.cli import cleaners, console, defacing, deid_records
+from rtbids.cli.defacing import Held, Waiting
 from rtbids.cli.deid_records import Records, Wanted
 from rtbids.cli.stopping import stopping
 from rtbids.deidentify import files
@@ -68,17 +69,18 @@ def run(request: Request) -> None:
     with stopping() as stop:
         cleaner = cleaners.cleaner(request.rules, stop.wait)
         records = deid_records.records(request.wanted, request.rules, cleaner, overwrite=request.overwrite)
+        waiting = defacing.waiting(request.wanted.deface)
         with closing(records):
-            tally = _through(cleaner, records, request, stop)
+            tally = _through(cleaner, records, waiting, request, stop)
         if not stop.is_set():
             _sum_up(tally, request)
 
 
-def _through(cleaner: Cleaner, records: Records, request: Request, stop: Wakeup) -> Tally:
+def _through(cleaner: Cleaner, records: Records, waiting: Waiting | None, request: Request, stop: Wakeup) -> Tally:
     """Take file after file from one end to the other."""
     count, sources = _sources(request, stop)
     destination = files.destination(request.destination, overwrite=request.overwrite, timeout=request.open_timeout)
-    job = _Job(cleaner, destination, records)
+    job = _Job(cleaner, destination, records, waiting)
     try:
         with console.counting("de-identifying", count) as advance, closing(sources):
             for source in sources:
@@ -86,6 +88,8 @@ def _through(cleaner: Cleaner, records: Records, request: Request, stop: Wakeup)
                     break
                 job.take(source)
                 advance()
+            if waiting and not stop.is_set():
+                waiting.finish(job.write, job.refuse)
         if not stop.is_set() and job.tally.written:
             destination.finish()
     finally:
@@ -117,6 +121,7 @@ class _Job:
     cleaner: Cleaner
     destination: files.Destination
     records: Records
+    waiting: Waiting | None = None
     names: files.Names = field(default_factory=files.Names)
     tally: Tally = field(default_factory=Tally)
 
@@ -131,19 +136,33 @@ class _Job:
                 self.tally.copies += 1
                 return
         except BadData as error:
-            self._left_out(source, error)
+            self._count(error)
+            if not isinstance(error, Skipped):
+                console.left_out(source.name, self.tally.seen, str(error), error.hint)
             return
+        held = Held(source.name, content, clean)
+        if not (self.waiting and self.waiting.takes(held)):
+            self.write(held, clean)
+
+    def write(self, held: Held, clean: Clean) -> None:
+        """Write a file, and take note of it."""
         self.destination.write(clean.name, clean.content)
         self.tally.written += 1
-        self.records.written(content, clean)
+        self.records.written(held.content, clean)
         self._remark(clean)
 
-    def _left_out(self, source: files.Source, error: BadData) -> None:
+    def refuse(self, series: list[Held], error: BadData) -> None:
+        """Leave out the images of a series; the first stands for all."""
+        for _ in series:
+            self._count(error)
+        console.left_out(
+            f"{series[0].name} with all {len(series)} images of its series", self.tally.seen, str(error), error.hint
+        )
+
+    def _count(self, error: BadData) -> None:
         kind = _kind(error)
         setattr(self.tally, kind, getattr(self.tally, kind) + 1)
         self.records.left_out(kind, str(error))
-        if kind != "skipped":
-            console.left_out(source.name, self.tally.seen, str(error), error.hint)
 
     def _remark(self, clean: Clean) -> None:
         """Say once what is to be known of files like this one."""
