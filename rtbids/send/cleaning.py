@@ -108,8 +108,9 @@ class Cleaner:
         except RtbidsError:
             raise
         except Exception as error:  # of an image like no other: it may not stop the rest, and its words may identify
-            logger.warning("batch %d, image %d: de-identification failed (%s)", raw.batch, raw.image, type(error).__name__)
-            self._fail(raw, f"de-identification failed ({type(error).__name__}): please report this with the file's header")
+            kind = getattr(error, "kind", type(error).__name__)
+            logger.warning("batch %d, image %d: de-identification failed (%s)", raw.batch, raw.image, kind)
+            self._fail(raw, f"de-identification failed ({kind}): please report this")
         return True
 
     def _cleaned(self, raw: Raw) -> Cleaned:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rtbids.errors import CannotWrite, ConnectionLost
 from rtbids.send import lines, metrics, owners
+from rtbids.send.apart import Apart
 from rtbids.send.cleaning import Cleaner, Deidentify
 from rtbids.send.cleanup import Cleanup
 from rtbids.send.delivering import Carrier
@@ -70,7 +71,7 @@ def run(
         _until_over(outbox, numbers, settings, work)
         work.end()
         _join(threads)
-        work.syncing.shutdown(wait=False)
+        work.close()
     if work.failure is not None:
         raise work.failure
     Cleanup(outbox, settings).mark_failed()
@@ -89,10 +90,24 @@ def _steps(
     yield "beat", lambda: _beat(outbox, work)
     yield "cleanup", Cleanup(outbox, settings).step
     for number in range(max(1, settings.workers)):
-        yield f"cleaner {number}", Cleaner(outbox, clean, settings, work).step
+        yield f"cleaner {number}", Cleaner(outbox, _own(clean, settings, work), settings, work).step
     for destination, number in destinations:
         for connection in range(max(1, destination.parallel)):
             yield f"{destination.url} {connection}", Carrier(outbox, destination, number, settings, work).step
+
+
+def _own(clean: Deidentify | None, settings: Settings, work: Work) -> Deidentify | None:
+    """Return what de-identifies for one worker, in a process of its own where that is wanted."""
+    if clean is None or not settings.processes:
+        return clean
+    apart = Apart(clean)
+    work.at_end(apart.close)
+    try:
+        apart.start()
+    except Exception as error:  # whatever multiprocessing says of what cannot be handed over, such as an open connection
+        logger.warning("de-identification has no processes of its own here (%s)", type(error).__name__)
+        return clean
+    return apart
 
 
 @contextmanager

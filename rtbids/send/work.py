@@ -31,6 +31,7 @@ class Work:
         self._over = threading.Event()
         self._told = threading.Event()  # something that others should know has changed
         self._paused: dict[str, str] = {}  # who → why
+        self._to_close: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
         self.syncing = ThreadPoolExecutor(SYNCING, "sync")  # a disk puts many files down at once in the time of one
         self.taken_in = False  # whether the last batch was taken in
@@ -48,6 +49,15 @@ class Work:
         self._over.set()
         self._told.set()
         self._outbox.bell.ring()
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        """Have something closed when all workers have ended."""
+        self._to_close.append(close)
+
+    def close(self) -> None:
+        self.syncing.shutdown(wait=False)
+        for close in self._to_close:
+            close()
 
     def fail(self, error: BaseException) -> None:
         """End the work because of an error that trying again will not cure."""
