@@ -84,10 +84,8 @@ def changed(tag: Tag, ledger: Ledger, place: str) -> Tag:
     if tag.word == "PatReinPattern":
         pattern = f"1;HFS;{ledger.decimal(place)};30.00;2;0;2;{ledger.digits(place)}"
         return filled(tag, pattern.encode("ascii") + b"\0")
-    if tag.word in FREE:
-        return filled(tag, ledger.word(place).encode("ascii") + b"\0")
-    if tag.vr in TEXTS:
-        return filled(tag, f"{identity.FAMILY} {identity.GIVEN}".encode("ascii") + b"\0")
+    if tag.word in FREE or tag.vr in TEXTS:
+        return filled(tag, f"{identity.GIVEN} {ledger.word(place)}".encode("ascii") + b"\0")
     return in_memory(tag, ledger, place)
 
 

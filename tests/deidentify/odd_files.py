@@ -15,6 +15,7 @@ import numpy as np
 from identity import FAMILY, GIVEN, Ledger
 from planted import ESSENTIAL, Planted, element, of_an_item, of_the_person, private, rows, sequence
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from raw_files import PIXELS, Coding, Element, RawFile, encode, made, merged
 
 Change = Callable[[RawFile, Ledger], RawFile]
@@ -598,6 +599,77 @@ def another_coding_than_the_meta_information_says(file: RawFile, ledger: Ledger)
 def text_in_the_meta_information_beyond_its_length(file: RawFile, ledger: Ledger) -> RawFile:
     late = Element(0x00020016, "AE", ledger.word("meta information after its end").upper().encode())
     return replace(file, dataset=(late, *file.dataset))
+
+
+@odd(refusable=True)
+def text_behind_a_deflated_data_set(file: RawFile, ledger: Ledger) -> RawFile:
+    return replace(file.with_syntax(DeflatedExplicitVRLittleEndian), trailing=ledger.word("behind the stream").encode() * 3)
+
+
+@odd(refusable=True)
+def text_in_tables_of_offsets(file: RawFile, ledger: Ledger) -> RawFile:
+    """Text in the basic and the extended table of offsets, and in what is unused of the head of a run-length frame."""
+    table = (ledger.word("basic offset table") * 2).encode()
+    head = struct.pack("<II", 1, 64) + (ledger.word("unused offsets") * 5).encode()[:56]
+    frame = head + b"\x81\0" * 4
+    fragments = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(part)) + part for part in (table, frame))
+    extended = Element(0x7FE00001, "OV", (ledger.word("extended offset table") * 4).encode())
+    return having(file, extended, Element(PIXELS, "OB", fragments, True)).with_syntax("1.2.840.10008.1.2.5")
+
+
+@odd()
+def text_behind_the_nul_of_a_known_creator(file: RawFile, ledger: Ledger) -> RawFile:
+    bandwidth = struct.pack("<d", 23.5)
+    made_of: list[Element] = []
+    for block, text in ((0x10, f"\0{ledger.word('behind a NUL')}"), (0x11, f"   {ledger.word('behind spaces')}"), (0x12, "")):
+        made_of.append(element(0x00190000 | block, "LO", f"SIEMENS MR HEADER{text}"))
+        made_of.append(Element(0x00190028 | block << 8, "FD", bandwidth))
+    return having(file, *made_of)
+
+
+@odd()
+def known_private_numbers_that_are_text(file: RawFile, ledger: Ledger) -> RawFile:
+    """Elements of known creators that are kept for their numbers, with words in them, of all representations."""
+    siemens, ge = (0x0B, 0x27, 0x28, 0x29), (0xBB, 0xBC, 0xBD, 0xD9, 0xDF, 0xE0)
+    made_of: list[Element] = []
+    for number, vr in enumerate(("DS", "LO", "UN", "OB", "UT", "IS")):
+        values = [(low, vr, ledger.word(f"Siemens {low:02x} as {vr}")) for low in siemens]
+        made_of += private("SIEMENS MR HEADER", 0x0019, *values, block=0x10 + number)
+        values = [(low, vr, ledger.word(f"GE {low:02x} as {vr}")) for low in ge]
+        made_of += private("GEMS_ACQU_01", 0x0019, *values, block=0x20 + number)
+        made_of += private("GEMS_PARM_01", 0x0043, (0x83, vr, ledger.word(f"GE 83 as {vr}")), block=0x10 + number)
+    return having(file, *made_of)
+
+
+@odd()
+def a_name_decomposed_and_without_its_accents(file: RawFile, ledger: Ledger) -> RawFile:
+    """A name with its accents as characters of their own, as some computers write it, and without them, as consoles do."""
+    ledger.note("decomposed", "Gru\u0308nfeldsa\u030a")
+    ledger.note("without accents", "Grunfeldsa")
+    ledger.note("written out", "Gruenfeldsaa")
+    text = "ep2d Gru\u0308nfeldsa\u030a bold Grunfeldsa GRUENFELDSAA"
+    name = Element(0x00100010, "PN", padded_utf8("Grünfeldså^Zoë"))
+    texts = [Element(tag, vr, padded_utf8(text)) for tag, vr in ((0x0008103E, "LO"), (0x00204000, "LT"), (0x0040A160, "UT"))]
+    return having(file, element(0x00080005, "CS", "ISO_IR 192"), name, *texts)
+
+
+@odd()
+def a_name_of_the_web(file: RawFile, ledger: Ledger) -> RawFile:
+    """The name as addresses, pages and tables write it."""
+    file = named(file, ledger)
+    text = f"file:///data/{FAMILY}%5E{GIVEN}/x &lt;{GIVEN}&gt; {GIVEN}+{FAMILY} {{'name': '{FAMILY}'}} C:\\{FAMILY}\\{GIVEN}"
+    return having(file, element(0x0040A160, "UT", text), element(0x00204000, "LT", text))
+
+
+@odd()
+def identifiers_in_parts(file: RawFile, ledger: Ledger) -> RawFile:
+    """An id with separators, repeated without them and with others, and a long one repeated in part."""
+    ledger.note("without separators", "HX7739164Q")
+    ledger.note("with other separators", "HX_7739164_Q", "HX.7739164.Q")
+    file = having(file, element(0x00100020, "LO", "HX-7739164-Q"))
+    return having(
+        file, element(0x0040A160, "UT", "HX7739164Q HX_7739164_Q hx.7739164.q"), element(0x0008103E, "LO", "HX7739164Q bold")
+    )
 
 
 @odd()

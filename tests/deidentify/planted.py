@@ -382,7 +382,7 @@ def preamble(ledger: Ledger) -> bytes:
     return text.ljust(128, b"\0")
 
 
-PRIVATE_TEXT = frozenset({"LO", "SH", "ST", "LT", "UT", "PN", "UC"})
+PRIVATE_TEXT = frozenset({"LO", "SH", "ST", "LT", "UT", "PN", "UC", "AE", "CS", "DA", "DT", "UI", "UR", "OB"})
 
 # Elements of the creators in the development data that tell of a person, a place or a day: creator, low byte.
 TELLING = {
@@ -434,15 +434,10 @@ class Vendor:
         if b"<XProtocol>" in old.bytes:
             return replace(old, value=padded(csa.protocol(old.bytes, self.ledger, place), old.vr))
         vr = "LO" if old.vr == "UN" else old.vr
-        if (creator, low) in TELLING and (value := once(self.ledger, place, vr)) is not None:
-            return element(old.tag, old.vr, value)
-        if old.vr in PRIVATE_TEXT:
-            return element(old.tag, old.vr, self.ledger.repeat()[:16])
-        if old.vr == "CS":
-            return element(old.tag, "CS", identity.FAMILY.upper())
-        if old.vr in {"OB", "UN"} and len(old.bytes) >= 40:
-            return replace(old, value=old.bytes[:8] + identity.FAMILY.encode("ascii") + old.bytes[8 + len(identity.FAMILY) :])
-        return old
+        if (creator, low) not in TELLING and vr not in PRIVATE_TEXT:
+            return old
+        value = once(self.ledger, place, vr)
+        return old if value is None else element(old.tag, old.vr, value)
 
 
 def protocol_of_ge(value: bytes, ledger: Ledger, place: str) -> bytes:

@@ -28,6 +28,7 @@ PACKED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]|PK\x03\x04")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{20,}")
 HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{20,}")
 DEFLATED = b"1.2.840.10008.1.2.1.99"
+MADE_UID = re.compile(rb"2\.25\.\d{30,39}")  # has some day of eight digits in it by chance, once in a few thousand
 WINDOW = 8
 MOST = 8_000_000  # bytes of one packed block that are looked at
 
@@ -103,7 +104,7 @@ class Haystack:
     """Bytes to search, unpacked once."""
 
     def __init__(self, *contents: bytes) -> None:
-        self.views = [view for content in contents for view in views(content)]
+        self.views = [MADE_UID.sub(b"", view) for content in contents for view in views(content)]
         self.lowered = [view.lower() for view in self.views]
         self.starts = np.zeros(1 << 24, np.bool_)
         for view in self.lowered:

@@ -17,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 import csa_planting
+import numpy as np
 import odd_files
 import pytest
 from identity import PATIENT_ID, PERSON, Ledger
@@ -25,7 +26,7 @@ from pydicom import dcmread
 from pydicom._private_dict import private_dictionaries
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from raw_files import Element, RawFile, encode, made, merged, read
+from raw_files import PIXELS, Element, RawFile, encode, made, merged, read
 from search import missing, survivors
 
 from rtbids.deidentify.engine import Clean, Deidentifier
@@ -44,6 +45,8 @@ SURVIVES = {
     "text behind a nul": "what follows a NUL in a code or a text that is kept stays",
     "numbers with more behind them": "binary numbers are not held to the length that they may have",
     "an overlay in the bits above the pixels": "the bits of a pixel that an overlay of old has are passed on",
+    "identifiers in parts": "an identifier with other separators than its own stays in text that is kept",
+    "text in tables of offsets": "tables of offsets are not held to the fragments that they are of",
 }
 
 # What the standard keeps with these options, and what has to come through for a volume to be built and sent.
@@ -161,6 +164,56 @@ def test_what_identifies_a_real_image_as_it_is_does_not_survive(path: Path) -> N
             sought[keyword] = (value,)
     assert missing(sought, path.read_bytes()) == []
     assert survivors(sought, cleaned(path.read_bytes()).content) == {}
+
+
+def later_images() -> list[object]:
+    """Return a middle image and the last one of every series."""
+    found = []
+    for folder in sorted(ROOT.glob("*/dicom")):
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        places = {len(files) // 2, len(files) - 1} - {0} if folder.parent.name != "transfer_syntaxes" else set()
+        found += [(f"{folder.parent.name}-{place}", files[place]) for place in sorted(places)]
+    return [pytest.param(path, id=name, marks=pytest.mark.slow) for name, path in found]
+
+
+@pytest.mark.parametrize("path", later_images() or labels())
+def test_nothing_planted_in_later_images_of_a_series_survives(path: Path) -> None:
+    planted = plant(read(path.read_bytes()))
+    assert left_over(planted, cleaned(planted.content)) == {}
+
+
+# Where a comment may stand in a compressed frame: behind its start (JPEG, JPEG-LS), or behind its size (JPEG 2000).
+COMMENTS = {"5.dcm": b"\xff\xfe", "7.dcm": b"\xff\xfe", "9.dcm": b"\xff\x64"}
+
+
+@pytest.mark.parametrize("name", COMMENTS)
+@pytest.mark.parametrize("place", ["within", "behind"])
+def test_a_comment_in_a_compressed_frame_does_not_survive_and_the_image_does(name: str, place: str, real_data: Path) -> None:
+    path = real_data / "transfer_syntaxes" / "dicom" / name
+    ledger = Ledger()
+    file = read(path.read_bytes())
+    pixels = next(e for e in file.dataset if e.tag == PIXELS)
+    fragments = commented(pixels.bytes, COMMENTS[name], ledger.word("a comment").encode(), place)
+    content = odd_files.having(file, Element(PIXELS, pixels.vr, fragments, True)).content()
+    assert missing(ledger.sought, content) == []
+    result = attempted(content)
+    if not isinstance(result, BadData):
+        assert survivors(ledger.sought, result.content) == {}
+        assert np.array_equal(dataset(result.content).pixel_array, dataset(path.read_bytes()).pixel_array)
+
+
+def commented(fragments: bytes, marker: bytes, word: bytes, place: str) -> bytes:
+    """Return the fragments of one frame with a comment in the first one, or with text behind the end of the last."""
+    table = 8 + int.from_bytes(fragments[4:8], "little")
+    frame = fragments[table + 8 :]
+    if place == "behind":
+        frame += word
+    else:
+        start = 2 if marker == b"\xff\xfe" else 4 + int.from_bytes(frame[4:6], "big")
+        code = b"\0\1" if marker == b"\xff\x64" else b""
+        frame = frame[:start] + marker + struct.pack(">H", len(code + word) + 2) + code + word + frame[start:]
+    frame += bytes(len(frame) % 2)
+    return fragments[:table] + struct.pack("<HHI", 0xFFFE, 0xE000, len(frame)) + frame
 
 
 def frame_positions(image: Dataset) -> list[tuple[object, ...]]:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from identity import FAMILY, GIVEN, NAME, PATIENT_ID, PERSON, Ledger
-from odd_files import having
+from odd_files import every_case, having
 from planted import Planted, element, plant
 from pydicom import dcmread
 from raw_files import RawFile, made, merged
 from search import missing, survivors
 
+EVERY = {name: (planted, refusable) for name, planted, refusable in every_case()}
 OLD = 1511913600  # the day of the study, as files of an export have it
 FOLDER = f"{FAMILY}^{GIVEN}/{PATIENT_ID} 1954-07-23"
 
@@ -60,6 +61,7 @@ class Written:
 
     clean: Path
     log: Path
+    report: Path
     key: Path
     done: subprocess.CompletedProcess[bytes]
 
@@ -73,8 +75,10 @@ def written(source: tuple[Path, Ledger], tmp_path_factory: pytest.TempPathFactor
     """Clean the folder, with a key that is made for it."""
     folder = tmp_path_factory.mktemp("written")
     clean, log, key = folder / "clean", folder / "log.json", folder / "site.key"
-    done = run(source[0], clean, "--new-key", "--key", key, "-v", "--log-file", log, "--log-json")
-    return Written(clean, log, key, done)
+    report = folder / "report.json"
+    more = ("--report", report, "-v", "--log-file", log, "--log-json")
+    done = run(source[0], clean, "--new-key", "--key", key, *more)
+    return Written(clean, log, report, key, done)
 
 
 def run(*arguments: object, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -113,6 +117,13 @@ def test_a_folder_comes_out_clean_with_its_names_and_its_log(source: tuple[Path,
     assert survivors(ledger.sought, log) == {}
 
 
+def test_a_report_of_what_was_done_to_which_element_holds_no_value(source: tuple[Path, Ledger], written: Written) -> None:
+    folder, ledger = source
+    report = written.report.read_bytes().replace(str(folder).encode(), b"")
+    assert b"(0010,0010)" in report
+    assert survivors(ledger.sought, report) == {}
+
+
 def test_a_terminal_is_told_which_files_were_left_out_and_not_what_they_hold(
     source: tuple[Path, Ledger], written: Written
 ) -> None:
@@ -138,8 +149,22 @@ def test_a_tar_comes_out_clean_with_its_headers(source: tuple[Path, Ledger], wri
     assert survivors(ledger.sought, content) == {}
 
 
-def test_another_key_gives_other_names(source: tuple[Path, Ledger], written: Written, tmp_path: Path) -> None:
-    run(source[0], tmp_path / "other", "--new-key", "--key", tmp_path / "other.key")
+def test_another_key_gives_other_names_and_a_page_without_values(
+    source: tuple[Path, Ledger], written: Written, tmp_path: Path
+) -> None:
+    folder, ledger = source
+    run(folder, tmp_path / "other", "--new-key", "--key", tmp_path / "other.key", "--report", tmp_path / "report.html")
     others = {path.name for path in (tmp_path / "other").rglob("*.dcm")}
     assert len(others) == 3
     assert others.isdisjoint(path.name for path in written.files)
+    assert survivors(ledger.sought, (tmp_path / "report.html").read_bytes().replace(str(folder).encode(), b"")) == {}
+
+
+def test_a_file_of_the_person_passes_the_search_for_every_removed_value(written: Written, tmp_path: Path) -> None:
+    planted, _ = EVERY["the person alone"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.dcm").write_bytes(planted.content)
+    done = run(tmp_path / "in", tmp_path / "out", "--key", written.key, "--verify")
+    files = [path.read_bytes() for path in (tmp_path / "out").rglob("*.dcm")]
+    assert len(files) == 1, done.stderr
+    assert survivors(planted.ledger.sought, *files) == {}
