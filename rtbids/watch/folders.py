@@ -27,7 +27,7 @@ from rtbids.watch.mounts import changes_of
 logger = logging.getLogger("rtbids")
 BITE = 0.05  # seconds of a look at everything after which events are heard again
 _USUAL = Rule()
-SHARE = 10  # a look at everything takes one in so many seconds at the most, however long it takes
+SHARE = 10  # of so many seconds one is spent on listing folders at the most, however many there are
 
 
 def batches(
@@ -184,14 +184,13 @@ class _Watch:
         for folder in self._looking:
             yield from self._visit(folder)
             if self._stop.is_set() or self._clock.now() - begun > BITE:
-                self._spent += self._clock.now() - begun
                 return
-        self._looked(self._spent + self._clock.now() - begun)
+        self._looked()
 
-    def _looked(self, seconds: float) -> None:
+    def _looked(self) -> None:
         """A look at everything is over."""
         now = self._clock.now()
-        self._looking, self._next_look = None, now + max(self._changes.interval, SHARE * seconds)
+        self._looking, self._next_look = None, now + max(self._changes.interval, SHARE * self._spent)
         self._handed.forget_gone()
         for known in (self._pending, self._named):
             for folder in [folder for folder in known if not os.path.isdir(folder)]:
@@ -200,8 +199,10 @@ class _Watch:
 
     def _visit(self, folder: str) -> Iterator[Finished]:
         """Look at one folder, and hand it out where it is finished."""
+        begun = self._clock.now()
         there = self._listed(folder)
         news = self._handed.news(folder, there[0]) if there else {}
+        self._spent += self._clock.now() - begun
         if not there or not news:
             self._pending.pop(folder, None)
             return
