@@ -21,9 +21,11 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
+from rtbids.deidentify import private
 from rtbids.deidentify.engine import Clean
 from rtbids.deidentify.needles import Needle, folded, needles
 from rtbids.deidentify.profile import Action, Profile
+from rtbids.deidentify.text import words_kept
 from rtbids.errors import BadData
 
 _PIXELS = 0x7FE00010
@@ -36,6 +38,7 @@ _TEXT = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _BINARY = frozenset(("OB", "UN", "OW"))
 # Words of the standard or of the maker, which a removed value may equal by chance; and what de-identification itself says.
 _TERMS = frozenset((0x00080070, 0x00081090, 0x00181020, 0x00120062, 0x00120063, 0x00020012, 0x00020013))
+_UTF_8 = b"ISO_IR 192"
 _GZIP = b"\x1f\x8b\x08"
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 _LARGEST = 1 << 24  # bytes that one compressed block may become
@@ -67,8 +70,9 @@ def check(clean: Clean, profile: Profile = PLAIN) -> None:
     What a recipe of `profile` keeps may be all of a value that went elsewhere, but may not hold one among other words.
     """
     stand_ins = [path for path, action in clean.done.items() if action in _NEW]
-    lesser = clean.removed - clean.removed_public
-    found = survivors(clean.content, clean.removed_public, lesser, stand_ins, partial(_keeps, profile))
+    removed = [value for value in clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
+    lesser = [value for value in clean.removed - clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
+    found = survivors(clean.content, removed, lesser, stand_ins, partial(_keeps, profile))
     if found:
         named = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
         hint = "the file is not written; a recipe's rule for the element removes it"
@@ -100,6 +104,14 @@ def survivors(
     head, pixels = _halves(content)
     suspects = _suspects(head, wanted) | _in_pixels(pixels, wanted)
     return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written), keeps))) if suspects else ()
+
+
+def _is_of_the_trade(value: str | bytes, words: frozenset[str]) -> bool:
+    """Tell whether a text is made of nothing but words that names of protocols may keep: it names nobody."""
+    if not isinstance(value, str) or "^" in value:
+        return False
+    text = " ".join(value.split())
+    return bool(text) and words_kept(text.encode(), _UTF_8, words).decode() == text
 
 
 def _keeps(profile: Profile, tag: int, vr: str) -> bool:
@@ -146,8 +158,9 @@ def _places(content: bytes, head: bytes, suspects: Collection[Needle], written: 
     for place in places:
         if place.path not in written and _any_counts(looked_for, place, is_kept=keeps(place.tag, place.vr)):
             yield place.path
+    inside = folded(b"\n".join(place.value for place in places))
     for needle in looked_for:
-        if needle.strong and needle.found(head) and not any(needle.found(place.value) for place in places):
+        if needle.strong and needle.folded not in inside and needle.found(head):
             yield "bytes outside of its elements"
 
 
@@ -167,7 +180,17 @@ def _elements(dataset: Dataset, prefix: str) -> Iterator[_Place]:
             for number, item in enumerate(dataset[tag].value):
                 yield from _elements(item, f"{path}[{number}].")
         else:
-            yield _Place(path, int(tag), vr, _value(element))
+            value = _value(element)
+            yield _Place(path, int(tag), "CS" if tag.is_private and _is_coded(dataset, tag, value) else vr, value)
+
+
+def _is_coded(dataset: Dataset, tag: BaseTag, value: bytes) -> bool:
+    """Tell whether a private element holds one of the words that are known of it, such as the name of a pulse sequence."""
+    creator = dataset.get_item(BaseTag(tag.group << 16 | tag.element >> 8))
+    name = _value(creator).decode("latin-1").strip(" \0")
+    known = private.listing()["elements"].get(name, {}).get(f"({tag.group:04X},xx{tag.element & 0xFF:02X})", {})
+    words = known.get("keep", {}).get("words", ()) if isinstance(known, dict) else ()
+    return value.decode("latin-1").strip(" \0") in words
 
 
 def _vr(tag: BaseTag, element: DataElement | RawDataElement | None) -> str:
@@ -188,18 +211,21 @@ def _value(element: DataElement | RawDataElement | None) -> bytes:
 
 
 def _any_counts(looked_for: Collection[Needle], place: _Place, *, is_kept: bool) -> bool:
-    by_itself = folded(place.value).strip() if is_kept else b""
-    return any(_counts(needle, place) for needle in looked_for if needle.folded != by_itself)
-
-
-def _counts(needle: Needle, place: _Place) -> bool:
-    """Tell whether finding `needle` in `place` means that the value lives on."""
-    if not _may_count(needle, place):
-        return False
+    """Tell whether finding any of these in `place` means that a value lives on."""
     if place.tag == _PIXELS:
-        return needle.exact in place.value
-    value = _OUR_UIDS.sub(b"", place.value) if needle.digits else place.value
-    return any(needle.found(layer) for layer in (value, *_unpacked(value)))
+        return any(needle.strong and needle.exact in place.value for needle in looked_for)
+    by_itself = folded(place.value).strip() if is_kept else b""
+    layers = (place.value, *_unpacked(place.value)) if place.vr in _BINARY else (place.value,)
+    for layer in layers:
+        text = folded(layer)
+        suspects = [needle for needle in looked_for if needle.folded in text and needle.folded != by_itself]
+        if any(_counts(needle, layer) for needle in suspects if _may_count(needle, place)):
+            return True
+    return False
+
+
+def _counts(needle: Needle, layer: bytes) -> bool:
+    return needle.found(_OUR_UIDS.sub(b"", layer) if needle.digits else layer)
 
 
 def _may_count(needle: Needle, place: _Place) -> bool:
@@ -212,7 +238,7 @@ def _may_count(needle: Needle, place: _Place) -> bool:
     if needle.strong:
         return True
     if needle.name:
-        return place.vr in _TEXT or (place.vr in _BINARY and len(needle.exact) > 3 and place.tag != _PIXELS)
+        return place.vr in _TEXT or (place.vr in _BINARY and len(needle.exact) > 3)
     return place.vr in _TEXT and not is_private
 
 

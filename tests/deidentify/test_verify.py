@@ -1,6 +1,7 @@
 """What was taken out is looked for in the bytes that would be written, in every spelling, and found nowhere by chance."""
 
 import gzip
+import io
 import zlib
 from dataclasses import replace
 
@@ -161,6 +162,14 @@ def test_what_a_recipe_keeps_may_be_a_value_that_went_but_not_hold_one_among_oth
         check(replace(clean, content=written(image(StationName="MRC35131 b"))), Profile(changes=(keeps,)))
 
 
+def test_words_that_protocols_are_named_by_name_nobody():
+    dataset = image(StudyDescription="rest fMRI", SeriesDescription="rest fMRI", StudyID="FMRI")
+    clean = deidentified(dataset)
+    assert "rest fMRI" in clean.removed
+    check(clean)
+    assert pydicom.dcmread(io.BytesIO(clean.content)).SeriesDescription == "rest fMRI"
+
+
 def test_a_value_of_a_recipe_may_repeat_what_it_stands_for():
     check(deidentified(image(PatientID="MRN-4711"), Change(Action.REPLACE, (0x00204000,), value="of MRN-4711")))
 
@@ -173,9 +182,6 @@ def one_of_each(folder):
     for series in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = (path for path in sorted(series.rglob("*")) if path.is_file() and not path.name.startswith("."))
         yield from [path for path in files if path.open("rb").read(132)[128:] == b"DICM"][:1]
-
-
-EXPECTED = {"ge_architect_groupdelay": ("(0019,109C)",)}  # its patient is called like the pulse sequence
 
 
 @pytest.mark.slow
@@ -192,6 +198,5 @@ def test_real_series_pass_without_a_false_alarm(real_data):
                 continue
             raise
         looked_at += 1
-        found = survivors(clean.content, clean.removed_public, clean.removed - clean.removed_public)
-        assert found == EXPECTED.get(path.relative_to(real_data).parts[0], ()), path
+        check(clean)
     assert looked_at > 10
