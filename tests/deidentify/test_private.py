@@ -93,13 +93,13 @@ def test_numbers_beyond_what_was_seen_and_more_of_them_go() -> None:
 
 def test_a_private_text_that_is_the_patients_name_goes_like_any_other() -> None:
     dataset = header()
-    dataset.PatientName = "epiRT^GroupDelay"
-    block = dataset.private_block(0x0019, "GEMS_ACQU_01", create=True)
-    block.add_new(0x9C, "LO", "epiRT")
-    block.add_new(0x9E, "LO", "EPI")
+    dataset.PatientName = "Kjq^Ottokar"
+    block = dataset.private_block(0x0051, "SIEMENS MR HEADER", create=True)
+    block.add_new(0x0F, "LO", "T:KJQ")  # as the coil elements are called
+    block.add_new(0x11, "LO", "p2")
     after, content = cleaned(dataset)
-    assert b"epiRT" not in content
-    assert after.private_block(0x0019, "GEMS_ACQU_01")[0x9E].value == "EPI"
+    assert b"KJQ" not in content
+    assert after.private_block(0x0051, "SIEMENS MR HEADER")[0x11].value == "p2"
 
 
 def test_creators_and_elements_that_nobody_has_read_go() -> None:
