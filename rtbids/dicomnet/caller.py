@@ -64,7 +64,7 @@ class Caller:
 
         application = entity(self._calling)
         application.connection_timeout = CONNECTING
-        application.dimse_timeout = self._silence
+        application.acse_timeout = application.dimse_timeout = self._silence
         for sop_class, syntax in self._offers:
             application.add_requested_context(sop_class, syntax)
         where = self.address

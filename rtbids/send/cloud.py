@@ -16,7 +16,11 @@ from rtbids.send.stores import PART, WHOLE, Object
 
 CONNECTING = 5  # seconds in which a host must have taken the connection
 _INSTALL = "pip install 'rtbids[cloud]'"
-_MODULES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
+_MODULES = {  # of gcsfs the plain file system: another asks Google for more of a bucket, and of an emulator in vain
+    "s3": "s3fs",
+    "gs": "gcsfs.core",
+    "az": "adlfs",
+}
 _SLOW = 1 << 20  # bytes a second that a line carries at the least
 _MD5 = 32  # digits of an ETag that is one
 
@@ -26,19 +30,21 @@ class Cloud:
 
     def __init__(self, scheme: str, bucket: str, prefix: str, access: Access) -> None:
         self._scheme, self._bucket, self._prefix, self._access = scheme, bucket, prefix, access
+        package = _MODULES[scheme].partition(".")[0]
         try:
+            importlib.import_module(package)
             self._module = importlib.import_module(_MODULES[scheme])
         except ImportError:
-            raise UsageFault(f"{scheme}:// needs {_MODULES[scheme]}, which is not installed", _INSTALL) from None
+            raise UsageFault(f"{scheme}:// needs {package}, which is not installed", _INSTALL) from None
         for name in ("s3fs", "gcsfs", "adlfs", "azure", "aiobotocore", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # they would print tracebacks
 
     def ready(self) -> None:
-        _ = self._files
+        _ = self.files
 
     def read(self, name: str) -> bytes | None:
         try:
-            return bytes(self._files.cat_file(self._path(name), **self._patience()))
+            return bytes(self.files.cat_file(self._path(name), **self._patience()))
         except FileNotFoundError:
             return None
 
@@ -53,7 +59,8 @@ class Cloud:
         return {"timeout": self._access.timeout + size / _SLOW}
 
     @cached_property
-    def _files(self) -> Any:
+    def files(self) -> Any:
+        """The client of the service."""
         return self._connected()
 
     def _connected(self) -> Any:
@@ -82,7 +89,7 @@ class S3(Cloud):
 
     def holds(self, wanted: Object) -> bool | None:
         try:
-            found = self._files.call_s3("head_object", Bucket=self._bucket, Key=self._key(wanted.name), **self._patience())
+            found = self.files.call_s3("head_object", Bucket=self._bucket, Key=self._key(wanted.name), **self._patience())
         except FileNotFoundError:
             return None
         if found["ContentLength"] != wanted.size:
@@ -98,17 +105,13 @@ class S3(Cloud):
         described = {"Metadata": {"sha256": new.sha256}, **self._patience(new.size)}
         if new.size < WHOLE:
             md5 = base64.b64encode(new.md5).decode()  # without which the service refuses what was damaged on its way
-            self._files.pipe_file(self._path(new.name), new.path.read_bytes(), chunksize=PART, ContentMD5=md5, **described)
+            self.files.pipe_file(self._path(new.name), new.path.read_bytes(), chunksize=PART, ContentMD5=md5, **described)
         else:
-            self._files.put_file(str(new.path), self._path(new.name), chunksize=PART, **described)
+            self.files.put_file(str(new.path), self._path(new.name), chunksize=PART, **described)
 
 
 class Google(Cloud):
     """Keys come as Google's own tools find them, or from a file of credentials that is a key of a service account."""
-
-    def __init__(self, scheme: str, bucket: str, prefix: str, access: Access) -> None:
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # a question more for each bucket, of no use here
-        super().__init__(scheme, bucket, prefix, access)
 
     def _connected(self) -> Any:
         key = self._access.credentials if credentials.is_json(self._access.credentials) else None
@@ -122,7 +125,7 @@ class Google(Cloud):
 
     def holds(self, wanted: Object) -> bool | None:
         try:
-            found = self._files.info(self._path(wanted.name), **self._patience())
+            found = self.files.info(self._path(wanted.name), **self._patience())
         except FileNotFoundError:
             return None
         if found.get("type") != "file":
@@ -134,9 +137,9 @@ class Google(Cloud):
     def put(self, new: Object) -> None:
         described = {"metadata": {"sha256": new.sha256}, "chunksize": PART, **self._patience(new.size)}
         if new.size < WHOLE:
-            self._files.pipe_file(self._path(new.name), new.path.read_bytes(), **described)
+            self.files.pipe_file(self._path(new.name), new.path.read_bytes(), **described)
         else:
-            self._files.put_file(str(new.path), self._path(new.name), **described)
+            self.files.put_file(str(new.path), self._path(new.name), **described)
 
 
 class Azure(Cloud):
@@ -154,7 +157,7 @@ class Azure(Cloud):
 
     def holds(self, wanted: Object) -> bool | None:
         try:
-            found = self._files.info(self._path(wanted.name), refresh=True, **self._patience())
+            found = self.files.info(self._path(wanted.name), refresh=True, **self._patience())
         except FileNotFoundError:
             return None
         if found.get("type") != "file":
@@ -169,6 +172,6 @@ class Azure(Cloud):
             **self._patience(new.size),
         }
         if new.size < WHOLE:
-            self._files.pipe_file(self._path(new.name), new.path.read_bytes(), **described)
+            self.files.pipe_file(self._path(new.name), new.path.read_bytes(), **described)
         else:
-            self._files.put_file(str(new.path), self._path(new.name), **described)
+            self.files.put_file(str(new.path), self._path(new.name), **described)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import BUCKET, LONG, azure, free_port, gcs, items, s3
+from servers import BUCKET, LONG, azure, certified, free_port, gcs, items, s3
 from web_service import Reply, service
 
 from rtbids.clock import ManualClock
 from rtbids.dicomnet import NotWanted
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.send import stores
+from rtbids.send.cloud import Google
 from rtbids.send.destinations import Access, Failure, Item, NoAnswer, delivered, parse
 
 OTHER = "has another object of this name: its content is not what was sent"
@@ -286,6 +288,24 @@ def test_keys_come_from_a_file_under_the_name_of_the_bucket(tmp_path: Path, monk
     with service(lambda request: Reply(404)) as web, pytest.raises(NotWanted):
         outcome("s3://bucket", items(tmp_path / "f")[:1], endpoint=f"http://127.0.0.1:{web.port}", credentials=secrets)
     assert "Credential=AKEY/" in web.requests[0].headers["Authorization"]
+
+
+def test_the_key_of_a_service_account_comes_from_a_file_of_the_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gcsfs", reason="pip install 'rtbids[cloud]'")
+    _, key = certified(tmp_path, by_rsa=True)
+    account = {
+        "type": "service_account",
+        "project_id": "test",
+        "private_key_id": "1",
+        "private_key": key.read_text(),
+        "client_email": "node@example.org",
+        "token_uri": "http://127.0.0.1/token",
+    }
+    secrets = tmp_path / "account.json"
+    secrets.write_text(json.dumps(account))
+    secrets.chmod(0o600)
+    files = Google("gs", "bucket", "", Access(credentials=secrets)).files
+    assert files.credentials.credentials.service_account_email == "node@example.org"
 
 
 @pytest.mark.parametrize(("scheme", "module"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")])

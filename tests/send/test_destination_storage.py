@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 from servers import LONG, certified, free_port, items, orthanc, storescp
 
 from rtbids import dicomnet
-from rtbids.clock import ManualClock
+from rtbids.clock import CLOCK, ManualClock
 from rtbids.dicomnet import MR, UNCOMPRESSED, NotWanted, be_prompt
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
@@ -299,6 +300,14 @@ def test_a_receiver_that_does_not_answer_is_given_up_in_the_time_that_was_set(tm
             hang.set()
 
 
+def test_who_takes_a_connection_and_never_speaks_is_given_up_in_the_time_that_was_set(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = CLOCK.now()
+        with pytest.raises(ConnectionLost, match="no DICOM receiver answers there"):
+            outcome(url(silent.getsockname()[1]), items(tmp_path), timeout=0.5)
+        assert CLOCK.now() - begun < LONG
+
+
 def test_a_receiver_that_does_not_know_us_does_not_want_us(empty: Any, tmp_path: Path) -> None:
     with pytest.raises(NotWanted, match="refused the association") as refused:
         outcome(url(empty.dicom), items(tmp_path), calling="STRANGER")
@@ -341,6 +350,25 @@ def test_images_go_encrypted_each_side_knowing_the_others_certificate(tmp_path: 
         assert parse(where).url == where
         sent = items(tmp_path / "files")
         assert outcome(where, sent, ca=theirs[0], certificate=ours[0], key=ours[1]) == [None, None, None]
+
+
+def test_images_go_encrypted_to_orthanc_and_are_found_there(tmp_path: Path) -> None:
+    theirs, ours = certified(tmp_path / "theirs"), certified(tmp_path / "ours")
+    settings = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(theirs[0]),
+        "DicomTlsPrivateKey": str(theirs[1]),
+        "DicomTlsTrustedCertificates": str(ours[0]),
+    }
+    sent = items(tmp_path / "files")
+    with orthanc(tmp_path / "orthanc", **settings) as pacs:
+        where = url(pacs.dicom, scheme="dicom+tls")
+        assert outcome(where, sent, ca=theirs[0], certificate=ours[0], key=ours[1]) == [None] * 3
+        assert pacs.instances() == {item.instance for item in sent}
+        with pytest.raises(NotWanted, match="it wants a certificate of ours that it trusts"):
+            outcome(where, sent, ca=theirs[0])
+        with pytest.raises(ConnectionLost, match="no DICOM receiver answers there"):
+            outcome(url(pacs.dicom), sent)
 
 
 def test_images_go_encrypted_to_storescp(tmp_path: Path) -> None:
