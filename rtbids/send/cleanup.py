@@ -96,7 +96,7 @@ def _remove_raw(batch: _Received, archive: Path | None) -> None:
         source = batch.root / relative
         if archive is not None:
             name = relative.name if relative.is_absolute() else relative
-            target = _free(archive / batch.root.name / name, batch.number)
+            target = _free(archive / batch.root.name / name, source, batch.number)
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             carry(source, target, move=True)
         else:
@@ -109,17 +109,25 @@ def _as_taken(batch: _Received) -> Iterator[Path]:
     """Yield the files that are still what was sent: one that was written anew since is not ours to remove."""
     for relative, size, mtime_ns in batch.files:
         try:
-            status = (batch.root / relative).stat()
+            look = _look(batch.root / relative)
         except OSError:
             continue
-        if (status.st_size, status.st_mtime_ns) == (size, mtime_ns):
+        if look == (size, mtime_ns):
             yield relative
         else:
             logger.warning("batch %d: a file was changed after it had been taken in; it is left where it is", batch.number)
 
 
-def _free(target: Path, number: int) -> Path:
-    return target if not target.exists() else target.with_name(f"{target.stem}.{number}{target.suffix}")
+def _free(target: Path, source: Path, number: int) -> Path:
+    """Return a name in the archive that is not of another file; one that was being moved there is moved again."""
+    if not target.exists() or _look(target) == _look(source):
+        return target
+    return target.with_name(f"{target.stem}.{number}{target.suffix}")
+
+
+def _look(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _prune(root: Path) -> None:

@@ -118,6 +118,7 @@ class SqliteDatabase:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA secure_delete=ON")  # names that are wiped are not left on a free page
             self._own.connection = connection
             self._all.append(connection)
         return connection

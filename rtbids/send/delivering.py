@@ -12,6 +12,7 @@ from rtbids.dicomnet import NotWanted
 from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
 from rtbids.send import lines, steps
 from rtbids.send.claims import Waiting, claim_deliveries, release
+from rtbids.send.database import DatabaseLost
 from rtbids.send.destinations import Connection, Destination, Failure, Item, NoAnswer, delivered
 from rtbids.send.settings import Settings
 from rtbids.send.work import Stopping, Work
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rtbids")
 IDLE = 5.0  # seconds after which a connection that carries nothing is closed
+_TOGETHER = 500  # images in a transaction
 LOST = "the de-identified file is gone or was changed: a retry makes it anew"
 
 
@@ -49,6 +51,8 @@ class Carrier:
         try:
             connection = self._open()
             self._carry(connection, found)
+        except DatabaseLost:
+            raise
         except (ConnectionLost, UsageFault) as error:
             self._down(error)
         finally:
@@ -115,9 +119,11 @@ class Carrier:
         return [each for each in found if each.image in self._held]
 
     def _answered(self, answers: Sequence[steps.Answer]) -> None:
-        steps.answered(self._outbox, self._number, answers, self._settings)
-        for each, _ in answers:
-            self._held.pop(each.image, None)
+        for start in range(0, len(answers), _TOGETHER):
+            some = answers[start : start + _TOGETHER]
+            steps.answered(self._outbox, self._number, some, self._settings)
+            for each, _ in some:
+                self._held.pop(each.image, None)
 
     def _under_way(self, begun: set[str]) -> None:
         """Of what is given back, only what had been begun may have arrived."""

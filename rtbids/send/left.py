@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rtbids.send.claims import marks
-from rtbids.send.database import Row, Transaction
+from rtbids.send.database import Row
 
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
@@ -19,11 +19,12 @@ _TO_SEND = (
 )
 
 
-def what_is_left(transaction: Transaction, destinations: Sequence[int]) -> bool:
+def what_is_left(outbox: Outbox, destinations: Sequence[int]) -> bool:
     """Say whether anything can go on; what waits for a destination that will not have us cannot."""
-    if transaction.rows(_TO_CLEAN) or transaction.rows(_TO_TIDY):
-        return True
-    return bool(destinations) and bool(transaction.rows(_TO_SEND.format(marks(destinations)), destinations))
+    with outbox.database.reading() as transaction:
+        if transaction.rows(_TO_CLEAN) or transaction.rows(_TO_TIDY):
+            return True
+        return bool(destinations) and bool(transaction.rows(_TO_SEND.format(marks(destinations)), destinations))
 
 
 class Stillness:

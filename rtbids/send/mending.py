@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 RETRIED = "retried by hand"
+DISMISSED = "dismissed by hand"
 
 
 def retry(outbox: Outbox, batch: int | None = None, image: int | None = None) -> int:
@@ -38,6 +39,26 @@ def retry(outbox: Outbox, batch: int | None = None, image: int | None = None) ->
     return len(found)
 
 
+def dismiss(outbox: Outbox, batch: int, image: int | None = None) -> int:
+    """Give up images of a batch that are in ERROR (or one of them), so that the rest can be DONE; return how many.
+
+    Their raw files stay where they are, and what is in quarantine until the batch is purged.
+
+    Raises
+    ------
+    NothingMatched
+        Nothing there is in ERROR.
+    """
+    found = [row for row in _failed(outbox, batch, image) if row[2] == State.ERROR]
+    if not found:
+        raise NothingMatched(f"nothing of batch {batch} is in ERROR")
+    with outbox.database.writing() as transaction, at_once(transaction, {batch}, outbox.clock.now()) as settle:
+        for number, *_ in found:
+            transaction.count("UPDATE image SET dismissed = 1, file = NULL WHERE id = ? AND state = 'ERROR'", (number,))
+        settle.note([(row[0], batch) for row in found], State.ERROR, State.ERROR, DISMISSED)
+    return len(found)
+
+
 def _failed(outbox: Outbox, batch: int | None, image: int | None) -> Sequence[Row]:
     where, values = "", []
     for column, value in (("i.batch", batch), ("i.id", image)):
@@ -48,7 +69,8 @@ def _failed(outbox: Outbox, batch: int | None, image: int | None) -> Sequence[Ro
         return transaction.rows(
             "SELECT i.id, i.batch, i.state, i.failed_in, i.file, i.quarantine, b.root FROM image i"
             " JOIN batch b ON b.id = i.batch"
-            " WHERE (i.state = 'ERROR' OR EXISTS (SELECT 1 FROM delivery d WHERE d.image = i.id AND d.state = 'ERROR'))"
+            " WHERE i.dismissed = 0"
+            " AND (i.state = 'ERROR' OR EXISTS (SELECT 1 FROM delivery d WHERE d.image = i.id AND d.state = 'ERROR'))"
             f"{where} ORDER BY i.id",
             values,
         )

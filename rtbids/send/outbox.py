@@ -118,6 +118,12 @@ class Outbox:
         self.bell.ring()
         return count
 
+    def dismiss(self, batch: int, image: int | None = None) -> int:
+        """Give up images of a batch that are in ERROR, so that the rest can be DONE; return how many."""
+        count = mending.dismiss(self, batch, image)
+        self.bell.ring()
+        return count
+
     def purge(self, older_than: float) -> int:
         """Remove DONE batches that have not changed for `older_than` seconds; return how many."""
         return purging.purge(self, older_than)

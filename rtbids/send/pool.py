@@ -14,6 +14,7 @@ from rtbids.send import lines, metrics, owners
 from rtbids.send.apart import Apart
 from rtbids.send.cleaning import Cleaner, Deidentify
 from rtbids.send.cleanup import Cleanup
+from rtbids.send.database import DatabaseLost
 from rtbids.send.delivering import Carrier
 from rtbids.send.destinations import Destination
 from rtbids.send.found import Found
@@ -154,10 +155,9 @@ def _until_over(outbox: Outbox, numbers: Sequence[int], settings: Settings, work
     while not work.over:
         heard = outbox.bell.heard()
         if work.taken_in:
-            with outbox.database.reading() as transaction:
-                left = what_is_left(transaction, numbers)
-            if not left or still.lasts(outbox, settings.patience):
-                return
+            with suppress(DatabaseLost):  # the workers say so, and wait
+                if not what_is_left(outbox, numbers) or still.lasts(outbox, settings.patience):
+                    return
         outbox.bell.wait(heard, LOOK)
 
 

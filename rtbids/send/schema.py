@@ -30,6 +30,7 @@ CREATE TABLE image (
     file {bytes}, size {int} NOT NULL, mtime_ns {int} NOT NULL, added {real} NOT NULL, changed {real} NOT NULL,
     owner {int}, tries {int} NOT NULL DEFAULT 0, first {real}, due {real} NOT NULL DEFAULT 0,
     fault TEXT, reason TEXT, failed_in TEXT, quarantine {bytes}, as_is {int} NOT NULL DEFAULT 0, same_as {int},
+    dismissed {int} NOT NULL DEFAULT 0,
     clean TEXT, clean_size {int}, sha256 TEXT, instance_key {bytes}, sop_class TEXT, instance TEXT, series TEXT, study TEXT,
     patient TEXT, name TEXT, syntax TEXT
 );

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rtbids.errors import UsageFault
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -30,3 +32,7 @@ class Settings:
     patience: float | None = None
     watermark: int = 1 << 30
     metrics: int | None = None  # port on loopback; 0: any
+
+    def __post_init__(self) -> None:
+        if self.raw == "move" and self.archive is None:
+            raise UsageFault("raw files are to be moved, and it is not said where to")

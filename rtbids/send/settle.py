@@ -10,9 +10,9 @@ from rtbids.send.database import Transaction
 from rtbids.send.states import State, batch_state, may_become
 
 logger = logging.getLogger("rtbids")
-_COUNTS = "SELECT state, count(*) FROM image WHERE batch = ? GROUP BY state"
+_COUNTS = "SELECT state, count(*) FROM image WHERE batch = ? AND dismissed = 0 GROUP BY state"
 _REFUSED = (
-    "SELECT count(*) FROM image i WHERE batch = ? AND state <> 'ERROR'"
+    "SELECT count(*) FROM image i WHERE batch = ? AND state <> 'ERROR' AND dismissed = 0"
     " AND EXISTS (SELECT 1 FROM delivery d WHERE d.image = i.id AND d.state = 'ERROR')"
 )
 _HAS_REFUSED = "SELECT 1 FROM delivery WHERE batch = ? AND state = 'ERROR' LIMIT 1"
@@ -63,7 +63,7 @@ class Settle:
             self.move([(image, batch) for image, batch in rows], State.SENT, State.DONE)
             counts = {State.DONE: sum(counts.values())}
         [[before]] = self._transaction.rows("SELECT state FROM batch WHERE id = ?", (batch,))
-        after = batch_state(counts)
+        after = batch_state(counts) if counts else State.DONE  # all of it was dismissed
         tally = [counts.get(state, 0) for state in State]
         self._transaction.count(_TALLY, (after, errors, self._now, *tally, batch))
         if after is State.DONE and before != State.DONE:

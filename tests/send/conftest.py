@@ -14,7 +14,7 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """URL of a PostgreSQL server's first database."""
-    with server() as url:
+    with server() as (url, _):
         yield url
 
 

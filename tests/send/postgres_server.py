@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
@@ -37,8 +37,8 @@ def _user() -> list[str]:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Start a server; give the URL of its first database."""
+def server() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Start a server; give the URL of its first database, and what starts it anew without a word to who is connected."""
     pytest.importorskip("psycopg")
     programs, user = binaries(), _user()
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
@@ -57,10 +57,15 @@ def server() -> Iterator[str]:
             "stderr": subprocess.DEVNULL,
         }
         subprocess.run([*user, str(programs / "initdb"), *arguments], check=True, **quiet)
-        options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -c max_connections=200 -F"
         control = [*user, str(programs / "pg_ctl"), "-D", str(states)]
-        subprocess.run([*control, "-w", "-o", options, "-l", str(place / "log"), "start"], check=True, **quiet)
+        begin = [*control, "-w", "-o", options, "-l", str(place / "log")]
+        subprocess.run([*begin, "start"], check=True, **quiet)
+
+        def restart() -> None:
+            subprocess.run([*begin, "-m", "immediate", "restart"], check=True, **quiet)
+
         try:
-            yield f"postgresql://rtbids@127.0.0.1:{port}/postgres"
+            yield f"postgresql://rtbids@127.0.0.1:{port}/postgres", restart
         finally:
             subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)

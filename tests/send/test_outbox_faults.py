@@ -10,7 +10,7 @@ import pytest
 from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.dicomnet import NotWanted
-from rtbids.errors import ConnectionLost, InputMissing, NothingMatched
+from rtbids.errors import ConnectionLost, InputMissing, NothingMatched, UsageFault
 from rtbids.send.backoff import FIRST
 from rtbids.send.destinations import Failure
 from rtbids.send.found import Found
@@ -28,7 +28,7 @@ def outbox(request, tmp_path):
     with Outbox.open(tmp_path / "outbox", url) as found:
         yield found
         with found.database.reading() as transaction:
-            counted = dict(transaction.rows("SELECT state, count(*) FROM image GROUP BY state"))
+            counted = dict(transaction.rows("SELECT state, count(*) FROM image WHERE dismissed = 0 GROUP BY state"))
         assert {state: count for state, count in found.status().images.items() if count} == counted
 
 
@@ -241,3 +241,42 @@ def test_a_stop_ends_the_work_soon_and_the_rest_goes_on_at_the_next_start(outbox
     assert outcome.waiting > 0
     assert go(outbox, [], far).waiting == 0
     assert len(far.arrivals) == len(set(far.arrivals)) == 60
+
+
+def test_what_is_dismissed_holds_its_batch_back_no_more(outbox, series, far):
+    (series.root / "notes.txt").write_text("no image")
+    found = Found(series.label, series.root, (*series.files, series.root / "notes.txt"))
+    settings = Settings(watermark=0, raw="delete")
+    assert go(outbox, [found], far, settings=settings).errors == 1
+    assert outbox.dismiss(1) == 1
+    with pytest.raises(NothingMatched, match="nothing of batch 1 is in ERROR"):
+        outbox.dismiss(1)
+    go(outbox, [], far, settings=settings)
+    [batch] = outbox.status().page
+    assert (batch.state, batch.errors, outbox.show(1).images[6].transitions[-1].reason) == ("DONE", 0, "dismissed by hand")
+    assert not series.root.exists()
+    assert [file.read_text() for file in sorted((outbox.folder.quarantine / "1").iterdir())] == [
+        "no image",
+        "not a DICOM file\n",
+    ]
+    outbox.purge(older_than=0)
+    assert not list(outbox.folder.quarantine.iterdir())
+
+
+def test_a_destination_that_needs_whole_batches_gets_them(outbox, tmp_path):
+    asked = []
+
+    class Whole(FarSide):
+        def send(self, items):
+            asked.append(len(items))
+            return super().send(items)
+
+    batches = [folder_of(tmp_path / "in" / str(start), range(start, start + 20)) for start in (0, 20)]
+    far = Whole(tmp_path / "far", whole=True, parallel=2)
+    assert go(outbox, batches, far, settings=Settings(watermark=0, group=3)).sent == 40
+    assert asked == [20, 20]
+
+
+def test_where_to_move_raw_files_must_be_said():
+    with pytest.raises(UsageFault, match="not said where to"):
+        Settings(raw="move")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from send.outbox_parts import FarSide, blank, folder_of, image, in_a_child
+from send.postgres_server import server
 
 from rtbids.clock import ManualClock
 from rtbids.errors import CannotWrite, InputMissing, UsageFault
@@ -219,3 +220,30 @@ def test_purge_forgets_old_batches_and_not_that_their_files_were_sent(tmp_path):
         assert outbox.purge(older_than=100.0) == 1
         assert sum(outbox.status().batches.values()) == 0
         assert outbox.add(kept) is None
+
+
+def test_names_are_not_left_in_the_database_when_a_batch_is_done(tmp_path):
+    with Outbox.open(tmp_path / "outbox") as outbox:
+        found = folder_of(tmp_path / "in" / "Doe-Jane-1970", range(30))
+        assert outbox.add(found) == 1
+        assert any(b"Doe-Jane" in file.read_bytes() for file in outbox.folder.root.glob("outbox.sqlite*"))
+        run(outbox, iter([]), [FarSide(tmp_path / "far")], blank, ROOMY, threading.Event())
+    for file in (tmp_path / "outbox").rglob("*"):
+        assert not file.is_file() or b"Doe-Jane" not in file.read_bytes(), file
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path, caplog):
+    far = FarSide(tmp_path / "far")
+    with server() as (url, restart), Outbox.open(tmp_path / "outbox", url) as outbox:
+        stopped = []
+
+        def clean(content):
+            if len(far.arrivals) > 3 and not stopped:
+                stopped.append(restart())
+            return blank(content)
+
+        found = folder_of(tmp_path / "in" / "series", range(40))
+        outcome = run(outbox, iter([found]), [far], clean, Settings(watermark=0, group=4), threading.Event())
+    assert (stopped, outcome.sent, outcome.errors) == ([None], 40, 0)
+    assert len(far.arrivals) == len(set(far.arrivals)) == 40
+    assert "paused: the outbox postgresql://" in caplog.text
