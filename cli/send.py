@@ -89,6 +89,7 @@ class WithCommands(click.Group):
     "--watermark", type=amounts.Bytes(), default="1G", show_default=True, metavar="SIZE", help="Leave SIZE of the disk free."
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N", help="N de-identify at once.")
+@click.option("--processes", is_flag=True, help="Give each of these a process, and with it a core, of its own.")
 @click.option(
     "--retries",
     type=click.IntRange(0),

@@ -51,6 +51,7 @@ class Request:
     time_out: float
     watermark: int
     workers: int
+    processes: bool
     retries: int
     deidentify: bool
     proof: Literal["query", "status"]
@@ -152,6 +153,7 @@ def _settings(request: Request) -> Settings:
         raw=request.cleanup.raw,
         archive=request.cleanup.archive,
         workers=request.workers,
+        processes=request.processes,
         attempts=request.retries + 1,
         patience=request.open_timeout,
         watermark=request.watermark,
