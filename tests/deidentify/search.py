@@ -81,12 +81,13 @@ def inflated(content: bytes, bits: int) -> bytes:
 
 
 @cache
-def patterns(needle: str | bytes) -> tuple[frozenset[bytes], frozenset[bytes]]:
-    """Return what to look for in bytes made lower case, and in bytes as they are."""
+def patterns(needle: str | bytes) -> tuple[dict[bytes, int], frozenset[bytes]]:
+    """Return what to look for in bytes made lower case, each with the mark of its beginning, and in bytes as they are."""
     if isinstance(needle, bytes):
-        return frozenset(), frozenset({needle})
+        return {}, frozenset({needle})
     spelt = (spelling for form in forms(needle) for spelling in (form, form.lower(), form.upper(), form.title()))
-    return frozenset(coded.lower() for spelling in spelt for coded in encoded(spelling)), frozenset()
+    found = {coded.lower() for spelling in spelt for coded in encoded(spelling)}
+    return {pattern: int(marks(pattern[:WINDOW])[0]) if len(pattern) >= WINDOW else -1 for pattern in found}, frozenset()
 
 
 def encoded(text: str) -> Iterator[bytes]:
@@ -106,13 +107,14 @@ class Haystack:
     def __init__(self, *contents: bytes) -> None:
         self.views = [MADE_UID.sub(b"", view) for content in contents for view in views(content)]
         self.lowered = [view.lower() for view in self.views]
-        self.starts = np.zeros(1 << 24, np.bool_)
+        starts = np.zeros(1 << 24, np.bool_)
         for view in self.lowered:
-            self.starts[marks(view)] = True
+            starts[marks(view)] = True
+        self.starts = starts.tobytes()
 
     def holds(self, needle: str | bytes) -> bool:
         lower, exact = patterns(needle)
-        likely = [pattern for pattern in lower if len(pattern) < WINDOW or self.starts[marks(pattern[:WINDOW])[0]]]
+        likely = [pattern for pattern, mark in lower.items() if mark < 0 or self.starts[mark]]
         return any(pattern in view for view in self.lowered for pattern in likely) or any(
             pattern in view for view in self.views for pattern in exact
         )
