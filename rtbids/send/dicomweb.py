@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 from rtbids.dicomnet import NotWanted, statuses
 from rtbids.errors import ConnectionLost
@@ -15,7 +13,6 @@ from rtbids.send.content import is_same
 from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer, grouped, parts
 from rtbids.send.orthanc import OTHER
 
-_PARALLEL = 4
 _IMAGES = 20  # in a request ...
 _BYTES = 1 << 26  # ... unless they are larger than this together
 _PAGE = 500  # images in one answer to a query
@@ -23,21 +20,8 @@ _JSON = {"Accept": "application/dicom+json"}
 _NO_QUERY = {200, 405, 406, 501}
 
 
-@dataclass(frozen=True)
-class DicomWeb:
+class DicomWeb(web.Service):
     """A service, named by ``dicomweb+https://[user@]host[:port]/path``; the path is that above ``/studies``."""
-
-    site: web.Site
-    parallel: int = _PARALLEL
-    whole: bool = False
-
-    @property
-    def url(self) -> str:
-        return self.site.name
-
-    @property
-    def verify(self) -> Literal["query", "status"]:
-        return self.site.access.verify
 
     @contextmanager
     def open(self) -> Iterator[Stow]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rtbids.dicomnet import NotWanted
 from rtbids.errors import ConnectionLost
@@ -14,26 +13,12 @@ from rtbids.send import web
 from rtbids.send.content import is_same
 from rtbids.send.destinations import Access, Failure, Item, parts
 
-_PARALLEL = 4
 _ASKED = 100  # images in one question
 OTHER = "has another image of this UID: its content is not the one that was sent"
 
 
-@dataclass(frozen=True)
-class Orthanc:
+class Orthanc(web.Service):
     """An Orthanc, named by ``orthanc+https://[user@]host[:port][/path]``."""
-
-    site: web.Site
-    parallel: int = _PARALLEL
-    whole: bool = False
-
-    @property
-    def url(self) -> str:
-        return self.site.name
-
-    @property
-    def verify(self) -> Literal["query", "status"]:
-        return self.site.access.verify
 
     @contextmanager
     def open(self) -> Iterator[Rest]:

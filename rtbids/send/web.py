@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from rtbids.dicomnet import NotWanted, client_tls
@@ -59,6 +60,23 @@ class Site:
             yield link
         finally:
             link.close()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A destination that is a web service."""
+
+    site: Site
+    parallel: int = 4
+    whole: bool = False
+
+    @property
+    def url(self) -> str:
+        return self.site.name
+
+    @property
+    def verify(self) -> Literal["query", "status"]:
+        return self.site.access.verify
 
 
 def site(url: str, access: Access) -> Site:

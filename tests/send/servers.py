@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -25,8 +26,9 @@ import peers
 from certificates import certified
 from peers import LONG, free_port, program, running, until
 
+from rtbids.clock import ManualClock
 from rtbids.replay.scanner import Phantom, dicoms
-from rtbids.send.destinations import Item
+from rtbids.send.destinations import Access, Failure, Item, delivered, parse
 
 USER, PASSWORD = "rt", "bids"
 BUCKET = "rtb"
@@ -57,6 +59,14 @@ def _item(path: Path, content: bytes) -> Item:
         name=f"{image.PatientID or 'nobody'}/{image.StudyInstanceUID}/{image.SeriesInstanceUID}/{uid}.dcm",
         syntax=str(image.file_meta.TransferSyntaxUID),
     )
+
+
+def outcome(where: str, sent: list[Item], **access: Any) -> list[Failure | None]:
+    """Send images; return for each why it has not arrived, without waiting for those that do not."""
+    destination = parse(where, Access(**access))
+    with destination.open() as connection:
+        failures = {item.instance: failure for item, failure in delivered(destination, connection, sent, ManualClock())}
+    return [failures[item.instance] for item in sent]
 
 
 @dataclass(frozen=True)
@@ -221,6 +231,7 @@ __all__ = [
     "gcs",
     "items",
     "orthanc",
+    "outcome",
     "s3",
     "storescp",
 ]

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import BUCKET, LONG, azure, certified, free_port, gcs, items, s3
+from servers import BUCKET, LONG, azure, certified, free_port, gcs, items, outcome, s3
 from web_service import Reply, service
 
-from rtbids.clock import ManualClock
 from rtbids.dicomnet import NotWanted
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.send import stores
 from rtbids.send.cloud import Google
-from rtbids.send.destinations import Access, Failure, Item, NoAnswer, delivered, parse
+from rtbids.send.destinations import Access, Failure, NoAnswer, parse
 
 OTHER = "has another object of this name: its content is not what was sent"
 
@@ -77,13 +76,6 @@ def place(request: pytest.FixtureRequest, emulators: dict[str, Any], tmp_path: P
         return Place(f"gs://{root}", fsspec.filesystem("gcs", token="anon", endpoint_url=where), root, {})
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", where)
     return Place(f"az://{root}", fsspec.filesystem("az", connection_string=where), root, {})
-
-
-def outcome(where: str, sent: list[Item], **access: Any) -> list[Failure | None]:
-    destination = parse(where, Access(**access))
-    with destination.open() as connection:
-        failures = {item.instance: failure for item, failure in delivered(destination, connection, sent, ManualClock())}
-    return [failures[item.instance] for item in sent]
 
 
 def test_images_become_objects_that_are_byte_for_byte_what_was_sent(place: Place, tmp_path: Path) -> None:

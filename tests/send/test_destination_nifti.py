@@ -11,23 +11,20 @@ import dcm2niix
 import nibabel as nib
 import numpy as np
 import pytest
+import servers
 from pydicom import dcmread, dcmwrite
 from servers import BUCKET, items, s3
 from validity import errors
 
-from rtbids.clock import ManualClock
 from rtbids.errors import UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
-from rtbids.send.destinations import Access, Failure, Item, delivered, parse
+from rtbids.send.destinations import Access, Failure, Item, parse
 
 RUN = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=4)
 
 
 def outcome(where: str, sent: list[Item], **access: Any) -> list[Failure | None]:
-    destination = parse(where, Access(as_nifti=True, **access))
-    with destination.open() as connection:
-        failures = {item.instance: failure for item, failure in delivered(destination, connection, sent, ManualClock())}
-    return [failures[item.instance] for item in sent]
+    return servers.outcome(where, sent, as_nifti=True, **access)
 
 
 @pytest.fixture

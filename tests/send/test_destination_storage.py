@@ -19,14 +19,14 @@ from pynetdicom import AE, evt
 from pynetdicom.presentation import StoragePresentationContexts
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification, uid_to_service_class
-from servers import LONG, certified, free_port, items, orthanc, storescp
+from servers import LONG, certified, free_port, items, orthanc, outcome, storescp
 
 from rtbids import dicomnet
-from rtbids.clock import CLOCK, ManualClock
+from rtbids.clock import CLOCK
 from rtbids.dicomnet import MR, UNCOMPRESSED, NotWanted, be_prompt
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
-from rtbids.send.destinations import Access, Failure, Item, NoAnswer, delivered, parse
+from rtbids.send.destinations import Failure, Item, NoAnswer, delivered, parse
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 NOT_THERE = "said that it had stored the image, and does not list it"
@@ -46,13 +46,6 @@ def empty(pacs: Any) -> Any:
 
 def url(port: int, aet: str = "ORTHANC", scheme: str = "dicom") -> str:
     return f"{scheme}://{aet}@127.0.0.1:{port}"
-
-
-def outcome(where: str, sent: list[Item], **access: Any) -> list[Failure | None]:
-    destination = parse(where, Access(**access))
-    with destination.open() as connection:
-        failures = {item.instance: failure for item, failure in delivered(destination, connection, sent, ManualClock())}
-    return [failures[item.instance] for item in sent]
 
 
 def with_class(content: bytes, sop_class: str) -> bytes:

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import LONG, PASSWORD, USER, certified, free_port, items, orthanc
+from servers import LONG, PASSWORD, USER, certified, free_port, items, orthanc, outcome
 from web_service import Reply, Request, service
 
 from rtbids import dicomnet
-from rtbids.clock import ManualClock
 from rtbids.dicomnet import NotWanted
 from rtbids.errors import ConnectionLost, InputMissing, UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.send.credentials import PASSWORD as VARIABLE
-from rtbids.send.destinations import Access, Failure, Item, delivered, parse
+from rtbids.send.destinations import Failure, Item, parse
 
 OTHER = "has another image of this UID: its content is not the one that was sent"
 BOTH = pytest.mark.parametrize("kind", ["orthanc", "dicomweb"])
@@ -47,13 +46,6 @@ def empty(pacs: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def url(kind: str, port: int, user: str = f"{USER}@", scheme: str = "http", host: str = "127.0.0.1") -> str:
     return f"{kind}+{scheme}://{user}{host}:{port}" + ("/dicom-web" if kind == "dicomweb" else "")
-
-
-def outcome(where: str, sent: list[Item], **access: Any) -> list[Failure | None]:
-    destination = parse(where, Access(**access))
-    with destination.open() as connection:
-        failures = {item.instance: failure for item, failure in delivered(destination, connection, sent, ManualClock())}
-    return [failures[item.instance] for item in sent]
 
 
 def many(folder: Path, count: int = 45) -> list[Item]:
