@@ -168,7 +168,13 @@ def _telling(suspects: Collection[Needle], places: Sequence[_Place]) -> list[Nee
     """Leave out what is the name of the maker or of the model, which a station may be called like."""
     terms = {folded(term.strip()) for place in places if place.tag in _TERMS for term in place.value.split(b"\\")}
     words = terms | {word for term in terms for word in term.split()}
-    return [needle for needle in suspects if needle.folded not in (words if needle.lesser else terms)]
+    telling = (needle for needle in suspects if needle.folded not in (words if needle.lesser else terms))
+    return [needle for needle in telling if not (needle.name and _is_a_word(needle.exact))]
+
+
+def _is_a_word(part: bytes) -> bool:
+    """Tell whether a part of a name is a word of the trade too, as in Research^Volunteer; the engine lets it stand."""
+    return part.isascii() and _is_of_the_trade(part.decode(), frozenset())
 
 
 def _elements(dataset: Dataset, prefix: str) -> Iterator[_Place]:
@@ -235,6 +241,8 @@ def _may_count(needle: Needle, place: _Place) -> bool:
         return False
     if needle.lesser and not is_private and folded(place.value).strip() == needle.folded:
         return False
+    if needle.lesser and is_private and not (needle.digits or b"^" in needle.exact):
+        return False  # what is technical may well stand in two blocks
     if needle.strong:
         return True
     if needle.name:

@@ -129,6 +129,17 @@ def test_what_only_private_elements_held_is_no_find_where_a_kept_element_says_ju
     assert survivors(written(image(ImageComments="with *epfid2d1_64")), set(), {"*epfid2d1_64"}) == ("(0020,4000)",)
 
 
+def test_technical_words_may_stand_in_two_private_blocks_but_names_and_dates_may_not():
+    assert survivors(with_private(b"coils T:HEA;HEP on"), set(), {"T:HEA;HEP"}) == ()
+    assert survivors(with_private(b"of Doe^Jane on"), set(), {"Doe^Jane"}) == ("(0029,1010)",)
+    assert survivors(with_private(b"on 20240229, "), set(), {"20240229"}) == ("(0029,1010)",)
+
+
+def test_a_part_of_a_name_that_is_a_word_of_protocols_is_no_find():
+    content = written(image(PerformedProcedureStepDescription="Research"))
+    assert survivors(content, {"Research^Volunteer"}) == ()
+
+
 def test_bytes_that_were_removed_are_found_as_they_are():
     assert survivors(with_private(b"\1\2\3\x9a\xfe\0\7\x88\1\2"), {b"\3\x9a\xfe\0\7\x88\1\2"}) == ("(0029,1010)",)
     assert survivors(with_private(bytes(64)), {bytes(32)}) == ()
@@ -163,7 +174,7 @@ def test_what_a_recipe_keeps_may_be_a_value_that_went_but_not_hold_one_among_oth
 
 
 def test_words_that_protocols_are_named_by_name_nobody():
-    dataset = image(StudyDescription="rest fMRI", SeriesDescription="rest fMRI", StudyID="FMRI")
+    dataset = image(StudyDescription="rest fMRI", SeriesDescription="rest fMRI")
     clean = deidentified(dataset)
     assert "rest fMRI" in clean.removed
     check(clean)
