@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from rtbids.deidentify.charsets import decoded, encoded
 from rtbids.deidentify.profile import rows
-from rtbids.deidentify.walk import AS_NUMBER, AS_TERM, AS_TIME, Element
+from rtbids.deidentify.walk import AS_NUMBER, AS_TERM, AS_TIME, AS_WORD, Element
 
 Text = tuple[bytes, bytes]  # value and character set, or a sign of how it is looked at
 _UID = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}")
@@ -20,7 +20,8 @@ _NUMERIC = re.compile(rb"[\d.+\-eE:\\ \0]*")
 _CLOCK = rb"([01]\d|2[0-3])(:?[0-5]\d(:?[0-6]\d(\.\d{1,6})?)?)?[ \0]*"
 _TIMES = re.compile(rb"(" + _CLOCK + rb")?(\\(" + _CLOCK + rb")?)*")
 _MOST_SEEN = 1 << 13
-_DATE = 8  # digits
+_FREE, _MAKER, _TECHNIQUE = range(3)
+_DATE, _LEAST_CODE = 8, 5  # digits, characters
 _LEAST_DESCRIPTION = 12  # characters: a shorter one may be the word of the trade that a kept element is made of
 _TEXTS = frozenset({"LO", "SH", "AE", "UC", "ST", "LT", "UT"})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -36,22 +37,28 @@ def cleaned(texts: Iterable[Text], gone: Iterable[Element]) -> Mapping[Text, byt
     return {text: new for text in texts if (new := search.left_of(text)) is not None}
 
 
-def terms(gone: Iterable[Element]) -> Iterator[tuple[str, bool]]:
-    """Yield what must not stand in a text, and whether not in a term of technique either.
+def terms(gone: Iterable[Element]) -> Iterator[tuple[str, int]]:
+    """Yield what must not stand in a text, and where: in free text only, in a maker's words too, in terms of technique too.
 
     Those are names and their parts, identifiers, and dates as people write them.
     """
     for element in gone:
         if element.vr == "PN":
-            yield from (
-                (part, part.casefold() not in vocabulary()) for part in _of_name(decoded(element.value, element.charset))
-            )
+            yield from ((part, _reach(part, _TECHNIQUE)) for part in _of_name(decoded(element.value, element.charset)))
         elif element.vr in ("DA", "DT"):
-            yield from ((spelling, False) for spelling in _of_dates(element.value))
+            yield from ((spelling, _MAKER) for spelling in _of_dates(element.value))
         elif element.vr in _TEXTS and element.tag in rows():
             least = _LEAST_DESCRIPTION if "descriptors" in rows()[element.tag][1] else _LEAST_TERM
+            most = _TECHNIQUE if element.tag in _IDENTIFIERS else _MAKER
             found = _of_text(decoded(element.value, element.charset), least)
-            yield from ((one, element.tag in _IDENTIFIERS) for one in found)
+            yield from ((one, _reach(one, most)) for one in found if one.casefold() not in vocabulary())
+
+
+def _reach(term: str, most: int) -> int:
+    """Return how far a term is looked for: a word of the trade may be the maker's, XA60 a version of software."""
+    if term.casefold() in vocabulary():
+        return _FREE
+    return min(most, _MAKER) if len(term) < _LEAST_CODE and not term.isalpha() else most
 
 
 def words_kept(value: bytes, charset: bytes, words: frozenset[str]) -> bytes:
@@ -100,9 +107,8 @@ def _spellings(*numbers: bytes) -> Iterator[str]:
 class _Search:
     """What looks for a set of terms; it remembers the texts that it saw, for those of a series are the same."""
 
-    def __init__(self, found: frozenset[tuple[str, bool]]) -> None:
-        self._all = _expression(term for term, _ in found)
-        self._strict = _expression(term for term, in_technique in found if in_technique)
+    def __init__(self, found: frozenset[tuple[str, int]]) -> None:
+        self._by_reach = [_expression(term for term, reach in found if reach >= least) for least in (_FREE, _MAKER, _TECHNIQUE)]
         self._dates = {term for term, _ in found if len(term) == _DATE and term.isdigit()}
         self._seen: dict[Text, bytes | None] = {}
 
@@ -119,9 +125,12 @@ class _Search:
             return None if _TIMES.fullmatch(value) else b""
         if sign == AS_NUMBER:
             return None if _NUMERIC.fullmatch(value) and value.strip(b" \0").decode() not in self._dates else b""
-        charset = sign.removeprefix(AS_TERM)
+        charset = sign.lstrip(AS_TERM + AS_WORD)
         whole = decoded(value, charset)
-        left = _terms_left(whole, self._strict) if sign.startswith(AS_TERM) else _words_left(whole, self._all)
+        if sign.startswith(AS_TERM):
+            left = _terms_left(whole, self._by_reach[_TECHNIQUE])
+        else:
+            left = _words_left(whole, self._by_reach[_MAKER if sign.startswith(AS_WORD) else _FREE])
         return None if left == whole else encoded(left.strip(), charset)
 
 
@@ -135,13 +144,16 @@ def _words_left(whole: str, pattern: re.Pattern[str]) -> str:
     found = [*pattern.finditer(whole), *_UID.finditer(whole)]
     if found and len(whole) > _LONGEST_TERM:
         return ""
+    left = len(whole)
     for match in sorted(found, key=lambda match: -match.start()):
         start, stop = match.span()
+        if start >= left:  # it stood in a word that is cut out already
+            continue
         while start and not whole[start - 1].isspace() and whole[start - 1] != "\\":
             start -= 1
         while stop < len(whole) and not whole[stop].isspace() and whole[stop] != "\\":
             stop += 1
-        whole = whole[:start] + whole[stop:]
+        whole, left = whole[:start] + whole[stop:], start
     return whole
 
 
@@ -151,7 +163,7 @@ def _expression(terms: Iterable[str]) -> re.Pattern[str]:
 
 
 @lru_cache(64)
-def _search(found: frozenset[tuple[str, bool]]) -> _Search:
+def _search(found: frozenset[tuple[str, int]]) -> _Search:
     return _Search(found)
 
 

@@ -21,10 +21,12 @@ from rtbids.errors import BadData
 
 CHARACTER_SET = 0x00080005
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-AS_TERM, AS_NUMBER, AS_TIME = b"!", b"#", b":"  # signs: a term of the standard or the maker; what has the form of a number
+# Signs of how a text that stays is looked at: as a term of the standard, as a maker's own word, as a number, as a time of day.
+AS_TERM, AS_WORD, AS_NUMBER, AS_TIME = b"!", b"?", b"#", b":"
 _TIME_ZONE = 0x00080201
 _TECHNICAL = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
 _CODED, _NUMBERS = frozenset({"CS", "AE"}), frozenset({"DS", "IS", "UI"})
+_MOST_KNOWN = 1 << 16
 _MOST_NOTED = 1024  # bytes of a value that went
 _KEEP, _TEXT, _TERM, _NUMBER, _TIME, _CREATOR, _PRIVATE, _OTHER = range(8)  # up to _TIME copied if what is in them allows
 _REMOVE = PrivateRule(Action.REMOVE)
@@ -84,6 +86,12 @@ def _memory(profile: Profile, encoding: Encoding) -> dict[bytes, Known]:
     return {}
 
 
+@lru_cache(64)
+def _private_memory(profile: Profile) -> dict[tuple[str, int, str], PrivateRule]:
+    """Return what is known of private elements by creator, tag and VR, the same for all files of a profile."""
+    return {}
+
+
 class Walk:
     """A pass over the bytes of a dataset and of everything in it."""
 
@@ -93,6 +101,7 @@ class Walk:
         self.charset = b""
         self.depth = 0
         self._item_mark = encoding.tag.pack(ITEM >> 16, ITEM & 0xFFFF)
+        self._private_rules = _private_memory(rules.profile)
         self._known = _memory(rules.profile, encoding)
 
     def dataset(self, position: int, end: int, path: Path = (), *, delimited: bool = False) -> tuple[int, int]:
@@ -149,7 +158,7 @@ class Walk:
         known = Known(_OTHER, tag, vr, not self.encoding.implicit and key[4:6] in LONG, Action.KEEP)
         if tag not in (ITEM, ITEM_END, SEQUENCE_END, CHARACTER_SET):
             known = self._judged(known)
-        if len(self._known) > 1 << 16:  # elements that no scanner writes must not fill the memory
+        if len(self._known) > _MOST_KNOWN:  # elements that no scanner writes must not fill the memory
             self._known.clear()
         self._known[key] = known
         return known
@@ -210,7 +219,12 @@ class Walk:
         place = creators.places.get(known.tag >> 8)
         if place is None:
             return _REMOVE
-        decided = _private_rule(self.rules.profile, place[0], known.tag, known.vr)
+        key = place[0], known.tag, known.vr
+        decided = self._private_rules.get(key)
+        if decided is None:
+            if len(self._private_rules) > _MOST_KNOWN:
+                self._private_rules.clear()
+            decided = self._private_rules[key] = _private_rule(self.rules.profile, *key)
         if decided.action is not Action.REMOVE:
             creators.used.add(known.tag >> 8)
         return decided
@@ -286,7 +300,8 @@ class Walk:
             action = Action.EMPTY
         if action is Action.KEEP and not (kind := _kind(found.tag, vr)):
             return 0
-        sign = (b"", self.charset, AS_TERM + self.charset, AS_NUMBER, AS_TIME)[kind if action is Action.KEEP else _TEXT]
+        free = self.charset if decided is None else AS_WORD + self.charset
+        sign = (b"", free, AS_TERM + self.charset, AS_NUMBER, AS_TIME)[kind if action is Action.KEEP else _TEXT]
         return self._renewed(found, element, self._new(action, element, decided, sign), action, path)
 
     def _new(self, action: Action, element: Element, decided: PrivateRule | None, sign: bytes) -> bytes:
@@ -351,7 +366,6 @@ def _representation(key: bytes) -> str:
     return name.decode("ascii")
 
 
-@lru_cache(1 << 14)
 def _private_rule(profile: Profile, creator: str, tag: int, vr: str) -> PrivateRule:
     """Return the rule of a private element: that of a recipe, else that of its creator."""
     if change := profile.change(tag, vr, creator):

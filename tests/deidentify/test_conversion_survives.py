@@ -29,7 +29,7 @@ from rtbids.volume import Item, Volume
 # and the time; the others are read from private elements: ConsistencyInfo is the version of the scanner's software, TxRefAmp
 # goes with the patient's weight, WipMemBlock and PrescanReuseString are free text. BIDS knows none of them. SequenceName and
 # TablePosition of the enhanced Philips series: a text that is no known word, and an element in a block without a creator.
-# Names go wherever they stand: one phantom is called like its software (XA60), another like its sequence (epiRT).
+# Names go wherever they stand: one phantom is called like its sequence (epiRT).
 SIEMENS = {"ConsistencyInfo", "TxRefAmp"}
 LOST = {
     "broken_files": SIEMENS,
@@ -45,7 +45,7 @@ LOST = {
     "siemens_mosaic_vd13_cmrr_reversed": SIEMENS | {"WipMemBlock"},
     "siemens_mosaic_ve11_rtcloud": SIEMENS,
     "siemens_xa30_enhanced": SIEMENS | {"WipMemBlock"},
-    "siemens_xa60_enhanced": SIEMENS | {"SoftwareVersions"},
+    "siemens_xa60_enhanced": SIEMENS,
     "siemens_xa60_interrupted": SIEMENS,
     "transfer_syntaxes": SIEMENS,
     "uih_grid_dti": set(),
@@ -139,7 +139,6 @@ def assert_same_image(old: Any, new: Any) -> None:
 LOST_OF_OURS = {
     "ge_architect_groupdelay": {"SequenceName"},
     "philips_enhanced_4vol": {"SequenceName"},
-    "siemens_xa60_enhanced": {"SoftwareVersions"},
 }
 
 
