@@ -16,10 +16,12 @@ import append
 import chain
 import conversion
 import deadlines
+import deidentify
 import glm
 import latency
 import memory
 import motion
+import outbox
 import send
 import smoothing
 import startup
@@ -34,6 +36,8 @@ MEASUREMENTS = {
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
     "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),
     "send": (send.measure, "200 files to Orthanc by C-STORE, REST and STOW-RS, beside dcmtk and pynetdicom"),
+    "deidentify": (deidentify.measure, "a DICOM file in memory, beside pydicom alone and three other tools"),
+    "outbox": (outbox.measure, "an outbox of 100,000 images: a look at it, memory while they are taken in"),
     "motion": (motion.measure, "realignment of heads that moved by a known amount, beside pyOpenNFT's core"),
     "smoothing": (smoothing.measure, "SPM's kernel and the integral it stands for, 64×64×36, beside python-rtspm"),
     "glm": (glm.measure, "linear model of 40.5k voxels × 13 columns, volume by volume, beside least squares anew"),
