@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbids.errors import RtbidsError
-from rtbids.send.database import Transaction
+from rtbids.send.database import Row, Transaction
 from rtbids.send.destinations import Item
 from rtbids.send.settle import at_once
 from rtbids.send.states import State
@@ -60,11 +60,8 @@ def claim_images(outbox: Outbox, limit: int) -> list[Raw]:
     """Take the images that wait longest for de-identification, and say that it has begun."""
     owner, now = owner_of(outbox), outbox.clock.now()
     with outbox.database.writing() as transaction:
-        found = transaction.rows(
-            "SELECT id, batch, file, size, mtime_ns, tries, first, fault, state FROM image"
-            " WHERE owner IS NULL AND state IN ('NEW', 'PROCESSING') AND due <= ? ORDER BY id LIMIT ?" + transaction.skip,
-            (now, limit),
-        )
+        found = _to_clean(transaction, State.PROCESSING, now, limit)  # what was begun comes first
+        found += _to_clean(transaction, State.NEW, now, limit - len(found))
         if not found:
             return []
         numbers = [row[0] for row in found]
@@ -75,6 +72,14 @@ def claim_images(outbox: Outbox, limit: int) -> list[Raw]:
         places = transaction.rows(f"SELECT id, root, spooled FROM batch WHERE id IN {marks(batches)}", batches)
     roots = {number: (Path(os.fsdecode(root)), bool(spooled)) for number, root, spooled in places}
     return [_raw(row, *roots[row[1]]) for row in found]
+
+
+def _to_clean(transaction: Transaction, state: State, now: float, limit: int) -> list[Row]:
+    return transaction.rows(
+        "SELECT id, batch, file, size, mtime_ns, tries, first, fault, state FROM image"
+        " WHERE state = ? AND owner IS NULL AND due <= ? ORDER BY id LIMIT ?" + transaction.skip,
+        (state, now, limit),
+    )
 
 
 def _raw(row: tuple[object, ...], root: Path, spooled: bool) -> Raw:

@@ -53,12 +53,11 @@ CREATE TABLE finished (id {int} PRIMARY KEY, batches {int} NOT NULL, seconds {re
 INSERT INTO finished (id, batches, seconds) VALUES (1, 0, 0.0);
 CREATE INDEX batch_state ON batch (state);
 CREATE INDEX image_batch ON image (batch, state);
-CREATE INDEX image_state ON image (state, added);
-CREATE INDEX image_waiting ON image (id) WHERE owner IS NULL AND state IN ('NEW', 'PROCESSING');
+CREATE INDEX image_state ON image (state, id);
 CREATE INDEX image_owner ON image (owner) WHERE owner IS NOT NULL;
 CREATE INDEX image_same ON image (same_as) WHERE same_as IS NOT NULL;
-CREATE INDEX delivery_state ON delivery (destination, state, due);
-CREATE INDEX delivery_waiting ON delivery (destination, image) WHERE owner IS NULL AND state = 'DONEPROCESSING';
+CREATE INDEX delivery_state ON delivery (destination, state, image);
+CREATE INDEX delivery_due ON delivery (destination, due) WHERE due > 0;
 CREATE INDEX delivery_owner ON delivery (owner) WHERE owner IS NOT NULL;
 CREATE INDEX delivery_batch ON delivery (batch, destination);
 CREATE INDEX transition_batch ON transition (batch);

@@ -107,9 +107,9 @@ def _batch_counts(transaction: Transaction) -> dict[State, int]:
 
 
 def _oldest(transaction: Transaction) -> float | None:
-    waiting = [state for state in State if not state.ends]
-    rows = [transaction.rows("SELECT min(added) FROM image WHERE state = ?", (state,)) for state in waiting]
-    return min((float(found) for [[found]] in rows if found is not None), default=None)
+    first = "SELECT added FROM image WHERE state = ? ORDER BY id LIMIT 1"
+    rows = [transaction.rows(first, (state,)) for state in State if not state.ends]
+    return min((float(added) for found in rows for [added] in found), default=None)
 
 
 def _destinations(transaction: Transaction) -> list[DestinationStatus]:
@@ -128,7 +128,7 @@ def _destinations(transaction: Transaction) -> list[DestinationStatus]:
 def _later(transaction: Transaction, number: int) -> tuple[float | None, str | None]:
     """Return when the first image is tried again that a destination did not take, and what it said."""
     rows = transaction.rows(
-        "SELECT due, reason FROM delivery WHERE destination = ? AND state = 'DONEPROCESSING' AND due > 0 ORDER BY due LIMIT 1",
+        "SELECT due, reason FROM delivery WHERE destination = ? AND due > 0 ORDER BY due LIMIT 1",
         (number,),
     )
     return rows[0] if rows else (None, None)

@@ -190,12 +190,18 @@ def _delivering(outbox: Outbox, transaction: Transaction, destination: int, imag
 
 
 def _arrived(transaction: Transaction, settle: Settle, destination: int, each: Waiting, now: float) -> None:
-    _update(transaction, destination, each, "state = 'SENT', under_way = 0, sent = ?, tries = tries + 1, reason = NULL", now)
+    _update(
+        transaction,
+        destination,
+        each,
+        "state = 'SENT', under_way = 0, due = 0, sent = ?, tries = tries + 1, reason = NULL",
+        now,
+    )
     settle.note([(each.image, each.batch)], State.DONEPROCESSING, State.SENT, None, destination)
 
 
 def _refused(transaction: Transaction, settle: Settle, destination: int, each: Waiting, reason: str) -> None:
-    _update(transaction, destination, each, "state = 'ERROR', under_way = 0, tries = tries + 1, reason = ?", reason)
+    _update(transaction, destination, each, "state = 'ERROR', under_way = 0, due = 0, tries = tries + 1, reason = ?", reason)
     settle.note([(each.image, each.batch)], State.DONEPROCESSING, State.ERROR, reason, destination)
 
 
