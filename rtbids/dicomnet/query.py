@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
+from rtbids.dicomnet import statuses
 from rtbids.dicomnet.caller import Caller
+from rtbids.dicomnet.sender import NoRoom
 from rtbids.errors import BadData
 
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -22,6 +24,8 @@ def instances(caller: Caller, study: str, series: str, among: str = "") -> set[s
     ------
     BadData
         It does not answer such a question.
+    NoRoom
+        It may answer it later.
     ConnectionLost
         The association has ended, or the answer did not come.
     """
@@ -38,6 +42,8 @@ def _found(caller: Caller, study: str, series: str, among: str) -> Iterator[byte
         if said.Status not in _PENDING:
             break
         yield b"" if said.Identifier is None else said.Identifier.getvalue()
+    if statuses.is_full(int(said.Status)):
+        raise NoRoom(f"{caller.address} is out of resources and answers no queries now (status 0x{int(said.Status):04X})")
     if said.Status:
         raise BadData(f"{caller.address} did not answer a query: status 0x{int(said.Status):04X}")
 
