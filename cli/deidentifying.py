@@ -134,6 +134,7 @@ class _Job:
             clean = self.cleaner.clean(content)
             if self.names.is_copy(clean.name, clean.content):
                 self.tally.copies += 1
+                self.records.left_out("copies", "a copy of another file")
                 return
         except BadData as error:
             self._count(error)

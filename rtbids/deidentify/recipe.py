@@ -225,6 +225,8 @@ def _check_possible(action: Action, tag: int, vr: str, pattern: Pattern, key: st
     also = "" if isinstance(pattern, int) else f", which {elements_named.named(pattern)} means too"
     if tag in elements_named.IDENTITY and action in _DESTROYING:
         raise _Fault(key, f"an image without its {name}{also} cannot be sent or sorted; uid gives it a new one")
+    if tag in elements_named.IDENTITY and action is Action.KEEP:
+        raise _Fault(key, f"{name}{also} is kept with all other UIDs or not at all: options: {{uids: true}}")
     if tag in elements_named.NEEDED and action is not Action.KEEP:
         uids = "; the profile gives UIDs new values" if vr == "UI" else ""
         raise _Fault(key, f"an image cannot be read or placed without its {name}{also}{uids}")

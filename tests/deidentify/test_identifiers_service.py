@@ -144,20 +144,22 @@ def test_a_service_that_is_not_there_is_down():
         rest.ask(WHO)
 
 
-def test_a_service_that_does_not_answer_in_time_is_down(service):
-    quiet = threading.Event()
-    url, _ = service(lambda handler: quiet.wait(20))
+@pytest.fixture
+def over():
+    """What a handler waits for that answers late or never: the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_service_that_does_not_answer_in_time_is_down(service, over):
+    url, _ = service(lambda handler: over.wait(20))
     rest, _ = asking(url, timeout=0.2, tries=1)
-    try:
-        with pytest.raises(ServiceDown, match="in time"):
-            rest.ask(WHO)
-    finally:
-        quiet.set()
+    with pytest.raises(ServiceDown, match="in time"):
+        rest.ask(WHO)
 
 
-def test_an_answer_that_drips_in_is_given_up(service):
-    over = threading.Event()
-
+def test_an_answer_that_drips_in_is_given_up(service, over):
     def drips(handler):
         handler.send_response(200)
         handler.send_header("Content-Length", "60000")
@@ -169,11 +171,8 @@ def test_an_answer_that_drips_in_is_given_up(service):
 
     url, _ = service(drips)
     rest, _ = asking(url, timeout=0.3, tries=1)
-    try:
-        with pytest.raises(ServiceDown, match="did not end in time"):
-            rest.ask(WHO)
-    finally:
-        over.set()
+    with pytest.raises(ServiceDown, match="did not end in time"):
+        rest.ask(WHO)
 
 
 def test_an_endless_answer_is_given_up(service):

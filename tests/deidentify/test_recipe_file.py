@@ -149,6 +149,7 @@ def test_toml_will_do(read):
         ('elements:\n  "*Name": shift', "which *Name means too"),
         ("elements:\n  SOPInstanceUID: remove", "an image without its SOPInstanceUID cannot be sent"),
         ('elements:\n  "*UID": remove', "which *UID means too"),
+        ("elements:\n  SeriesInstanceUID: keep", "is kept with all other UIDs or not at all: options: {uids: true}"),
         ("vr:\n  UI: remove", "line 2: vr.UI: an image"),
         ("vr:\n  XX: remove", "there is no VR 'XX'"),
         ("elements:\n  Rows: empty", "cannot be read or placed without its Rows"),
