@@ -25,5 +25,5 @@ def fresh_database(postgres) -> str:
 
     name = f"outbox{next(_NUMBERS)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return postgres.rpartition("/")[0] + f"/{name}"
+        connection.execute(f"CREATE SCHEMA {name}")  # for tables it is what a database is, and made at once
+    return f"{postgres}?options=-csearch_path%3D{name}"
