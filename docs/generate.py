@@ -1,4 +1,4 @@
-"""Write docs/reference/commands.rst, what every command says under ``--help``, private-elements.rst, and lists in others."""
+"""Write the pages of the reference that follow from the code: commands, elements, and lists of attributes in others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import private_elements
+import profile_table
 from attributes import filled
 
 from rtbids.cli.main import cli
@@ -50,6 +51,7 @@ def _section(ctx: click.Context) -> str:
 
 if __name__ == "__main__":
     COMMANDS.write_text(page(), encoding="utf-8")
-    private_elements.PAGE.write_text(private_elements.page(), encoding="utf-8")
+    for made in (private_elements, profile_table):
+        made.PAGE.write_text(made.page(), encoding="utf-8")
     for each in OF_ATTRIBUTES:
         each.write_text(filled(each.read_text(encoding="utf-8")), encoding="utf-8")

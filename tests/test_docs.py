@@ -36,6 +36,7 @@ def program(name: str) -> ModuleType:
 
 ATTRIBUTES = program("attributes")
 PRIVATE_ELEMENTS = program("private_elements")
+PROFILE_TABLE = program("profile_table")
 GENERATE = program("generate")
 LISTS = [
     (page.name, found)
@@ -51,9 +52,9 @@ def test_the_page_of_commands_is_what_help_says() -> None:
     assert written == GENERATE.page(), "commands have changed: make docs"
 
 
-def test_the_page_of_private_elements_is_what_the_rules_say() -> None:
-    written = PRIVATE_ELEMENTS.PAGE.read_text(encoding="utf-8")
-    assert written == PRIVATE_ELEMENTS.page(), "the rules have changed: make docs"
+@pytest.mark.parametrize("program", [PRIVATE_ELEMENTS, PROFILE_TABLE], ids=lambda program: program.PAGE.name)
+def test_the_pages_of_elements_are_what_the_rules_say(program: ModuleType) -> None:
+    assert program.PAGE.read_text(encoding="utf-8") == program.page(), "the rules have changed: make docs"
 
 
 @pytest.mark.parametrize("page", GENERATE.OF_ATTRIBUTES, ids=lambda page: page.name)
