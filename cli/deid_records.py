@@ -70,15 +70,8 @@ def records(wanted: Wanted, rules: cleaners.Rules, cleaner: Cleaner, *, overwrit
 
 
 def _link(content: bytes, clean: Clean) -> Link:
-    header = Header(part10.read(content))
-    return Link(
-        header("PatientID"),
-        clean.patient,
-        header("AccessionNumber"),
-        clean.accession,
-        header("StudyInstanceUID"),
-        clean.study,
-        header("SeriesInstanceUID"),
-        clean.series,
-        clean.shift_days,
-    )
+    """Read who became whom in the files themselves: a recipe may have given an ID of its own."""
+    old, new = Header(part10.read(content)), Header(part10.read(clean.content))
+    words = ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID")
+    pairs = [said(word) for word in words for said in (old, new)]
+    return Link(*pairs, clean.shift_days)

@@ -113,13 +113,14 @@ def test_who_became_whom_is_left_encrypted(place):
     pyrage = pytest.importorskip("pyrage", reason="the extra crypt is not installed")
     identity = pyrage.x25519.Identity.generate()
     linkage = ("--linkage-file", "links.age", "--linkage-recipient", str(identity.to_public()))
-    assert deidentify("in", "out", *linkage) == 0
+    (place / "site.yaml").write_text("elements: {PatientID: {replace: S01}}\n")
+    assert deidentify("in", "out", *linkage, "--recipe", "site.yaml") == 0
     table = pyrage.decrypt((place / "links.age").read_bytes(), [identity]).decode()
     head, *rows = [line.split("\t") for line in table.splitlines()]
     first = dict(zip(head, rows[0], strict=True))
     (dataset, *_) = [one for one in images(place / "out") if one.SeriesInstanceUID == first["new_series_instance_uid"]]
     assert (first["patient_id"], first["accession_number"]) == ("MRN-4711", "ACC-0815")
-    assert (first["new_patient_id"], first["new_study_instance_uid"]) == (dataset.PatientID, dataset.StudyInstanceUID)
+    assert (first["new_patient_id"], first["new_study_instance_uid"]) == ("S01", dataset.StudyInstanceUID)
     assert int(first["shift_days"]) < -64_000
     assert len(rows) == 2  # series
 
