@@ -247,7 +247,7 @@ def test_a_bucket_has_every_image_once_though_the_sender_is_killed(
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     with (servers.s3 if scheme == "s3" else servers.gcs)() as endpoint:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", endpoint)
-        count = killed_at_random(node, f"{scheme}://{servers.BUCKET}/study", 5, "--endpoint", endpoint)
+        count = killed_at_random(node, f"{scheme}://{servers.BUCKET}/study", 3, "--endpoint", endpoint)
         options = (
             {"client_kwargs": {"endpoint_url": endpoint}} if scheme == "s3" else {"token": "anon", "endpoint_url": endpoint}
         )
