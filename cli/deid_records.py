@@ -72,6 +72,10 @@ def records(wanted: Wanted, rules: cleaners.Rules, cleaner: Cleaner, *, overwrit
 def _link(content: bytes, clean: Clean) -> Link:
     """Read who became whom in the files themselves: a recipe may have given an ID of its own."""
     old, new = Header(part10.read(content)), Header(part10.read(clean.content))
-    words = ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID")
-    pairs = [said(word) for word in words for said in (old, new)]
-    return Link(*pairs, clean.shift_days)
+    return Link(
+        *(old("PatientID"), new("PatientID")),
+        *(old("AccessionNumber"), new("AccessionNumber")),
+        *(old("StudyInstanceUID"), new("StudyInstanceUID")),
+        *(old("SeriesInstanceUID"), new("SeriesInstanceUID")),
+        clean.shift_days,
+    )
