@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -114,6 +114,7 @@ class Deidentifier:
         if not sop_class or not instance:
             raise BadData(f"its {'SOP Class UID' if not sop_class else 'SOP Instance UID'} is missing, so it is no DICOM image")
         pixels.check(header, sop_class, self.profile.options)
+        pixels.check_overlays(header.tags(), self.profile.options)
         edits = _pixels_alone(file, header)
         person = self._person(header)
         profile = self.profile.for_file(header)
@@ -242,6 +243,9 @@ class Header:
         if dictionary(found.tag) == "US" and len(value) == 2:
             return str(self.file.encoding.short.unpack(value)[0])
         return charsets.decoded(value, self.charset)
+
+    def tags(self) -> Collection[int]:
+        return self._found.keys()
 
     def pixels(self) -> Found:
         """Return the one element that holds the pixels."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pydicom.uid import UID
 
@@ -14,6 +14,7 @@ _TAKE = "look at it; --burned-in takes such images as they are"
 _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds .1 to .4
 _SCREENS = frozenset({"OT", "SC", "DOC", "AU", "HC", "XC", "GM", "SM", "ES", "OP", "KO", "PR", "SR", "REG", "RTSTRUCT", "PLAN"})
 _SCREEN_WORDS = ("SCREEN", "SECONDARY CAPTURE", "SCANNED", "FILMED")
+_OVERLAY_MASK, _OVERLAY_ROWS, _OVERLAY_DATA = 0xFF01FFFF, 0x60000010, 0x3000
 _SUBSAMPLED = {"_422": 2 / 3, "_420": 1 / 2}
 _IMAGE_WORD = "Image Storage"
 
@@ -32,6 +33,13 @@ def check(said: Said, sop_class: str, options: Options) -> None:
         _check_text(said, sop_class)
     if said("RecognizableVisualFeatures").upper() == "YES" and not options.faces:
         raise Refused("its header says that a face can be recognised in it", "--faces takes such images as they are")
+
+
+def check_overlays(tags: Collection[int], options: Options) -> None:
+    """Raise Refused for an overlay that has no bits of its own: they lie in those of the pixels that hold no image."""
+    groups = {tag >> 16 for tag in tags if tag & _OVERLAY_MASK == _OVERLAY_ROWS}
+    if any(group << 16 | _OVERLAY_DATA not in tags for group in groups) and not options.burned_in:
+        raise Refused("an overlay lies in the unused bits of its pixels, and may be text", _TAKE)
 
 
 def check_whole(said: Said, pixels: Found) -> int:

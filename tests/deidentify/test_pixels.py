@@ -174,6 +174,25 @@ def test_pixels_twice_are_refused() -> None:
         images.clean(given)
 
 
+def test_an_overlay_in_the_unused_bits_of_the_pixels_is_refused_unless_asked() -> None:
+    given = images.header(BitsStored=12, HighBit=11)
+    for number, value in ((0x10, 16), (0x11, 16), (0x100, 16), (0x102, 15)):
+        given.add_new(0x60000000 | number, "US", value)
+    whole = images.content(given)
+    with pytest.raises(Refused, match="unused bits") as error:
+        images.clean(whole)
+    assert "--burned-in" in str(error.value.hint)
+    assert images.after(whole, burned_in=True).PixelData == images.PIXELS
+
+
+def test_an_overlay_with_bits_of_its_own_goes() -> None:
+    given = images.header()
+    given.add_new(0x60000010, "US", 16)
+    given.add_new(0x60000011, "US", 16)
+    given.add_new(0x60003000, "OW", b"Jane Doe" * 4)
+    assert not [element for element in images.after(given) if element.tag.group == 0x6000]
+
+
 def test_pixels_in_a_sequence_go() -> None:
     inner = images.header(PixelData=b"Jane Doe")
     inner["PixelData"].VR = "OW"
