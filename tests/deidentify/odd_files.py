@@ -408,6 +408,34 @@ def times_and_ages_that_are_text(file: RawFile, ledger: Ledger) -> RawFile:
 
 
 @odd()
+def times_of_other_representations(file: RawFile, ledger: Ledger) -> RawFile:
+    """Elements of a time that say they are text, and are."""
+    times = [tag for tag, *_ in rows() if dictionary_has_tag(tag) and dictionary_VR(tag) == "TM" and tag >> 16 > 7]
+    kinds = ("LO", "SH", "UT", "LT", "OB", "UN", "AE", "PN")
+    words = [(tag, kinds[n % len(kinds)], ledger.word(f"{tag:08x} as {kinds[n % len(kinds)]}")) for n, tag in enumerate(times)]
+    return having(file, *(element(*word) for word in words))
+
+
+@odd()
+def retired_elements_of_repeating_groups(file: RawFile, ledger: Ledger) -> RawFile:
+    """Tags that a dictionary has by a pattern only, with text in them."""
+    tags = (
+        0x10000010,
+        0x10000015,
+        0x1010AF0E,
+        0x10101234,
+        0x00203102,
+        0x00280402,
+        0x00280410,
+        0x00280804,
+        0x50123000,
+        0x60124000,
+    )
+    tags += (0x7F020010, 0x7F020020)
+    return having(file, *(element(tag, "LT", ledger.word(f"{tag:08x}")) for tag in tags))
+
+
+@odd()
 def sequences_as_bytes(file: RawFile, ledger: Ledger) -> RawFile:
     """Sequences of which a sender only knew the bytes: UN of a defined length, in implicit coding as PS3.5 has it, and OB."""
     unknown = [as_bytes(tag, Coding(implicit=True), ledger) for tag in (0x00400275, 0x00189042, 0x00081140)]

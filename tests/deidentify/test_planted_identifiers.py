@@ -26,6 +26,7 @@ from pydicom import dcmread
 from pydicom._private_dict import private_dictionaries
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from random_files import Dice
 from raw_files import PIXELS, Element, RawFile, encode, made, merged, read
 from search import missing, survivors
 
@@ -45,6 +46,8 @@ SURVIVES = {
     "text behind a nul": "what follows a NUL in a code or a text that is kept stays",
     "numbers with more behind them": "binary numbers are not held to the length that they may have",
     "an overlay in the bits above the pixels": "the bits of a pixel that an overlay of old has are passed on",
+    "times of other representations": "a time that says it is text is kept as a time",
+    "retired elements of repeating groups": "zonal maps and code tables, retired, are not looked into",
     "identifiers in parts": "an identifier with other separators than its own stays in text that is kept",
     "text in tables of offsets": "tables of offsets are not held to the fragments that they are of",
 }
@@ -388,6 +391,13 @@ def test_private_elements_that_pydicom_knows_pass_on_nothing_but_physics(kinds: 
     assert len(ledger.sought) > 900
     assert missing(ledger.sought, file.content()) == []
     assert survivors(ledger.sought, cleaned(file.content()).content) == {}
+
+
+@pytest.mark.parametrize("seed", [*range(1, 9), *(pytest.param(n, marks=pytest.mark.slow) for n in range(9, 120))])
+def test_nothing_survives_in_a_file_of_random_elements(seed: int) -> None:
+    planted = Dice(seed).planted()
+    assert missing(planted.ledger.sought, planted.content) == []
+    assert left_over(planted, cleaned(planted.content)) == {}
 
 
 REFUSED = {
