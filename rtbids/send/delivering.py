@@ -134,7 +134,8 @@ class Carrier:
     def _down(self, error: RtbidsError) -> None:
         self.close()
         for_good = isinstance(error, NotWanted | UsageFault)
-        lines.down(self._outbox, self._number, self._destination.url, str(error), for_good)
+        reason = f"{error}: {error.hint}" if for_good and error.hint else str(error)
+        lines.down(self._outbox, self._number, self._destination.url, reason, for_good)
 
     def _give_back(self) -> None:
         if self._held:

@@ -57,7 +57,8 @@ def down(outbox: Outbox, number: int, url: str, reason: str, for_good: bool) -> 
     Where trying again will not help by itself, it is tried rarely: somebody may put it right.
     """
     now = outbox.clock.now()
-    reason = reason.removeprefix(f"{url.partition(' ')[0]}: ")  # it is named beside it
+    where = url.partition(" ")[0]
+    reason = reason.removeprefix(where).removeprefix(":").lstrip()  # it is named beside it
     with outbox.database.writing() as transaction:
         [[failures, due]] = transaction.rows(f"SELECT failures, due FROM destination WHERE id = ?{transaction.lock}", (number,))
         if due > now:
