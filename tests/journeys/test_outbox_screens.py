@@ -54,7 +54,7 @@ def test_the_screen_fits_the_terminal_and_has_a_line_a_batch(outbox: Path, width
 
 def test_older_batches_are_on_further_pages(outbox: Path) -> None:
     assert "batches 1 to 2 of 3, newest first; older ones: --page 2" in screen(outbox, 80, 1, 2)
-    assert [line.split()[0] for line in screen(outbox, 80, 2, 2) if line.endswith(" 7")] == ["1"]
+    assert [line.split()[0] for line in screen(outbox, 80, 2, 2) if line.rstrip().endswith(" 7")] == ["1"]
 
 
 def test_a_folder_that_does_not_finish_is_on_the_screen_with_its_name_and_in_a_pipe_without(outbox: Path) -> None:
