@@ -6,7 +6,7 @@ JPEG and JPEG-LS: ISO/IEC 10918-1, Annex B, and 14495-1; JPEG 2000: 15444-1, Ann
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from struct import Struct
 
@@ -16,6 +16,7 @@ from rtbids.deidentify.reading import Found
 from rtbids.errors import BadData
 
 Span = tuple[int, int]
+Edit = tuple[int, int, bytes]
 _JPEG, _JPEG_2000, _RLE = re.compile(r"\.4\.(5\d|6\d|70|8[01])$"), re.compile(r"\.4\.(9[0-3]|20[1-3])$"), re.compile(r"\.2\.5$")
 _MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # not a byte of the image, not a restart
 _APPLICATION = range(0xE1, 0xF0)
@@ -30,23 +31,39 @@ _BIG_SHORT, _BIG_LONG = Struct(">H"), Struct(">L")
 _START = {"jpeg": b"\xff\xd8", "jpeg 2000": b"\xff\x4f\xff\x51", "rle": b""}
 
 
-def blanks(content: bytes, pixels: Found, syntax: str, frames: int) -> Iterator[Span]:
-    """Yield the places in compressed pixels that belong to no image."""
+def edits(content: bytes, pixels: Found, syntax: str, frames: int) -> Iterator[Edit]:
+    """Yield what is to be changed in compressed pixels for nothing to be left in them but images."""
     kind = _kind(syntax)
-    fragments = list(_fragments(content, pixels))[1:]  # the first is the table of offsets
-    begun = 0
+    table, *fragments = _fragments(content, pixels)
+    begins: list[int] = []
     frame: list[Span] = []
     for fragment in fragments:
         if content.startswith(_START[kind], fragment[0]):
-            yield from _of_frame(content, frame, kind)
-            begun, frame = begun + 1, []
-        if begun == 0 or begun > max(frames, 1):
-            yield fragment
+            yield from _blank(_of_frame(content, frame, kind))
+            begins, frame = [*begins, fragment[0] - _ITEM.size], []
+        if not begins or len(begins) > max(frames, 1):
+            yield from _blank([fragment])
         else:
             frame.append(fragment)
-    if begun == 0:
+    if not begins:
         raise BadData("its pixel data hold no image as its transfer syntax says")
-    yield from _of_frame(content, frame, kind)
+    yield from _blank(_of_frame(content, frame, kind))
+    if not _is_table(content[slice(*table)], [begin - table[1] for begin in begins[:frames]]):
+        yield table[0] - 4, table[1], bytes(4)  # none is as good (PS3.5, A.4)
+
+
+def is_extended_table(content: bytes, frames: int, most: int) -> bool:
+    """Tell whether an extended table holds offsets or lengths within the pixel data (PS3.3, C.7.6.3.1.8)."""
+    numbers = [int.from_bytes(content[place : place + 8], "little") for place in range(0, len(content), 8)]
+    return len(content) == 8 * frames and all(number < most for number in numbers)
+
+
+def _is_table(content: bytes, begins: list[int]) -> bool:
+    return not content or content == b"".join(begin.to_bytes(4, "little") for begin in begins if 0 <= begin < 1 << 32)
+
+
+def _blank(spans: Iterable[Span]) -> Iterator[Edit]:
+    return ((start, stop, bytes(stop - start)) for start, stop in spans)
 
 
 def _kind(syntax: str) -> str:
@@ -68,11 +85,23 @@ def _fragments(content: bytes, pixels: Found) -> Iterator[Span]:
 
 def _of_frame(content: bytes, fragments: list[Span], kind: str) -> Iterator[Span]:
     """Yield what to blank in one frame, whose bytes may lie in several fragments."""
-    if not fragments or kind == "rle":
+    if not fragments:
+        return
+    if kind == "rle":
+        yield from _of_run_lengths(content, *fragments[0])
         return
     frame = b"".join(content[start:stop] for start, stop in fragments)
     for first, last in (_of_jpeg if kind == "jpeg" else _of_jpeg_2000)(frame):
         yield from _placed(first, min(last, len(frame)), fragments)
+
+
+def _of_run_lengths(content: bytes, start: int, stop: int) -> Iterator[Span]:
+    """Yield what is unused of the head: the number of segments and up to fifteen offsets (PS3.5, G.5)."""
+    segments = int.from_bytes(content[start : start + 4], "little")
+    if stop - start < 64 or segments > 15:
+        raise BadData("its run-length encoded pixels have no head")
+    if any(content[start + 4 + 4 * segments : start + 64]):
+        yield start + 4 + 4 * segments, start + 64
 
 
 def _placed(first: int, last: int, fragments: list[Span]) -> Iterator[Span]:

@@ -17,6 +17,7 @@ from rtbids.deidentify.reading import Found
 from rtbids.deidentify.walk import CHARACTER_SET, PIXELS, Edit, Element, Notes, Path, Rules, Walk, edited
 from rtbids.errors import BadData, RtbidsError
 
+_EXTENDED_TABLES = (0x7FE00001, 0x7FE00002)
 _STANDARD_UID = b"1.2.840.10008."
 
 
@@ -215,12 +216,18 @@ def _pixels_alone(file: part10.File, header: Header) -> list[Edit]:
     promised = pixels.check_whole(header, found)
     if found.undefined:
         frames = int(header("NumberOfFrames")) if header("NumberOfFrames").isdigit() else 1
-        spans = compressed.blanks(file.content, found, file.syntax, frames)
-        return [(start, stop, bytes(stop - start)) for start, stop in spans]
+        return [*compressed.edits(file.content, found, file.syntax, frames), *_wrong_tables(file, header, found, frames)]
     if found.stop - found.value <= promised or not promised:
         return []
     head = file.encoding.header(found.tag, found.vr, promised)
     return [(found.start, found.value, head), (found.value + promised, found.stop, b"")]
+
+
+def _wrong_tables(file: part10.File, header: Header, pixels: Found, frames: int) -> Iterator[Edit]:
+    """Yield the removal of extended tables of offsets and lengths that are none."""
+    for table in header.elements(_EXTENDED_TABLES):
+        if not compressed.is_extended_table(file.content[table.value : table.stop], frames, pixels.stop - pixels.value):
+            yield table.start, table.stop, b""
 
 
 class Header:
@@ -255,6 +262,9 @@ class Header:
         if len(found) > 1:
             raise BadData("it has pixel data more than once, the file is damaged")
         return self._found[found[0]]
+
+    def elements(self, tags: Iterable[int]) -> list[Found]:
+        return [self._found[tag] for tag in tags if tag in self._found]
 
     def _bytes(self, tag: int) -> bytes:
         found = self._found.get(tag)

@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, Literal
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, repeater_has_tag
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
 TEXTS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC"})
 _DATES = frozenset({"DA", "DT"})
@@ -196,7 +196,7 @@ def _of_code(code: str, is_sequence: bool, representations: set[str]) -> Action:
 
 def _unlisted(tag: int, representations: set[str], options: Options) -> Action:
     """Return what becomes of an element that the table does not list, or that an option retains: decided by its VR."""
-    if not (dictionary_has_tag(tag) or repeater_has_tag(tag)):
+    if not dictionary_has_tag(tag):  # those of repeating groups, all retired, are not in it
         return Action.REMOVE
     return Action.KEEP if tag in _SOP_CLASSES else _by_representation(representations, options)
 

@@ -16,7 +16,14 @@ _UID = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}")
 _PARTS = re.compile(r"[\s^=,.\-_]+")
 _LEAST_TERM, _LEAST_PART, _LONGEST_TERM, _SHORT = 4, 3, 64, 6
 _IDENTIFIERS = frozenset({0x00100020, 0x00101000, 0x00080050, 0x00101001, 0x00102154, 0x00102155, 0x00101040})
-_NUMERIC = re.compile(rb"[\d.+\-eE:\\ \0]*")
+_NUMERIC = re.compile(rb"[\d.+\-eE:\\ ]*")
+_YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+_NAMED_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+_SOME_DATE = re.compile(
+    rf"(?<!\d)(?:{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|{_YEAR}([-./]){_MONTH}\1{_DAY}|{_DAY}([-./]){_MONTH}\2{_YEAR}"
+    rf"|{_MONTH}([-./]){_DAY}\3{_YEAR}|{_DAY}[ .-]*{_NAMED_MONTH}[ .-]*{_YEAR}|{_NAMED_MONTH} {_DAY},? {_YEAR})(?!\d)",
+    re.IGNORECASE,
+)
 _CLOCK = rb"([01]\d|2[0-3])(:?[0-5]\d(:?[0-6]\d(\.\d{1,6})?)?)?[ \0]*"
 _TIMES = re.compile(rb"(" + _CLOCK + rb")?(\\(" + _CLOCK + rb")?)*")
 _MOST_SEEN = 1 << 13
@@ -124,13 +131,15 @@ class _Search:
         if sign == AS_TIME:
             return None if _TIMES.fullmatch(value) else b""
         if sign == AS_NUMBER:
-            return None if _NUMERIC.fullmatch(value) and value.strip(b" \0").decode() not in self._dates else b""
+            return None if _NUMERIC.fullmatch(value.rstrip(b"\0")) and value.strip(b" \0").decode() not in self._dates else b""
         charset = sign.lstrip(AS_TERM + AS_WORD)
         whole = decoded(value, charset)
+        shown = whole.partition("\0")[0]  # most readers stop there, and something may hide behind
         if sign.startswith(AS_TERM):
-            left = _terms_left(whole, self._by_reach[_TECHNIQUE])
+            left = _terms_left(shown, self._by_reach[_TECHNIQUE])
         else:
-            left = _words_left(whole, self._by_reach[_MAKER if sign.startswith(AS_WORD) else _FREE])
+            left = _words_left(shown, self._by_reach[_MAKER if sign.startswith(AS_WORD) else _FREE])
+            left = left if sign.startswith(AS_WORD) else _words_left(left, _SOME_DATE)
         return None if left == whole else encoded(left.strip(), charset)
 
 
@@ -158,7 +167,7 @@ def _words_left(whole: str, pattern: re.Pattern[str]) -> str:
 
 
 def _expression(terms: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(terms, key=lambda term: (-len(term), term))
+    longest_first = sorted(set(terms), key=lambda term: (-len(term), term))
     return re.compile("|".join(map(_of_term, longest_first)) or r"(?!)", re.IGNORECASE)
 
 
@@ -168,8 +177,12 @@ def _search(found: frozenset[tuple[str, int]]) -> _Search:
 
 
 def _of_term(term: str) -> str:
-    """Return the expression of a term; a short one must stand alone, for it lies in many words."""
-    inside = re.escape(term)
+    """Return the expression of a term; a short one must stand alone, for it lies in many words.
+
+    The separators of an identifier may be others, or none.
+    """
+    parts = [re.escape(part) for part in re.split(r"[\W_]+", term) if part]
+    inside = r"[\W_]*".join(parts) if parts and any(one.isdigit() for one in term) else re.escape(term)
     return rf"(?<![^\W_]){inside}(?![^\W_])" if len(term) < _SHORT and term.isascii() else inside
 
 

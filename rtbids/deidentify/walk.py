@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from pydicom.datadict import dictionary_VM
+
 from rtbids.deidentify import charsets, reading
 from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, LONG, SEQUENCE_END, UNDEFINED, Encoding, even
 from rtbids.deidentify.private import PrivateRule, rule
@@ -26,6 +28,7 @@ AS_TERM, AS_WORD, AS_NUMBER, AS_TIME = b"!", b"?", b"#", b":"
 _TIME_ZONE = 0x00080201
 _TECHNICAL = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
 _CODED, _NUMBERS = frozenset({"CS", "AE"}), frozenset({"DS", "IS", "UI"})
+_SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "AT": 4, "FD": 8, "SV": 8, "UV": 8}
 _MOST_KNOWN = 1 << 16
 _MOST_NOTED = 1024  # bytes of a value that went
 _KEEP, _TEXT, _TERM, _NUMBER, _TIME, _CREATOR, _PRIVATE, _OTHER = range(8)  # up to _TIME copied if what is in them allows
@@ -43,6 +46,7 @@ class Known(NamedTuple):
     vr: str
     long: bool
     action: Action
+    most: int = UNDEFINED  # bytes that a value can have
 
 
 class Element(NamedTuple):
@@ -135,7 +139,7 @@ class Walk:
                 value = position + 8
                 length = long(content, position + 4)[0] if implicit else short(content, position + 6)[0]
             stop = value + length
-            if kind > _TIME or length == UNDEFINED:
+            if kind > _TIME or length > known.most or length == UNDEFINED:
                 if stop > end and length != UNDEFINED:
                     raise CutShort
                 return known, position, value, length
@@ -173,7 +177,7 @@ class Walk:
             return known
         if action is not Action.KEEP:
             return known._replace(action=action)
-        return known._replace(kind=_kind(tag, vr))
+        return known._replace(kind=_kind(tag, vr), most=_most(tag, vr))
 
     def _one(
         self, known: Known, start: int, value: int, length: int, end: int, path: Path, creators: Creators
@@ -298,6 +302,8 @@ class Walk:
             return self._removed(found, element, path)
         if action is Action.PATIENT and path and (found.tag == PATIENT_NAME or not element.value):  # another person perhaps
             action = Action.EMPTY
+        if action is Action.KEEP and decided is None and len(element.value) > (most := _most_of(found.tag, vr)):
+            return self._renewed(found, element, element.value[:most], Action.CLEAN, path)
         if action is Action.KEEP and not (kind := _kind(found.tag, vr)):
             return 0
         free = self.charset if decided is None else AS_WORD + self.charset
@@ -349,14 +355,28 @@ def edited(content: bytes, position: int, edits: list[Edit]) -> bytes:
 
 
 def _kind(tag: int, vr: str) -> int:
-    """Return what is looked at in an element that is copied: its text, its term, its number, or nothing."""
-    if tag in _TECHNICAL or vr in _CODED:
-        return _TERM
-    if tag == _TIME_ZONE or vr in _NUMBERS:
-        return _NUMBER
-    if vr == "TM":
+    """Return what is looked at in an element that is copied: its text, its term, its number, or nothing.
+
+    Where the file's VR is not that of the dictionary, what the dictionary says is to be in it.
+    """
+    expected = dictionary(tag) if not tag >> 16 & 1 else vr
+    if expected == "TM" or vr == "TM":
         return _TIME
-    return _TEXT if vr in TEXTS else _KEEP
+    if tag in _TECHNICAL or _CODED & {vr, expected}:
+        return _TERM
+    if tag == _TIME_ZONE or _NUMBERS & {vr, expected} or (vr in TEXTS and expected in _SIZES):
+        return _NUMBER
+    return _TEXT if TEXTS & {vr, expected} else _KEEP
+
+
+def _most_of(tag: int, vr: str) -> int:
+    return UNDEFINED if tag in PIXELS else _most(tag, vr)
+
+
+def _most(tag: int, vr: str) -> int:
+    """Return how many bytes a binary number can have, by how many values its element may hold (PS3.6)."""
+    last = dictionary_VM(tag).rpartition("-")[2]
+    return int(last) * _SIZES[vr] if vr in _SIZES and last.isdigit() else UNDEFINED
 
 
 def _representation(key: bytes) -> str:

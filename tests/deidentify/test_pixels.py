@@ -156,10 +156,34 @@ def test_of_a_jpeg_2000_the_image_stays_alone() -> None:
 
 
 def test_fragments_of_which_no_frame_is_made_become_zero() -> None:
-    image, more = bytes([1] * 64), b"Jane Doe"
+    image, more = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0" * 4, b"Jane Doe"
     out = images.after(compressed(RLELossless, image, more)).PixelData
     assert image in out
     assert b"Doe" not in out
+
+
+def test_tables_of_offsets_and_heads_hold_offsets_alone() -> None:
+    head = struct.pack("<2L", 1, 64)
+    whole = compressed(RLELossless, head + b"Jane Doe" * 7 + b"\x81\0" * 4)
+    out = images.after(whole).PixelData
+    assert head + bytes(56) + b"\x81\0" * 4 in out
+    table = struct.pack("<HHL", 0xFFFE, 0xE000, 8) + b"Jane Doe"
+    out = images.after(whole.replace(struct.pack("<HHL", 0xFFFE, 0xE000, 0), table, 1)).PixelData
+    assert out.startswith(struct.pack("<HHL", 0xFFFE, 0xE000, 0) + struct.pack("<HH", 0xFFFE, 0xE000))
+
+
+def test_right_tables_of_offsets_stay() -> None:
+    given = images.header(NumberOfFrames=2, PixelData=encapsulate([JPEG, JPEG], has_bot=True))
+    given["PixelData"].VR, given["PixelData"].is_undefined_length = "OB", True
+    assert images.after(images.content(given, JPEGLosslessSV1)).PixelData == given.PixelData
+
+
+def test_numbers_have_no_more_bytes_than_their_element_may_hold() -> None:
+    given = images.content(images.header(SmallestImagePixelValue=1))
+    at = given.index(b"\x28\0\x06\x01US\x02\0")
+    out = images.clean(given[: at + 6] + b"\x0a\0\x01\0Jane Doe" + given[at + 10 :]).content
+    assert b"\x28\0\x06\x01US\x02\0\x01\0" in out
+    assert b"Jane" not in out
 
 
 def test_what_is_compressed_in_a_way_that_is_not_looked_into_is_refused() -> None:

@@ -116,6 +116,29 @@ def test_uids_in_a_text_are_cut_but_for_those_of_the_standard() -> None:
     assert left("of 1.2.840.10008.5.1.4.1.1.4") is None
 
 
+@pytest.mark.parametrize(
+    "day", ["20190203", "2019-02-03", "3.2.2019", "02/03/2019", "3 Feb 2019", "Feb 3, 2019", "03-Feb-2019"]
+)
+def test_a_date_that_stands_nowhere_else_is_cut_too(day: str) -> None:
+    assert left(f"seq {day}") == "seq"
+
+
+@pytest.mark.parametrize("number", ["20191303", "120190203", "64.64.36", "2.0.1"])
+def test_numbers_that_are_no_dates_stay(number: str) -> None:
+    assert left(f"seq {number}") is None
+
+
+@pytest.mark.parametrize("repeated", ["HX7739164Q", "hx_7739164_q", "HX.7739164.Q", "HX 7739164 Q"])
+def test_an_identifier_is_found_with_other_separators_or_none(repeated: str) -> None:
+    assert left(f"seq {repeated}", element("LO", "HX-7739164-Q", 0x00100020)) == "seq"
+
+
+def test_what_lies_behind_a_nul_goes() -> None:
+    assert text.cleaned({(b"SIEMENS\0Jane Doe", b"!")}, ()) == {(b"SIEMENS\0Jane Doe", b"!"): b"SIEMENS"}
+    assert text.cleaned({(b"30\0Jane", b"#")}, ()) == {(b"30\0Jane", b"#"): b""}
+    assert text.cleaned({(b"MR\0", b"!"), (b"30\0", b"#")}, ()) == {}
+
+
 def test_a_long_text_that_repeats_something_is_emptied() -> None:
     assert (
         left("she came with her mother and said that her name was Doe, of all the names there are", element("PN", "Doe^Jane"))
