@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from rtbids.cli.outboxes import place
 from rtbids.cli.sources import Live, Network
 from rtbids.cli.stopping import stopping
 from rtbids.errors import BadData, ConnectionLost, UsageFault
-from rtbids.send import destinations
+from rtbids.send import destinations, renaming
 from rtbids.send.found import Found
 from rtbids.send.outbox import Outbox
 from rtbids.send.pool import Outcome, run
@@ -95,7 +96,7 @@ def _through(
         if not where:
             console.say("no DEST: images are de-identified and wait in the outbox")
         with closing(Noted(folder)) as noted, statusline.shown(outbox):
-            batches = map(_found, _batches(request, outbox, noted, stop))
+            batches = map(partial(_found, outbox), _batches(request, outbox, noted, stop))
             outcome = run(outbox, batches, where, clean, _settings(request), event)
         if not stop.is_set():
             _sum_up(outcome, outbox)
@@ -239,7 +240,9 @@ def _received(request: Request, outbox: Outbox, stop: Wakeup, *, listening: bool
             )
 
 
-def _found(finished: Finished) -> Found:
+def _found(outbox: Outbox, finished: Finished) -> Found:
+    if finished.renamed_from is not None:
+        renaming.follow(outbox, finished.renamed_from, finished.root)
     return Found(finished.label, finished.root, finished.files, finished.spooled, finished.broken)
 
 

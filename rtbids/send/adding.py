@@ -41,7 +41,7 @@ def add(outbox: Outbox, found: Found) -> int | None:
         if (named and not files) or (files and _all_seen(transaction, files)):
             return None
     with outbox.database.writing() as transaction:
-        number = _insert(transaction, outbox.clock.now(), found, files, _identity(outbox.secret, found.root, 0, 0))
+        number = _insert(transaction, outbox.clock.now(), found, files, identity(outbox.secret, found.root, 0, 0))
     if number is not None and not files:
         logger.warning("batch %d: ERROR: %s", number, NO_IMAGE)
     elif number is not None:
@@ -68,11 +68,12 @@ def _file(secret: bytes, root: Path, path: Path, fault: str | None) -> _File | N
         status = path.stat()
     except FileNotFoundError:
         return None
-    identity = _identity(secret, path, status.st_size, status.st_mtime_ns)
-    return _File(name, status.st_size, status.st_mtime_ns, identity, fault)
+    known_by = identity(secret, path, status.st_size, status.st_mtime_ns)
+    return _File(name, status.st_size, status.st_mtime_ns, known_by, fault)
 
 
-def _identity(secret: bytes, path: Path, size: int, mtime_ns: int) -> bytes:
+def identity(secret: bytes, path: Path, size: int, mtime_ns: int) -> bytes:
+    """Return what a file is known by."""
     words = b"\0".join((os.fsencode(path.absolute()), str(size).encode(), str(mtime_ns).encode()))
     return hmac.digest(secret, words, hashlib.sha256)[:16]
 

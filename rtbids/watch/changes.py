@@ -21,7 +21,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """One event; `source` is the old name where a file was renamed inside the folder."""
+    """One event; `source` is the old name where a file or folder was renamed inside the folder."""
 
     kind: Kind
     path: str

@@ -27,7 +27,8 @@ class Finished:
     """The files of one folder or series that is finished, each once.
 
     `label` names it and may identify: the name of the folder, ``.`` for the watched one. They lie in `root`; `broken` are files
-    that will never be an image, each with the reason; `spooled` ones are our own copies.
+    that will never be an image, each with the reason; `spooled` ones are our own copies. Where the folder was handed on before
+    under another name, it was `renamed_from` that.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Finished:
     files: tuple[Path, ...]
     broken: tuple[tuple[Path, str], ...] = ()
     spooled: bool = False
+    renamed_from: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ class _Watch:
         self._pending: dict[str, Pending] = {}
         self._due: list[tuple[float, str]] = []  # a heap; what is out of date in it does no harm
         self._named: dict[str, tuple[float, str]] = {}  # folders that are unfinished by their names, or cannot be listed
+        self._renamed: dict[str, str] = {}  # folder → its name when it was handed on
         self._said: tuple[Held, ...] = ()
         self._looking: Iterator[str] | None = None
         self._spent, self._next_look = 0.0, clock.now()
@@ -157,6 +158,8 @@ class _Watch:
                     self._looking, self._next_look = None, now
                 case Kind.MOVED | Kind.FOLDER:
                     self._expect(change.path, in_place=change.kind is Kind.MOVED)
+                    if change.source is not None:
+                        self._follow(change.source, change.path)
                 case _:
                     touched.add(os.path.dirname(change.path))
         for folder in touched:
@@ -168,6 +171,15 @@ class _Watch:
         if not finished.unfinished(inner[:-1]) and self._is_wanted(top):
             for folder in self._folders(top):
                 self._wait(folder, finished.heard(self._pending.get(folder), self._clock.now(), in_place=in_place))
+
+    def _follow(self, source: str, path: str) -> None:
+        """Remember what the folders in a renamed one were called, where they were handed on under that name."""
+        for folder in self._pending:
+            if folder == path or folder.startswith(path + os.sep):
+                old = source + folder[len(path) :]
+                old = self._renamed.pop(old, old)  # twice, before it could be handed on again
+                if self._handed.has(old):
+                    self._renamed[folder] = old
 
     def _wait(self, folder: str, pending: Pending) -> None:
         if self._pending.get(folder) != pending:
@@ -192,7 +204,7 @@ class _Watch:
         now = self._clock.now()
         self._looking, self._next_look = None, now + max(self._changes.interval, SHARE * self._spent)
         self._handed.forget_gone()
-        for known in (self._pending, self._named):
+        for known in (self._pending, self._named, self._renamed):
             for folder in [folder for folder in known if not os.path.isdir(folder)]:
                 del known[folder]
         self._tell_held(now - self._rule.time_out)
@@ -231,7 +243,9 @@ class _Watch:
         here, self._active = Path(folder), self._clock.now()
         broken = tuple((here / name, why) for name, why in verdict.broken)
         label = here.name if folder != self._root else os.curdir
-        yield Finished(label, here, tuple(here / name for name in verdict.whole), broken)
+        files = tuple(here / name for name in verdict.whole)
+        old = self._renamed.pop(folder, None)
+        yield Finished(label, here, files, broken, renamed_from=Path(old) if old else None)
 
     def _listed(self, folder: str) -> tuple[Listing, float] | None:
         try:

@@ -41,6 +41,10 @@ class Handed:
             self._marks[folder] = array("Q", old & set(map(_mark, listing.items())))
         return {name: look for name, look in listing.items() if _mark((name, look)) not in old}
 
+    def has(self, folder: str) -> bool:
+        """Say whether anything of a folder was handed on."""
+        return bool(self._marks.get(folder))
+
     def forget_gone(self) -> None:
         for folder in [folder for folder in self._marks if not os.path.isdir(folder)]:
             del self._marks[folder]

@@ -111,11 +111,13 @@ def _events(content: bytes) -> Iterator[tuple[int, int, int, str]]:
 
 def _change(path: str, mask: int, cookie: int, sources: dict[int, str]) -> Iterator[Change]:
     """Say what an event means; `sources` remembers the old name of a rename until the new one comes, directly after."""
-    if mask & IN_ISDIR:
-        if mask & (IN_CREATE | IN_MOVED_TO):
-            yield Change(Kind.MOVED if mask & IN_MOVED_TO else Kind.FOLDER, path)
-    elif mask & IN_MOVED_FROM:
+    if mask & IN_MOVED_FROM:
         sources[cookie] = path
+    elif mask & IN_ISDIR:
+        if mask & IN_MOVED_TO:
+            yield Change(Kind.MOVED, path, sources.pop(cookie, None))
+        elif mask & IN_CREATE:
+            yield Change(Kind.FOLDER, path)
     elif mask & IN_MOVED_TO:
         yield Change(Kind.WHOLE, path, sources.pop(cookie, None))
     elif mask & IN_CLOSE_WRITE:

@@ -372,9 +372,11 @@ def test_a_folder_that_is_renamed_while_it_is_sent_arrives_whole_and_once(node: 
     sender = node.begin(pacs.url)
     node.until(lambda status: status["images"]["PROCESSING"] + status["images"]["DONEPROCESSING"] > 0)
     (node.export / "X").rename(node.export / "Y")
-    until(lambda: None if len(pacs.files()) == 100 else fail(), "not all have arrived")
+    node.until(lambda status: status["images"]["DONE"] == 100)
     kill(sender)
     assert_clean(pacs.files(), 100)
+    assert pacs.stores() == 100
+    assert [batch["images"] for batch in node.status()["page"]] == [100]
 
 
 def fail() -> None:

@@ -334,6 +334,20 @@ def test_a_folder_renamed_while_it_is_read_comes_whole_under_its_new_name(
     assert all(path.exists() for path in batch.files)
 
 
+@pytest.mark.parametrize("above", ["", "study"])
+def test_a_folder_that_is_renamed_after_it_was_handed_on_says_what_it_was_called(
+    watch: Callable[..., Watching], root: Path, above: str
+) -> None:
+    watching = watch(poll=False)
+    top = root / (above or "X")
+    fill(root / above / "X")
+    assert watching.came(1)[0].renamed_from is None
+    top.rename(root / "renamed")
+    batch = watching.came(2)[1]
+    assert batch.renamed_from == root / above / "X"
+    assert batch.root == (root / "renamed" / "X" if above else root / "renamed")
+
+
 def test_a_folder_removed_while_it_is_read_is_forgotten(
     watch: Callable[..., Watching], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

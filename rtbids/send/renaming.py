@@ -1,0 +1,33 @@
+"""A folder that got another name while its images were on their way: its batch is the same, in another place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtbids.send.adding import identity
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
+
+logger = logging.getLogger("rtbids")
+_BATCHES = "SELECT id FROM batch WHERE root = ? AND spooled = 0 AND cleaned IS NULL"
+_SEEN = "INSERT INTO seen (identity) VALUES (?) ON CONFLICT DO NOTHING"
+
+
+def follow(outbox: Outbox, old: Path, new: Path) -> None:
+    """Look for the raw files of batches that were taken in from `old` in `new`, and know them there."""
+    with outbox.database.writing() as transaction:
+        numbers = [int(number) for (number,) in transaction.rows(_BATCHES, (os.fsencode(old),))]
+        for number in numbers:
+            transaction.count("UPDATE batch SET root = ?, label = ? WHERE id = ?", (os.fsencode(new), _text(new), number))
+            files = transaction.rows("SELECT file, size, mtime_ns FROM image WHERE batch = ? AND file IS NOT NULL", (number,))
+            transaction.each(_SEEN, [(identity(outbox.secret, new / os.fsdecode(name), *rest),) for name, *rest in files])
+    for number in numbers:
+        logger.info("batch %d: its folder has another name now", number)
+
+
+def _text(folder: Path) -> str:
+    return folder.name.encode("utf-8", "backslashreplace").decode()
