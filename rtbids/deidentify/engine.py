@@ -11,10 +11,11 @@ from typing import NamedTuple
 from pydicom.datadict import tag_for_keyword
 
 from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, reading, text, values
+from rtbids.deidentify.known import CHARACTER_SET, PIXELS
 from rtbids.deidentify.mapping import Identifiers, Mapping
 from rtbids.deidentify.profile import PATIENT_ID, Action, Profile, dictionary
 from rtbids.deidentify.reading import Found
-from rtbids.deidentify.walk import CHARACTER_SET, PIXELS, Edit, Element, Notes, Path, Rules, Walk, edited
+from rtbids.deidentify.walk import Edit, Element, Notes, Path, Rules, Walk, edited
 from rtbids.errors import BadData, RtbidsError
 
 _EXTENDED_TABLES = (0x7FE00001, 0x7FE00002)

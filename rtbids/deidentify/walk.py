@@ -9,44 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
-from pydicom.datadict import dictionary_VM
-
 from rtbids.deidentify import charsets, reading
-from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, LONG, SEQUENCE_END, UNDEFINED, Encoding, even
-from rtbids.deidentify.private import PrivateRule, rule
-from rtbids.deidentify.profile import PATIENT_NAME, TEXTS, Action, Profile, dictionary, within
+from rtbids.deidentify import known as knowledge
+from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Encoding, even
+from rtbids.deidentify.known import CHARACTER_SET, CREATOR, PIXELS, PRIVATE, REMOVED, TEXT, TIME, Known
+from rtbids.deidentify.private import PrivateRule
+from rtbids.deidentify.profile import PATIENT_NAME, TEXTS, Action, Profile, dictionary
 from rtbids.deidentify.reading import DEEPEST, CutShort, Found
 from rtbids.errors import BadData
 
-CHARACTER_SET = 0x00080005
-PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 # Signs of how a text that stays is looked at: as a term of the standard, as a maker's own word, as a number, as a time of day.
 AS_TERM, AS_WORD, AS_NUMBER, AS_TIME = b"!", b"?", b"#", b":"
-_TIME_ZONE = 0x00080201
-_TECHNICAL = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
-_CODED, _NUMBERS = frozenset({"CS", "AE"}), frozenset({"DS", "IS", "UI"})
-_SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "AT": 4, "FD": 8, "SV": 8, "UV": 8}
-_MOST_KNOWN = 1 << 16
 _MOST_NOTED = 1024  # bytes of a value that went
-_KEEP, _TEXT, _TERM, _NUMBER, _TIME, _CREATOR, _PRIVATE, _OTHER = range(8)  # up to _TIME copied if what is in them allows
-_REMOVE = PrivateRule(Action.REMOVE)
 
 Path = tuple[()] | tuple["Path", int, int]  # where an element lies: outer item, tag of the sequence, number of the item
 Edit = tuple[int, int, bytes]  # from, to, what stands there now
-
-
-class Known(NamedTuple):
-    """What is to be done with all elements that begin with the same bytes."""
-
-    kind: int
-    tag: int
-    vr: str
-    long: bool
-    action: Action
-    most: int = UNDEFINED  # bytes that a value can have
 
 
 class Element(NamedTuple):
@@ -84,18 +63,6 @@ class Creators:
     used: set[int] = field(default_factory=set)
 
 
-@lru_cache(64)
-def _memory(profile: Profile, encoding: Encoding) -> dict[bytes, Known]:
-    """Return what is known by the first bytes of an element, the same for all files of a profile."""
-    return {}
-
-
-@lru_cache(64)
-def _private_memory(profile: Profile) -> dict[tuple[str, int, str], PrivateRule]:
-    """Return what is known of private elements by creator, tag and VR, the same for all files of a profile."""
-    return {}
-
-
 class Walk:
     """A pass over the bytes of a dataset and of everything in it."""
 
@@ -105,8 +72,8 @@ class Walk:
         self.charset = b""
         self.depth = 0
         self._item_mark = encoding.tag.pack(ITEM >> 16, ITEM & 0xFFFF)
-        self._private_rules = _private_memory(rules.profile)
-        self._known = _memory(rules.profile, encoding)
+        self._private_rules = knowledge.private_memory(rules.profile)
+        self._known = knowledge.memory(rules.profile, encoding)
 
     def dataset(self, position: int, end: int, path: Path = (), *, delimited: bool = False) -> tuple[int, int]:
         """Edit the elements up to `end`, or to the delimiter of the item; return how much longer they become, and the end."""
@@ -128,7 +95,7 @@ class Walk:
         implicit, long, short = self.encoding.implicit, self.encoding.long.unpack_from, self.encoding.short.unpack_from
         head, last, signs = 4 if implicit else 6, end - 8, (b"", self.charset, AS_TERM + self.charset, AS_NUMBER, AS_TIME)
         while position <= last:
-            known = memory.get(key := content[position : position + head]) or self._learn(key)
+            known = memory[content[position : position + head]]
             kind = known.kind
             if known.long:
                 value = position + 12
@@ -139,7 +106,7 @@ class Walk:
                 value = position + 8
                 length = long(content, position + 4)[0] if implicit else short(content, position + 6)[0]
             stop = value + length
-            if kind > _TIME or length > known.most or length == UNDEFINED:
+            if kind > TIME or length > known.most or length == UNDEFINED:
                 if stop > end and length != UNDEFINED:
                     raise CutShort
                 return known, position, value, length
@@ -155,30 +122,6 @@ class Walk:
             raise CutShort
         return None, end, end, 0
 
-    def _learn(self, key: bytes) -> Known:
-        group, number = self.encoding.tag.unpack_from(key)
-        tag = group << 16 | number
-        vr = dictionary(tag) if self.encoding.implicit else "" if group == 0xFFFE else _representation(key)
-        known = Known(_OTHER, tag, vr, not self.encoding.implicit and key[4:6] in LONG, Action.KEEP)
-        if tag not in (ITEM, ITEM_END, SEQUENCE_END, CHARACTER_SET):
-            known = self._judged(known)
-        if len(self._known) > _MOST_KNOWN:  # elements that no scanner writes must not fill the memory
-            self._known.clear()
-        self._known[key] = known
-        return known
-
-    def _judged(self, known: Known) -> Known:
-        tag, vr = known.tag, known.vr
-        if tag >> 16 & 1:
-            return known._replace(kind=_CREATOR if 0x10 <= tag & 0xFFFF <= 0xFF else _PRIVATE)
-        vr = dictionary(tag) if vr == "UN" else vr
-        action = self.rules.profile.action(tag, vr)
-        if tag in PIXELS:  # those of a sequence go
-            return known
-        if action is not Action.KEEP:
-            return known._replace(action=action)
-        return known._replace(kind=_kind(tag, vr), most=_most(tag, vr))
-
     def _one(
         self, known: Known, start: int, value: int, length: int, end: int, path: Path, creators: Creators
     ) -> tuple[int, int]:
@@ -186,9 +129,9 @@ class Walk:
         tag = known.tag
         if tag in (ITEM, SEQUENCE_END):
             raise BadData("an item lies outside of a sequence, the file is damaged")
-        if known.kind == _CREATOR:
+        if known.kind == CREATOR:
             return self._creator(tag, start, value, length, creators)
-        decided = self._private(known, creators) if known.kind == _PRIVATE else None
+        decided = self._private(known, creators) if known.kind == PRIVATE else None
         action = decided.action if decided else known.action
         if action is Action.KEEP and decided and self.content[value : value + 4] == self._item_mark:
             action = Action.WALK
@@ -222,13 +165,8 @@ class Walk:
         """Return what becomes of a private element; within what stays, names, dates and UIDs are treated as anywhere."""
         place = creators.places.get(known.tag >> 8)
         if place is None:
-            return _REMOVE
-        key = place[0], known.tag, known.vr
-        decided = self._private_rules.get(key)
-        if decided is None:
-            if len(self._private_rules) > _MOST_KNOWN:
-                self._private_rules.clear()
-            decided = self._private_rules[key] = _private_rule(self.rules.profile, *key)
+            return REMOVED
+        decided = self._private_rules[place[0], known.tag, known.vr]
         if decided.action is not Action.REMOVE:
             creators.used.add(known.tag >> 8)
         return decided
@@ -302,12 +240,12 @@ class Walk:
             return self._removed(found, element, path)
         if action is Action.PATIENT and path and (found.tag == PATIENT_NAME or not element.value):  # another person perhaps
             action = Action.EMPTY
-        if action is Action.KEEP and decided is None and len(element.value) > (most := _most_of(found.tag, vr)):
+        if action is Action.KEEP and decided is None and len(element.value) > (most := knowledge.most(found.tag, vr)):
             return self._renewed(found, element, element.value[:most], Action.CLEAN, path)
-        if action is Action.KEEP and not (kind := _kind(found.tag, vr)):
+        if action is Action.KEEP and not (kind := knowledge.kind(found.tag, vr)):
             return 0
         free = self.charset if decided is None else AS_WORD + self.charset
-        sign = (b"", free, AS_TERM + self.charset, AS_NUMBER, AS_TIME)[kind if action is Action.KEEP else _TEXT]
+        sign = (b"", free, AS_TERM + self.charset, AS_NUMBER, AS_TIME)[kind if action is Action.KEEP else TEXT]
         return self._renewed(found, element, self._new(action, element, decided, sign), action, path)
 
     def _new(self, action: Action, element: Element, decided: PrivateRule | None, sign: bytes) -> bytes:
@@ -352,43 +290,3 @@ def edited(content: bytes, position: int, edits: list[Edit]) -> bytes:
         chunks += (content[position:start], new)
         position = stop
     return b"".join((*chunks, content[position:]))
-
-
-def _kind(tag: int, vr: str) -> int:
-    """Return what is looked at in an element that is copied: its text, its term, its number, or nothing.
-
-    Where the file's VR is not that of the dictionary, what the dictionary says is to be in it.
-    """
-    expected = dictionary(tag) if not tag >> 16 & 1 else vr
-    if expected == "TM" or vr == "TM":
-        return _TIME
-    if tag in _TECHNICAL or _CODED & {vr, expected}:
-        return _TERM
-    if tag == _TIME_ZONE or _NUMBERS & {vr, expected} or (vr in TEXTS and expected in _SIZES):
-        return _NUMBER
-    return _TEXT if TEXTS & {vr, expected} else _KEEP
-
-
-def _most_of(tag: int, vr: str) -> int:
-    return UNDEFINED if tag in PIXELS else _most(tag, vr)
-
-
-def _most(tag: int, vr: str) -> int:
-    """Return how many bytes a binary number can have, by how many values its element may hold (PS3.6)."""
-    last = dictionary_VM(tag).rpartition("-")[2]
-    return int(last) * _SIZES[vr] if vr in _SIZES and last.isdigit() else UNDEFINED
-
-
-def _representation(key: bytes) -> str:
-    name = key[4:6]
-    if not (name.isalpha() and name.isupper()):
-        raise BadData("an element has no VR that the standard knows, the file is damaged")
-    return name.decode("ascii")
-
-
-def _private_rule(profile: Profile, creator: str, tag: int, vr: str) -> PrivateRule:
-    """Return the rule of a private element: that of a recipe, else that of its creator."""
-    if change := profile.change(tag, vr, creator):
-        return PrivateRule(within(change.action, vr))
-    decided = rule(creator, tag >> 16, tag & 0xFF) if profile.options.private else _REMOVE
-    return PrivateRule(profile.retained(vr)) if decided.action is Action.KEEP else decided

@@ -308,6 +308,13 @@ def test_a_recipes_rule_is_done(action: Action) -> None:
     assert (after.get("BodyPartExamined"), after.get("StationName")) == expected.get(action, ("BRAIN", "S1"))
 
 
+def test_a_recipe_may_keep_an_element_that_no_dictionary_has() -> None:
+    given = images.header()
+    given.add_new(0x00187FF0, "US", 7)
+    assert 0x00187FF0 not in images.after(given)
+    assert images.after(given, Change(Action.KEEP, (0x00187FF0,)))[0x00187FF0].value == 7
+
+
 def test_a_recipes_rule_for_some_series_leaves_others() -> None:
     change = Change(Action.KEEP, ("StationName",), series=(("Modality", "mr"), ("ImageType", "*MOSAIC")))
     assert images.after(images.header(StationName="MR7"), change).StationName == "MR7"
