@@ -25,9 +25,12 @@ def command() -> None:
 @click.argument("source", default="-")
 @options.overwrite
 @options.entity_options
+@options.identified
 @options.open_timeout
 @options.common_options
-def add(bids_dir: Path, source: str, overwrite: bool, entities: Mapping[str, str], open_timeout: float) -> None:
+def add(
+    bids_dir: Path, source: str, overwrite: bool, entities: Mapping[str, str], identified: bool, open_timeout: float
+) -> None:
     """Add the volumes of SOURCE (standard input by default) to the BIDS data set BIDS_DIR, which is made where there is none.
 
     A run that is there already is not touched: the new one takes the next free number, unless --run asks for that very number.
@@ -38,7 +41,9 @@ def add(bids_dir: Path, source: str, overwrite: bool, entities: Mapping[str, str
     """
     from rtbids.cli import archiving, sources
     from rtbids.cli.stopping import stopping
+    from rtbids.cli.withheld import withheld
 
     with stopping() as stop:
-        request = sources.Request(source, entities, speed=None, stop=stop, open_timeout=open_timeout)
+        kept = withheld(identified=identified)
+        request = sources.Request(source, entities, speed=None, stop=stop, open_timeout=open_timeout, withheld=kept)
         archiving.convert(request, bids_dir, None, overwrite=overwrite)

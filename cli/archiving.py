@@ -22,9 +22,11 @@ logger = logging.getLogger("rtbids")
 
 
 @contextmanager
-def opened(bids_dir: Path, fill_gaps: Literal["previous", "zero"] | None = None) -> Iterator[Archive]:
+def opened(
+    bids_dir: Path, fill_gaps: Literal["previous", "zero"] | None = None, *, identified: bool = False
+) -> Iterator[Archive]:
     """Open a data set and finish what a killed run left; on leaving, wait until every run is compressed."""
-    with Archive(bids_dir, fill_gaps=fill_gaps) as archive:
+    with Archive(bids_dir, fill_gaps=fill_gaps, identified=identified) as archive:
         for name in archive.recover():
             _complete(bids_dir, name)
             console.say(f"finished {name}, which an earlier rtbids left when it was killed")
@@ -51,7 +53,11 @@ def convert(
     others: whole_session.Choice = whole_session.ALL,
 ) -> None:
     """Grow a data set from a source until the source ends, and say what there is."""
-    with opened(bids_dir) as archive, whole_session.placed(archive, others, request.entities, request.stop) as placing:
+    withheld = request.withheld
+    with (
+        opened(bids_dir, identified=withheld.identified) as archive,
+        whole_session.placed(archive, others, request.entities, request.stop, withheld) as placing,
+    ):
         number = sources.numbering(request.entities.get("run"), archive.number)
         request = replace(request, number=number, others=placing, hurry=False)
         inbox: Inbox[Item] = Inbox(first_volumes(sources.items(request), volumes))

@@ -12,6 +12,7 @@ import click
 from rtbids.cli import options
 
 if TYPE_CHECKING:
+    from rtbids.cli.deid_stage import Wish
     from rtbids.cli.sources import Live
     from rtbids.cli.whole_session import Choice
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 @options.entity_options
 @options.keep
 @options.session_options
+@options.identified
+@options.stage_options
 @options.live_options
 @options.open_timeout
 @options.common_options
@@ -39,6 +42,8 @@ def command(
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
     others: Choice,
+    identified: bool,
+    wish: Wish,
     live: Live,
     open_timeout: float,
 ) -> None:
@@ -48,6 +53,8 @@ def command(
     files or of BIDS-I (a named pipe, a .tar file, - for standard input; of BIDS-I a folder too, as tar x makes it), a BIDS data
     set or one of its runs.
 
+    What is written says nothing of who was measured, where and on which day, unless --identified asks for it.
+
     \b
     Examples:
       rtbids convert /data/export --no-wait -o study --subject 07
@@ -55,8 +62,9 @@ def command(
       rtbids convert /data/export --check
       rtbids convert /data/export --no-wait -o scratch --session-map map.yaml -v
     """
-    from rtbids.cli import archiving, checking, console, sources, streams
+    from rtbids.cli import archiving, checking, console, deid_stage, sources, streams
     from rtbids.cli.stopping import stopping
+    from rtbids.cli.withheld import withheld
     from rtbids.errors import UsageFault
     from rtbids.pipeline import first_volumes
 
@@ -67,10 +75,12 @@ def command(
             raise UsageFault(f"--check writes nothing, so that {'--to' if destination else '-o'} has no place beside it")
         checking.report(sources.Request(source, live=replace(live, wait=False)))
         return
+    stage = deid_stage.stage(wish, identified=identified)
     with stopping() as stop:
         request = sources.Request(
             source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
         )
+        request = replace(request, deidentify=stage, withheld=withheld(identified=identified))
         request = replace(request, hurry=not (destination or "").endswith(".tar"))  # a reader of a pipe may wait for volumes
         if bids_dir is None:
             items = first_volumes(sources.items(request), volumes)

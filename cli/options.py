@@ -135,6 +135,28 @@ def taking_options(function: F) -> F:
     return live_options(function, frozenset(("pattern", "series", "spool", "fsync")))
 
 
+def stage_options(function: F) -> F:
+    """Add de-identification of DICOM on its way; the command receives it as `wish`, a `rtbids.cli.deid_stage.Wish`."""
+
+    @click.option("--deidentify/--no-deidentify", default=None, help="DICOM: de-identify each image as it comes.")
+    @click.option("--key", type=_FILE, metavar="FILE", help="For --deidentify: the site's key, if not the default one.")
+    @click.option("--recipe", type=_FILE, metavar="FILE", help="For --deidentify: the site's own rules, or a recipe of deid.")
+    @functools.wraps(function)
+    def command(*args: Any, deidentify: bool | None, key: Path | None, recipe: Path | None, **options: Any) -> Any:
+        from rtbids.cli.deid_stage import Wish
+
+        return function(*args, wish=Wish(deidentify, key, recipe), **options)
+
+    return command  # type: ignore[return-value]
+
+
+identified = click.option(
+    "--identified",
+    is_flag=True,
+    help="Keep what identifies in sidecars: names, numbers and dates of the person, institution, station and device.",
+)
+
+
 def deidentify_options(function: F) -> F:
     """Add what is kept and what goes; the command receives it as `retained`, a `rtbids.deidentify.profile.Options`."""
 

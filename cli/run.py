@@ -12,6 +12,7 @@ import click
 from rtbids.cli import options
 
 if TYPE_CHECKING:
+    from rtbids.cli.deid_stage import Wish
     from rtbids.cli.sources import Live
     from rtbids.cli.whole_session import Choice
 
@@ -121,6 +122,8 @@ class AlternateType(click.ParamType[str | float]):
 @options.entity_options
 @options.keep
 @options.session_options
+@options.identified
+@options.stage_options
 @options.live_options
 @options.open_timeout
 @options.common_options
@@ -144,6 +147,8 @@ def command(
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
     others: Choice,
+    identified: bool,
+    wish: Wish,
     live: Live,
     open_timeout: float,
 ) -> None:
@@ -163,7 +168,8 @@ def command(
       rtbids run roi_feedback /data/export --experiment ./mine --set mine.gain=2 \\
           --feedback mine=mine.tsv --bids-dir study
     """
-    from rtbids.cli import running, sources
+    from rtbids.cli import deid_stage, running, sources
+    from rtbids.cli.withheld import withheld
     from rtbids.run.recipe.recipes import Wishes
 
     request = sources.Request(
@@ -173,6 +179,8 @@ def command(
         keep,
         speed,
         open_timeout=open_timeout,
+        withheld=withheld(identified=identified),
+        deidentify=deid_stage.stage(wish, identified=identified),
     )
     order = running.Order(
         (experiment, *more),

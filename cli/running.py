@@ -74,9 +74,11 @@ def run(order: Order, request: sources.Request) -> Progress:
     progress = Progress()
     with stopping(NOT_WAITED if order.bids_dir else None) as stop, ExitStack() as stack:
         sources.kind(request.source)  # before anything is made: is it there?
+        identified = request.withheld.identified
         told = (kept.messages, request.faults)  # reports are closed last: what comes up when the others close is in them
         reports = stack.enter_context(Reports(order.bids_dir, found, *told)) if order.bids_dir else None
-        archive = stack.enter_context(archiving.opened(order.bids_dir, order.fill_gaps)) if order.bids_dir else None
+        data_set = archiving.opened(order.bids_dir, order.fill_gaps, identified=identified) if order.bids_dir else None
+        archive = stack.enter_context(data_set) if data_set else None
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
         places.open(request.open_timeout, console.say, listens.servers)
         make_host = experiments.here if order.in_process else experiments.apart(stack.enter_context(closing(Launcher())))
@@ -91,7 +93,8 @@ def run(order: Order, request: sources.Request) -> Progress:
             ahead=(ahead := Ahead()),
             on_end=reports.write if reports else lambda entities: None,
         )
-        others = stack.enter_context(whole_session.placed(archive, order.others, request.entities, stop)) if archive else None
+        placing = whole_session.placed(archive, order.others, request.entities, stop, request.withheld) if archive else None
+        others = stack.enter_context(placing) if placing else None
         source = str(Path(request.source).resolve()) if Path(request.source).exists() else request.source
         about = {"source": source, "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None}
         session.control = _control(session, make_host, places, found, used, about)

@@ -26,7 +26,8 @@ def said(aside: Aside, gathered: Gathered, decisions: Iterable[Decision], output
     unruled = any(decision.place is None and not decision.rule for decision in decisions)
     most = max(map(_volumes, outputs), default=0) if unruled else 0
     hint = f"; it has {most} volumes: {functional.hint(aside.number)}" if most >= functional.MANY else ""
-    return f"{what} kept as DICOM in sourcedata: {aside.reason}{hint}"
+    where = "kept as DICOM in sourcedata" if aside.images else "left out of the data set"
+    return f"{what} {where}: {aside.reason}{hint}"
 
 
 def _volumes(output: Output) -> int:

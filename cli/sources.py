@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rtbids import dicomnet
 from rtbids.bids import dataset
+from rtbids.cli.withheld import Withheld
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
 from rtbids.pipeline import Inbox, settled
@@ -23,6 +24,7 @@ from rtbids.volume import volumes as volumes_of
 from rtbids.wakeup import Wakeup
 
 if TYPE_CHECKING:
+    from rtbids.cli.deid_stage import Stage
     from rtbids.convert.beforehand import Foreseen
     from rtbids.convert.dicom import Instance
     from rtbids.convert.series import Assembler
@@ -33,6 +35,7 @@ _OTHER: Mapping[str, tuple[str, str]] = {  # what is no DICOM: what it is, and w
     "bids": ("a BIDS data set or a run of one", "its volumes are given by rtbids replay, as DICOM files by --as dicom"),
     "stream": ("a stream", "its volumes are taken by rtbids run and rtbids convert"),
 }
+_SAYS_NOTHING = "sidecars are written without identifiers anyway, but for --identified"
 logger = logging.getLogger("rtbids")
 
 
@@ -78,6 +81,10 @@ class Request:
         Takes the series that are not functional; see `rtbids.convert.series.Assembler`.
     hurry
         Whether somebody may wait for the volumes; see there too.
+    withheld
+        Keeps identifiers out of names and sidecars, or in.
+    deidentify
+        De-identifies images on their way, where that was asked for.
     on_held
         Is told of volumes that wait for one before them; see `rtbids.convert.series.volumes`.
     """
@@ -94,6 +101,8 @@ class Request:
     on_mode: Callable[[str], None] = lambda mode: None
     others: Others | None = None
     hurry: bool = True
+    withheld: Withheld = field(default_factory=Withheld)
+    deidentify: Stage | None = None
     on_held: Callable[[Entities, int, float], None] = lambda entities, index, received: None
 
 
@@ -151,7 +160,13 @@ def items(request: Request) -> Iterator[Item]:
     form = kind(request.source)
     if form != "bids" and any(not int(label) for label in request.entities.get("run", "1").split(",")):
         raise UsageFault("--run 0: runs are counted from 1")  # but one that is there already may be called so
+    return request.withheld.items(_of(form, request))
+
+
+def _of(form: Kind, request: Request) -> Iterator[Item]:
     match form:
+        case "bids" if request.deidentify:
+            raise UsageFault(f"{request.source}: --deidentify is for DICOM files, found {_OTHER['bids'][0]}", _SAYS_NOTHING)
         case "bids":
             return _replayed(request)
         case "stream":
@@ -161,7 +176,12 @@ def items(request: Request) -> Iterator[Item]:
 
 
 def instances(request: Request) -> Iterator[Instance]:
-    """Return the whole DICOM files of a folder or from the network, those of the wanted series."""
+    """Return the whole DICOM files of a folder or from the network, those of the wanted series, de-identified where asked."""
+    found = _instances(request)
+    return request.deidentify.instances(found, request.faults) if request.deidentify else found
+
+
+def _instances(request: Request) -> Iterator[Instance]:
     if (form := kind(request.source)) != "dicom":
         found, hint = _OTHER[form]
         raise UsageFault(f"{request.source}: expected a folder of DICOM files or dicom-scp://host:port, found {found}", hint)
@@ -266,13 +286,18 @@ def _foreseen(request: Request) -> Foreseen | None:
         return None
     from rtbids.cli import recordings
 
-    return recordings.folder(Path(request.source), request.live.pattern, request.stop.is_set)
+    return _seen(recordings.folder(Path(request.source), request.live.pattern, request.stop.is_set), request)
+
+
+def _seen(foreseen: Foreseen, request: Request) -> Foreseen:
+    return request.deidentify.seen(foreseen) if request.deidentify else foreseen
 
 
 def _converted(found: Iterable[Instance], request: Request, foreseen: Foreseen | None = None) -> Iterator[Item]:
     from rtbids.convert import beforehand, series
 
     _check_runs(request, foreseen)
+    found = request.withheld.instances(found)
     assembler = series.Assembler(
         {entity: label for entity, label in request.entities.items() if entity != "run"},
         request.number or numbering(request.entities.get("run"), series.counter()),
@@ -348,17 +373,19 @@ def _decoded(file: BinaryIO, name: str, request: Request) -> Iterator[Item]:
     if first is None:
         raise BadData(f"{name}: the stream is empty")
     whole = itertools.chain([first], members)
+    if first.name.endswith(".json") and request.deidentify:
+        raise UsageFault(f"{name}: --deidentify is for DICOM files, found BIDS-I", _SAYS_NOTHING)
     if first.name.endswith(".json"):
         yield from _renamed(bidsi.decode(whole, name), request.entities)
     elif is_recorded(request.source):
         from rtbids.cli import recordings
 
         recording = recordings.recording(whole, file, request.stop.is_set)
-        yield from _converted(_read(recording.members(), request.faults), request, recording.foreseen)
+        yield from _converted(_read(recording.members(), request), request, _seen(recording.foreseen, request))
         if recording.broken is not None:  # said when all that is there has been given
             raise recording.broken
     else:
-        yield from _converted(_read(whole, request.faults), request)
+        yield from _converted(_read(whole, request), request)
 
 
 def is_recorded(source: str) -> bool:
@@ -375,7 +402,13 @@ def is_complete(request: Request) -> bool:
     return is_recorded(request.source)
 
 
-def _read(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instance]:
+def _read(members: Iterable[wire.Member], request: Request) -> Iterator[Instance]:
+    """Read the files of a stream, and de-identify them where asked."""
+    found = _as_they_are(members, request.faults)
+    return request.deidentify.instances(found, request.faults) if request.deidentify else found
+
+
+def _as_they_are(members: Iterable[wire.Member], faults: list[str]) -> Iterator[Instance]:
     """Read the files of a stream; raise BadData at its end where not one of them could be used."""
     from rtbids.convert import dicom
 

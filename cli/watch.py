@@ -9,6 +9,7 @@ import click
 from rtbids.cli import options
 
 if TYPE_CHECKING:
+    from rtbids.cli.deid_stage import Wish
     from rtbids.cli.sources import Live
 
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @click.option("--to", "destination", default="-", metavar="DEST", help="Where to: -, a named pipe or a .tar file.")
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N functional volumes.")
 @options.live_options
+@options.stage_options
 @options.open_timeout
 @options.common_options
 def command(
@@ -24,6 +26,7 @@ def command(
     destination: str,
     volumes: int | None,
     live: Live,
+    wish: Wish,
     open_timeout: float,
 ) -> None:
     """Hand on the DICOM files of a folder or from the network, each as soon as it is complete, as a tar stream.
@@ -37,11 +40,13 @@ def command(
     \b
     Examples:
       rtbids watch /data/export --no-wait | tar tv
+      rtbids watch /data/export --deidentify | rtbids convert -o study
       rtbids watch dicom-scp://RTBIDS@0.0.0.0:11112 > session.tar
     """
-    from rtbids.cli import console, sources, streams
+    from rtbids.cli import console, deid_stage, sources, streams
     from rtbids.cli.stopping import stopping
 
+    stage = deid_stage.stage(wish)
     with stopping() as stop:
-        request = sources.Request(source, live=live, stop=stop, on_mode=console.watching(source))
+        request = sources.Request(source, live=live, stop=stop, on_mode=console.watching(source), deidentify=stage)
         streams.send_files(sources.first_files(sources.instances(request), volumes), destination, stop, open_timeout)

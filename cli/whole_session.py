@@ -10,17 +10,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbids.bids import entities as bids_entities
-from rtbids.cli import cut_series, set_aside
+from rtbids.cli import clean_series, cut_series, set_aside
+from rtbids.cli.withheld import Withheld
 from rtbids.errors import BadData, RtbidsError
 
 if TYPE_CHECKING:
     from rtbids.archive.dataset import Archive
-    from rtbids.archive.placing import Image
+    from rtbids.archive.placing import Aside, Image
     from rtbids.archive.waiting import Waiting
     from rtbids.convert.places import Decision, Known
     from rtbids.convert.session import Gathered, Run, Session
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from rtbids.wakeup import Wakeup
 
 logger = logging.getLogger("rtbids")
-_LISTED = " (DICOM that names the patient, readable by you alone; see sourcedata/series.tsv)"
+_LISTED = " (DICOM, {}readable by you alone; see sourcedata/series.tsv)"
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,16 @@ ALL = Choice()
 
 @contextmanager
 def placed(
-    archive: Archive, choice: Choice, entities: Mapping[str, str], stop: Wakeup | None = None
+    archive: Archive,
+    choice: Choice,
+    entities: Mapping[str, str],
+    stop: Wakeup | None = None,
+    withheld: Withheld | None = None,
 ) -> Iterator[Session | None]:
     """Give what takes the other series of a session; on leaving, wait until each has its place, and say what there is.
 
     `stop` is set where the source is told to end before its time, which leaving before the source has ended does as well:
-    series that are still arriving then wait for their rest.
+    series that are still arriving then wait for their rest. `withheld` knows what the source's headers say of a person.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def placed(
     if not choice.all_series:
         yield None
         return
-    placer = Placer(archive, choice, entities, stop)
+    placer = Placer(archive, choice, entities, stop, withheld)
     try:
         yield placer.session
     finally:
@@ -71,7 +76,14 @@ def placed(
 class Placer:
     """Converts and places series that are over, one after the other, in a thread of low priority."""
 
-    def __init__(self, archive: Archive, choice: Choice, entities: Mapping[str, str], stop: Wakeup | None = None) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        choice: Choice,
+        entities: Mapping[str, str],
+        stop: Wakeup | None = None,
+        withheld: Withheld | None = None,
+    ) -> None:
         from rtbids.convert import session_map
         from rtbids.convert.places import Known
         from rtbids.convert.session import Session
@@ -90,6 +102,8 @@ class Placer:
         self.malformed: list[str] = []  # why series cannot be converted
         self._left = False
         self._stop = stop
+        self._withheld = withheld or Withheld()
+        self._clean = clean_series.CleanSeries(self._withheld.words)
         self.session = Session(self._folder, self._over.put, self._begun, self._is_stopped)
         # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery does its work.
         self._thread = threading.Thread(target=self._run, name="placer", daemon=True)
@@ -113,7 +127,8 @@ class Placer:
                 for what in ("placed", "kept in sourcedata", "waiting")
                 if self._counts[what]
             ]
-            console.say(f"not functional: {', '.join(parts)}{_LISTED if self._counts['kept in sourcedata'] else ''}")
+            listed = _LISTED.format("that names the patient, " if self._withheld.identified else "de-identified, ")
+            console.say(f"not functional: {', '.join(parts)}{listed if self._counts['kept in sourcedata'] else ''}")
         for gathered in self._held:
             console.say(cut_series.said(gathered, self._archive.root))
 
@@ -235,7 +250,9 @@ class Placer:
             if reason := whole_series.screened(dicom):
                 raise BadData(reason)
             made = Path(tempfile.mkdtemp(prefix="made-", dir=dicom.parent))
-            self._outputs[dicom] = whole_series.convert(dicom, made)
+            identified = self._withheld.identified
+            source = dicom if identified else self._clean.copy(dicom)
+            self._outputs[dicom] = whole_series.convert(source, made, identified=identified)
         return self._outputs[dicom]
 
     def _settle(
@@ -249,6 +266,7 @@ class Placer:
         for rule in dict.fromkeys(decision.rule for decision in decisions if decision.rule):
             logger.info("series %d: by the rule %s", gathered.number, rule)
         if aside:
+            aside = aside if self._withheld.identified else self._cleaned(aside, waiting)
             logger.warning("%s", set_aside.said(aside, gathered, decisions, outputs))
         if not chosen and aside:
             self._archive.set_aside(waiting, known.owner, aside)
@@ -259,6 +277,17 @@ class Placer:
             assert decision.place is not None
             known.learn(decision.place, decision.fields, bids_entities.parse(path.name)[0].get("run"))
         return "placed"
+
+    def _cleaned(self, aside: Aside, waiting: Waiting) -> Aside:
+        """De-identify what is to be kept; images that may show who it is stay out of the data set, which the list says."""
+        place = clean_series.apart(self._archive.root.resolve().name, aside.number)
+        count = self._clean.keep(waiting.dicom, place)
+        if not count:
+            return aside
+        text = "series %d: %d images cannot be de-identified and are kept outside the data set, readable by you alone: %s"
+        logger.warning(text, aside.number, count, place)
+        reason = f"{aside.reason}; {count} images that cannot be de-identified are not here"
+        return replace(aside, images=max(aside.images - count, 0), reason=reason)
 
 
 def _image(decision: Decision, output: Output) -> Image:

@@ -39,11 +39,21 @@ class Archive:
         Paces the writing to the disk.
     fill_gaps
         What stands in the 4-D file for a volume that never came: nothing (None), the volume before it, or zeros.
+    identified
+        Whether sidecars keep what identifies a person, a place or a day.
     """
 
-    def __init__(self, root: Path, *, version: str = __version__, clock: Clock = CLOCK, fill_gaps: FillGaps = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        version: str = __version__,
+        clock: Clock = CLOCK,
+        fill_gaps: FillGaps = None,
+        identified: bool = False,
+    ) -> None:
         self.root = root
-        self._study = Study(root, version)
+        self._study = Study(root, version, identified=identified)
         self._clock = clock
         self._fill_gaps = fill_gaps
         self._finisher = Finisher(self._study)

@@ -55,12 +55,16 @@ _IDENTIFYING = frozenset(
 _IDENTIFYING_ENDS = ("UID", "Date", "DateTime")
 
 
-def of_run(metadata: Metadata, entities: Entities, missing: Sequence[int], filled: Sequence[int]) -> dict[str, Any]:
+def of_run(
+    metadata: Metadata, entities: Entities, missing: Sequence[int], filled: Sequence[int], *, identified: bool = False
+) -> dict[str, Any]:
     """Return the sidecar: BIDS fields without what identifies a person, the task's name, and the gaps where there are any.
 
-    `missing` are the indices of volumes that are not in the file, `filled` of those that stand in for volumes that never came.
+    With `identified` what identifies stays. `missing` are the indices of volumes that are not in the file, `filled` of those
+    that stand in for volumes that never came.
     """
-    fields: dict[str, Any] = {key: value for key, value in without_identifiers(metadata).items() if key not in _INTERNAL}
+    kept = metadata if identified else without_identifiers(metadata)
+    fields: dict[str, Any] = {key: value for key, value in kept.items() if key not in _INTERNAL}
     fields.setdefault("TaskName", entities.get("task", ""))
     if missing:
         fields["MissingVolumes"] = list(missing)

@@ -186,7 +186,7 @@ class GrowingRun:
 
     def _write_sidecar(self) -> None:
         missing, filled = ([], self.missing) if self._fill_gaps else (self.missing, [])
-        text = sidecar.dumps(fields.of_run(self._metadata, self.entities, missing, filled))
+        text = sidecar.dumps(fields.of_run(self._metadata, self.entities, missing, filled, identified=self._study.identified))
         if text != self._sidecar_text:
             self._study.write(self._sidecar, text)
             self._sidecar_text = text

@@ -58,7 +58,7 @@ def place(study: Study, images: Sequence[Image], series: Waiting, owner: Entitie
         Where the disk refuses; the series waits still.
     """
     try:
-        staged = [_stage(image, series.folder / f"image-{number}") for number, image in enumerate(images)]
+        staged = [_stage(study, image, series.folder / f"image-{number}") for number, image in enumerate(images)]
         with study.locked():
             placed = _move(study, _named(study, images), staged, series)
         for folder in {path.parent for path in placed}:
@@ -86,11 +86,12 @@ def undo(study: Study, series: Waiting) -> None:
         series.forget()  # these names are free from here on, and may be another's tomorrow
 
 
-def _stage(image: Image, base: Path) -> dict[str, Path]:
+def _stage(study: Study, image: Image, base: Path) -> dict[str, Path]:
     """Write the files of an image to the disk, beside the DICOM files that they are of; return them by extension."""
     files = {".nii.gz": base.with_suffix(".nii.gz"), ".json": base.with_suffix(".json")}
     compress(image.nifti, files[".nii.gz"], lambda size: None)
-    files[".json"].write_text(sidecar.dumps(without_identifiers(image.metadata)), encoding="utf-8")
+    fields = image.metadata if study.identified else without_identifiers(image.metadata)
+    files[".json"].write_text(sidecar.dumps(fields), encoding="utf-8")
     for extension, path in image.besides.items():
         files[extension] = Path(shutil.copyfile(path, base.with_suffix(extension)))
     for path in files.values():

@@ -46,15 +46,18 @@ Please add here what was measured, of whom, and why.
 class Study:
     """The data set at `root`, made where there is none; an existing one is left as it is.
 
+    Its sidecars say who was measured, where and when only if it is `identified`.
+
     Raises
     ------
     CannotWrite
         Where `root` cannot be written, holds other files than a data set, or is a derivative.
     """
 
-    def __init__(self, root: Path, version: str) -> None:
+    def __init__(self, root: Path, version: str, *, identified: bool = False) -> None:
         self.root = root
         self.version = version
+        self.identified = identified
         self._work = root / WORK
         self._has_derivative = False
         try:

@@ -42,9 +42,10 @@ def screened(folder: Path) -> str | None:
     return None
 
 
-def convert(folder: Path, made: Path) -> list[Output]:
+def convert(folder: Path, made: Path, *, identified: bool = False) -> list[Output]:
     """Convert the DICOM files of `folder` into `made`; return what came of them, nothing where dcm2niix refuses.
 
+    With `identified` the sidecars say who was measured, where and when.
     It runs at the priority of the thread that calls, and a Ctrl-C in the terminal does not reach it.
 
     Raises
@@ -54,7 +55,8 @@ def convert(folder: Path, made: Path) -> list[Output]:
     """
     import dcm2niix
 
-    command = [dcm2niix.bin, "-f", "image", "-b", "y", "-ba", "y", "-z", "n", "-o", str(made), str(folder)]
+    anonymous = "n" if identified else "y"
+    command = [dcm2niix.bin, "-f", "image", "-b", "y", "-ba", anonymous, "-z", "n", "-o", str(made), str(folder)]
     try:
         subprocess.run(command, check=False, capture_output=True, timeout=_SECONDS, start_new_session=True)
     except (OSError, subprocess.TimeoutExpired) as error:

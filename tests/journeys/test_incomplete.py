@@ -26,8 +26,9 @@ SCRIPT = "def feedback(volume, run):\n    return volume.index\n"
 LACKING = [*SLICES[: 3 * EACH - 2], *SLICES[3 * EACH : 5 * EACH - 4]]  # two slices of volume 2, four of the last one
 
 
-def uids(files: list[bytes]) -> set[str]:
-    return {str(dcmread(BytesIO(content), stop_before_pixels=True).SOPInstanceUID) for content in files}
+def images(files: list[bytes]) -> set[tuple[int, bytes]]:
+    """Return what tells images apart that are de-identified, and so have new UIDs: number and pixels."""
+    return {(file.InstanceNumber, file.PixelData) for file in (dcmread(BytesIO(content)) for content in files)}
 
 
 def written(files: list[bytes], folder: Path) -> Path:
@@ -47,8 +48,8 @@ def in_tar(files: list[bytes]) -> bytes:
     return content.getvalue()
 
 
-def kept_aside(study: Path) -> set[str]:
-    return uids([file.read_bytes() for file in (study / "sourcedata").rglob("*.dcm")])
+def kept_aside(study: Path) -> set[tuple[int, bytes]]:
+    return images([file.read_bytes() for file in (study / "sourcedata").rglob("*.dcm")])
 
 
 @pytest.fixture(params=["folder", "tar", "network"])
@@ -77,7 +78,7 @@ def test_slices_of_incomplete_volumes_are_kept_and_named_and_the_run_is_not_padd
     (image,) = study.rglob("*_bold.nii.gz")
     assert np.array_equal(nibabel.load(image).dataobj, np.stack([PHANTOM.volume(n) for n in (0, 1, 3)], axis=3))
     assert json.loads(Path(str(image).replace(".nii.gz", ".json")).read_text())["MissingVolumes"][0] == 2
-    assert kept_aside(study) == uids([*SLICES[2 * EACH : 3 * EACH - 2], *SLICES[4 * EACH : 5 * EACH - 4]])
+    assert kept_aside(study) == images([*SLICES[2 * EACH : 3 * EACH - 2], *SLICES[4 * EACH : 5 * EACH - 4]])
     listed = (study / "sourcedata" / "series.tsv").read_text()
     assert "volume 2 is incomplete: 7 of 9 slices" in listed
     assert "volume 4 is incomplete: 5 of 9 slices" in listed
@@ -106,7 +107,7 @@ def test_mosaics_that_lost_their_slice_count_are_refused_once_by_name_and_kept(c
     outcome = call("convert", written(files, tmp_path / "export"), "--no-wait", "-o", study)
     assert "Traceback" not in outcome.err
     assert not list(study.rglob("*_bold.nii.gz"))
-    assert kept_aside(study) == uids(files)
+    assert kept_aside(study) == images(files)
     said = [line for line in outcome.err.splitlines() if line.startswith("warning: ")]
     assert len(said) == 2, said  # why, and that they are kept
     assert "slice" in said[0]

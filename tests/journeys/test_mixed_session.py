@@ -20,7 +20,7 @@ import nibabel
 import numpy as np
 import pytest
 from nibabel.orientations import apply_orientation, io_orientation
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from test_dicom_network import SOURCE, listening
 from validity import errors
 
@@ -81,18 +81,25 @@ def wanted(series: dict[str, list[Path]], aside: set[str], place: Path) -> Count
     return fingerprints((place / "made").rglob("*.nii"))
 
 
-def kept(study: Path) -> dict[str, set[str]]:
-    """Return the instances in ``sourcedata`` by series."""
+def kept(study: Path, series: dict[str, list[Path]]) -> dict[str, set[str]]:
+    """Return the instances in ``sourcedata`` by series, by the UIDs that they had before they were de-identified."""
+    sent = {image(header): header for header in (dcmread(file) for files in series.values() for file in files)}
     found = defaultdict(set)
     for file in study.glob("sourcedata/sub-*/**/*.dcm"):
-        header = dcmread(file, stop_before_pixels=True)
+        header = sent[image(dcmread(file))]
         found[str(header.SeriesInstanceUID)].add(str(header.SOPInstanceUID))
     return dict(found)
 
 
+def image(header: Dataset) -> tuple[int, int, bytes]:
+    """Return what tells images apart whatever their UIDs."""
+    return int(header.SeriesNumber), int(header.InstanceNumber), bytes(header.PixelData)
+
+
 def assert_whole(study: Path, folder: Path, place: Path, without: tuple[str, ...] = ()) -> None:
     """Check that the data set has every series of `folder`: as dcm2niix's voxels, or as DICOM in ``sourcedata``."""
-    series, aside = by_series(folder), kept(study)
+    series = by_series(folder)
+    aside = kept(study, series)
     for uid, instances in aside.items():
         sent = {str(dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in series[uid]}
         if series[uid][0].name.startswith(without or "\0"):
@@ -197,7 +204,8 @@ def test_a_kill_in_the_middle_of_a_session_loses_nothing(session, tmp_path, star
     assert call("convert", session, "--no-wait", "-o", study).code == 0
     assert errors(study) == []
     assert not list((study / ".rtbids/session").iterdir())
-    series, aside = by_series(session), kept(study)
+    series = by_series(session)
+    aside = kept(study, series)
     whole = {uid for uid, instances in aside.items() if len(instances) == len(series[uid])}
     assert not wanted(series, whole, tmp_path) - fingerprints(study.glob("sub-*/**/*.nii.gz"))
 

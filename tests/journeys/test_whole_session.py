@@ -88,7 +88,7 @@ def test_the_voxels_are_those_that_the_scanner_made(session, tmp_path, call):
     assert np.array_equal(np.asanyarray(image.dataobj), GREY.transpose(2, 1, 0)[::-1, ::-1])  # DICOM counts to left and back
 
 
-def test_unknown_series_are_listed_and_for_their_owner_only(session, tmp_path, call):
+def test_unknown_series_are_listed_and_for_their_owner_only(session, tmp_path, call, runtime_folder):
     study = tmp_path / "study"
     done = call("convert", session, "--no-wait", "-o", study)
     head, *rows = [line.split("\t") for line in (study / "sourcedata/series.tsv").read_text().splitlines()]
@@ -96,15 +96,18 @@ def test_unknown_series_are_listed_and_for_their_owner_only(session, tmp_path, c
     assert {row["series"]: row["reason"] for row in found} == {
         "1": "a localizer; BIDS has no place for it",
         "10": "no rule of the session map fits",
-        "11": "text is burned into its pixels",
-        "12": "it is a screenshot",
+        "11": "text is burned into its pixels; 6 images that cannot be de-identified are not here",
+        "12": "it is a screenshot; 6 images that cannot be de-identified are not here",
     }
     for row in found:
         folder = study / "sourcedata" / row["folder"]
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()] == [0o600] * int(row["images"])
+    refused = [path for path in (runtime_folder / "refused" / "study").rglob("*") if path.is_file()]
+    assert len(refused) >= 12
+    assert {stat.S_IMODE(path.stat().st_mode) for path in refused} == {0o600}
     assert "series 10 (something odd) is kept as DICOM in sourcedata: no rule of the session map fits" in done.err
-    assert "4 series kept in sourcedata (DICOM that names the patient, readable by you alone; see" in done.err
+    assert "4 series kept in sourcedata (DICOM, de-identified, readable by you alone; see" in done.err
 
 
 def test_no_identifier_is_in_what_is_placed(session, tmp_path, call):
@@ -289,7 +292,7 @@ def test_dcm2niix_is_asked_once_of_a_series_that_waits_for_others(tmp_path, monk
     for series in (4, 5, 6):
         write(folder, series, "t2_spc_acq-fast")
     convert = whole_series.convert
-    monkeypatch.setattr(whole_series, "convert", lambda place, made: asked.append(place) or convert(place, made))
+    monkeypatch.setattr(whole_series, "convert", lambda place, made, **how: asked.append(place) or convert(place, made, **how))
     with Archive(tmp_path / "study") as archive, placed(archive, ALL, {}) as others:
         assembler = Assembler({}, archive.number, others=others)
         for file in sorted(folder.iterdir()):
