@@ -52,6 +52,24 @@ def watched(small, script, start, tmp_path):
     return begin
 
 
+@pytest.fixture
+def held(watched, small, script, call, tmp_path):
+    """Start a run that is in its midst until it is let go on, however slow the machine is; return it with what lets it go."""
+    stream, content = tmp_path / "volumes", call("replay", small.root, "--speed", "max").out
+    os.mkfifo(stream)
+    run = watched(script(INDEX), stream)
+    source = stream.open("wb", buffering=0)
+    source.write(content[: len(content) // 2])
+
+    def let_go() -> None:
+        source.write(content[len(content) // 2 :])
+        source.close()
+
+    run.until("mine", 1)
+    yield run, let_go
+    source.close()
+
+
 def test_where_no_run_is_in_progress_status_says_so(call):
     outcome = call("status")
     assert (outcome.code, outcome.out) == (0, b"no run is in progress\n")
@@ -144,22 +162,22 @@ def test_an_aborted_run_ends_at_once_and_keeps_what_came(watched, small, script,
         (["--process", "1", "--end"], 66, "no run is in progress in process 1"),
     ],
 )
-def test_a_mistake_is_one_clear_line_and_costs_the_run_nothing(watched, small, script, call, arguments, code, words):
-    run = watched(script(INDEX), small.root, "--volumes", 12)
-    run.until("mine", 0)
+def test_a_mistake_is_one_clear_line_and_costs_the_run_nothing(held, call, arguments, code, words):
+    run, let_go = held
     outcome = call("status", *arguments)
     assert outcome.code == code, outcome.err
     assert words in outcome.err
     assert "Traceback" not in outcome.err
+    let_go()
     assert run.end() == 0, run.err
 
 
-def test_a_script_that_cannot_be_loaded_is_refused_and_the_run_goes_on(watched, small, script, call):
-    run = watched(script(INDEX), small.root)
-    run.until("mine", 1)
+def test_a_script_that_cannot_be_loaded_is_refused_and_the_run_goes_on(held, script, call):
+    run, let_go = held
     outcome = call("status", "--start", script("x = 1\n", name="broken"))
     assert outcome.code == 70, outcome.err
     assert "expected a function feedback" in outcome.err
+    let_go()
     assert run.end() == 0, run.err
     assert "30 volumes" in run.err
 
