@@ -47,6 +47,8 @@ class Words:
 
     def left(self, text: str) -> str:
         """Return a text without the words that repeat what identifies, with what separated those that stay."""
+        if not self._gone:
+            return text
         if text not in self._seen:
             pieces = _BREAKS.split(text)
             told = self._telling([text, *pieces[::2]])
@@ -116,10 +118,13 @@ def read(content: bytes, names: tuple[str, str], words: Words) -> Header:
 
 
 def prepare() -> None:
-    """Read tables and words now, which takes some 0.2 s: no volume is to wait for it."""
+    """Read tables and words now, which takes some 0.5 s: no volume is to wait for it."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
+    from rtbids.deidentify import private
+
+    private.rule("SIEMENS CSA HEADER", 0x0029, 0x10)
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+    from rtbids.deidentify.walk import Element
 
 WARNING = "--identified: names, dates and serial numbers of the DICOM headers go into what is written: keep it safe"
 _LAST = 0x00401001  # beyond what is read: then come pixels
@@ -51,6 +53,23 @@ def of(content: bytes) -> dict[str, Any]:
     day, time = _moment(header)
     fields |= {"AcquisitionTime": time, "AcquisitionDateTime": f"{day}T{time}" if day and time else None}
     return {field: value for field, value in fields.items() if value is not None}
+
+
+def elements(fields: Mapping[str, Any]) -> Iterator[Element]:
+    """Give identifying fields of a sidecar, which somebody else may have written, as elements of a header."""
+    for field in (*_TEXTS, "PatientBirthDate"):
+        if isinstance(value := fields.get(field), str) and value and field not in ("ProtocolName", "SeriesDescription"):
+            yield _element(_TEXTS.get(field, field), value.replace("-", "") if field == "PatientBirthDate" else value)
+
+
+def _element(keyword: str, text: str) -> Element:
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    from rtbids.deidentify.walk import Element
+
+    tag = tag_for_keyword(keyword)
+    assert tag is not None, keyword
+    return Element(int(tag), dictionary_VR(tag), text.encode(), b"ISO_IR 192")
 
 
 def markers(content: bytes) -> dict[str, Any]:

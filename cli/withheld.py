@@ -37,7 +37,8 @@ class Withheld:
     """Keeps identifiers out of names and sidecars; with `identified` it adds those that BIDS has fields for.
 
     Every series is learnt from its first image: its header is de-identified, and a text goes into a sidecar only where it is
-    left there. What it says of the person's name, numbers and days is cut out of the names of protocol and series as well.
+    left there. What it says of the person's name, numbers and days is cut out of the names of protocol and series as well,
+    with `identified` too: they become names of files.
     """
 
     identified: bool = False
@@ -49,8 +50,7 @@ class Withheld:
 
     def instances(self, found: Iterable[Instance]) -> Iterator[Instance]:
         """Learn from images on their way; the names of their protocol and series are left without what identifies."""
-        if not self.identified:
-            headers.prepare()
+        headers.prepare()
         for instance in found:
             self._learn(instance)
             yield instance
@@ -66,11 +66,18 @@ class Withheld:
         added = self._added.get(number, {}) if isinstance(number, int) else {}
         if self.identified:
             return {**metadata, **added}
+        self.words.learn(kept_identifiers.elements(metadata))
         if isinstance(number, int) and number in self._left:
             metadata = self._without_texts(metadata, self._left[number])
             methods = [*added.get("DeidentificationMethod", ()), METHOD]
             added = {**added, "DeidentificationMethod": methods}
-        return {**without_identifiers(metadata), **added}
+        return {**{key: self._cut(value) for key, value in without_identifiers(metadata).items()}, **added}
+
+    def _cut(self, value: Any) -> Any:
+        """Return a text without what identifies, as far as that is known."""
+        if isinstance(value, list):
+            return [self._cut(one) for one in value]
+        return self.words.left(value) if isinstance(value, str) else value
 
     def _of(self, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what `fields` does; volumes of a run share one mapping before, and after."""
@@ -99,13 +106,9 @@ class Withheld:
         self._added[number] = kept_identifiers.markers(content)
         if self.identified:
             self._added[number] |= kept_identifiers.of(content)
-            self._known[key] = headers.NOTHING_LEFT
-        else:
-            self._known[key] = self._left[number] = headers.read(content, names, self.words)
+        self._known[key] = self._left[number] = headers.read(content, names, self.words)
 
     def _rename(self, instance: Instance, names: tuple[str, str], number: int) -> None:
-        if self.identified:
-            return
         for keyword, name in zip(headers.NAMES, names, strict=True):
             if (left := self.words.left(name)) != name:
                 setattr(instance.dataset, keyword, left)

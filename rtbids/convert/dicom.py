@@ -25,6 +25,19 @@ _DICOMDIR = "1.2.840.10008.1.3.10"
 _NUMBER = re.compile(r"(IM|IMG|MR|I|[a-z]*)[-_]?\d{1,6}([-_]\d{1,6}){0,3}")  # 001_000007_000012, IM-0001-0012
 _SMALL = re.compile(r"[a-z0-9 ,_-]*")
 _LONG_NUMBER = re.compile(r"\d{5}")
+_LETTERS = re.compile(r"[a-z]{3,}")
+_PLAIN = frozenset(  # words of file names that name nobody
+    re.findall(
+        "[a-z]+",
+        """
+        anon away bare bold broken closed colour copy cut damaged dicom dicomdir different done echo empty end epi file final
+        first five folder four frame functional good growing hidden image img inside last late latest localizer mosaic name new
+        next none notes nothing odd old one other outside part phantom pipe preallocated pydicom readme renamed report rgb run
+        rtplan same sample scan second series short six slice slices slow small spool test text three torn trunc truncated
+        twice two vol volume watch whole yet zero zeros
+        """,
+    )
+)
 
 
 class Incomplete(BadData):
@@ -82,14 +95,15 @@ def _image(content: memoryview, name: str) -> Dataset:
 
 
 def shown(path: str) -> str:
-    """Return what a message may say of a file: its name where it is a number or small letters, else the end of it.
+    """Return what a message may say of a file: its name where it is a number or made of plain words, else the end of it.
 
-    Scanners name folders and files by patients (in capitals) and by UIDs, which hold a serial number and a date.
+    Scanners name folders and files by patients and by UIDs, which hold a serial number and a date.
     """
     name = path.rsplit("/", 1)[-1]
     stem, dot, extension = name.rpartition(".")
     stem, extension = (stem, dot + extension) if stem and len(extension) <= 4 else (name, "")
-    if _NUMBER.fullmatch(stem) or (_SMALL.fullmatch(stem) and not _LONG_NUMBER.search(stem)):
+    is_small = _NUMBER.fullmatch(stem) or (_SMALL.fullmatch(stem) and not _LONG_NUMBER.search(stem))
+    if is_small and _PLAIN.issuperset(_LETTERS.findall(stem)):
         return name
     digits = re.search(r"\d{0,3}\Z", stem)
     return f"…{digits[0] if digits else ''}{extension}"

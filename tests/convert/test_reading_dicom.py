@@ -244,6 +244,8 @@ def test_the_quick_reader_finds_what_pydicom_finds(real_data: Path, name: str) -
         ("1.3.12.2.1107.5.2.43.66012.2024010210111213456789.dcm", "…789.dcm"),
         ("MR.1.3.12.2.1107.5.2.43.66012.20240102", "…102"),
         ("Doe Jane.dcm", "….dcm"),
+        ("doe_jane_12.dcm", "…12.dcm"),
+        ("jane0012.dcm", "…012.dcm"),
         ("19700101.dcm", "…101.dcm"),
     ],
 )
