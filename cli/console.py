@@ -163,9 +163,14 @@ def _show_plain(progress: Progress, over: threading.Event) -> None:
 def left_out(name: str, number: int, reason: str, hint: str | None = None) -> None:
     """Tell the person which file is left out and why; the log gets its number, for names of files may identify."""
     why = f"{reason}; {hint}" if hint else reason
-    logger.warning("%s", f"file {number} is left out: {why}", extra={_SAID: True})
+    warn(f"{name} is left out: {why}", f"file {number} is left out: {why}")
+
+
+def warn(message: str, logged: str) -> None:
+    """Tell the person something with names in it; the log gets what is `logged` in its place."""
+    logger.warning("%s", logged, extra={_SAID: True})
     if not _quiet:
-        stderr.print(Text(printable(f"warning: {name} is left out: {why}"), style="yellow"))
+        stderr.print(Text(printable(f"warning: {message}"), style="yellow"))
 
 
 @contextmanager

@@ -31,11 +31,15 @@ class Records:
     path: Path | None
     linkage: Linkage | None
 
-    def written(self, content: bytes, clean: Clean) -> None:
+    def link(self, content: bytes, clean: Clean) -> Link | None:
+        """Read who became whom, where that is to be left."""
+        return _link(content, clean) if self.linkage else None
+
+    def written(self, clean: Clean, link: Link | None) -> None:
         if self.path:
             self.report.written(clean)
-        if self.linkage:
-            self.linkage.add(_link(content, clean))
+        if self.linkage and link:
+            self.linkage.add(link)
 
     def left_out(self, kind: str, reason: str) -> None:
         self.report.left_out(kind, reason)
@@ -61,6 +65,7 @@ def records(wanted: Wanted, rules: cleaners.Rules, cleaner: Cleaner, *, overwrit
     linkage = Linkage(wanted.linkage_file, wanted.linkage_recipients) if wanted.linkage_file else None
     about = report.About(
         cleaner.engine.profile,
+        cleaner.engine.mapping.key.fingerprint,
         cleaners.digest(rules.recipe),
         service=bool(rules.identifiers),
         verified=rules.verify,

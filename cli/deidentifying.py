@@ -10,14 +10,16 @@ from pathlib import Path
 from rtbids.cli import cleaners, console, defacing, deid_records
 from rtbids.cli.defacing import Held, Waiting
 from rtbids.cli.deid_records import Records, Wanted
+from rtbids.cli.litter import Litter
 from rtbids.cli.stopping import stopping
-from rtbids.deidentify import files
+from rtbids.deidentify import destinations, files
 from rtbids.deidentify.by_recipe import Cleaner, Skipped
 from rtbids.deidentify.engine import Clean
 from rtbids.deidentify.mapping import Key, key_path
+from rtbids.deidentify.names import Names
 from rtbids.deidentify.pixels import Refused
 from rtbids.deidentify.verify import Survived
-from rtbids.errors import BadData, InputMissing
+from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.pipeline import Inbox
 from rtbids.stream import endpoints
 from rtbids.wakeup import Wakeup
@@ -53,6 +55,11 @@ class Tally:
     def seen(self) -> int:
         return self.written + self.copies + self.refused + self.skipped + self.survived + self.bad
 
+    @property
+    def is_good(self) -> bool:
+        """Tell whether something was written, or nothing was to be."""
+        return bool(self.written) or 0 < self.seen == self.skipped
+
 
 def make_key(path: Path | None) -> None:
     """Make the site's key, and say what it is for."""
@@ -66,11 +73,11 @@ def run(request: Request) -> None:
     """De-identify; raise BadData where nothing could be."""
     files.check_source(request.source)
     files.check_apart(request.source, request.destination)
+    _check_one(request)
     with stopping() as stop:
         cleaner = cleaners.cleaner(request.rules, stop.wait)
         records = deid_records.records(request.wanted, request.rules, cleaner, overwrite=request.overwrite)
-        waiting = defacing.waiting(request.wanted.deface)
-        with closing(records):
+        with closing(records), defacing.waiting(request.wanted.deface, stop) as waiting:
             tally = _through(cleaner, records, waiting, request, stop)
         if not stop.is_set():
             _sum_up(tally, request)
@@ -79,7 +86,7 @@ def run(request: Request) -> None:
 def _through(cleaner: Cleaner, records: Records, waiting: Waiting | None, request: Request, stop: Wakeup) -> Tally:
     """Take file after file from one end to the other."""
     count, sources = _sources(request, stop)
-    destination = files.destination(request.destination, overwrite=request.overwrite, timeout=request.open_timeout)
+    destination = destinations.destination(request.destination, overwrite=request.overwrite, timeout=request.open_timeout)
     job = _Job(cleaner, destination, records, waiting)
     try:
         with console.counting("de-identifying", count) as advance, closing(sources):
@@ -88,13 +95,22 @@ def _through(cleaner: Cleaner, records: Records, waiting: Waiting | None, reques
                     break
                 job.take(source)
                 advance()
+            job.litter.tell()
             if waiting and not stop.is_set():
                 waiting.finish(job.write, job.refuse)
-        if not stop.is_set() and job.tally.written:
+        if not stop.is_set() and job.tally.is_good:
             destination.finish()
     finally:
         destination.drop()
     return job.tally
+
+
+def _check_one(request: Request) -> None:
+    """Refuse to write what may be many files to one."""
+    if destinations.is_one(request.destination) and (files.is_tar(request.source) or Path(request.source).is_dir()):
+        raise UsageFault(
+            f"{request.destination} is one file, and {request.source} may hold many", "name a folder or a .tar file as DEST"
+        )
 
 
 def _sources(request: Request, stop: Wakeup) -> tuple[int | None, Generator[files.Source, None, None]]:
@@ -119,10 +135,11 @@ class _Job:
     """What a file goes through."""
 
     cleaner: Cleaner
-    destination: files.Destination
+    destination: destinations.Destination
     records: Records
     waiting: Waiting | None = None
-    names: files.Names = field(default_factory=files.Names)
+    names: Names = field(default_factory=Names)
+    litter: Litter = field(default_factory=Litter)
     tally: Tally = field(default_factory=Tally)
 
     def take(self, source: files.Source) -> None:
@@ -137,20 +154,24 @@ class _Job:
                 self.records.left_out("copies", "a copy of another file")
                 return
         except BadData as error:
-            self._count(error)
-            if not isinstance(error, Skipped):
-                console.left_out(source.name, self.tally.seen, str(error), error.hint)
+            self._leave_out(source, error)
             return
-        held = Held(source.name, content, clean)
+        held = Held(source.name, clean, self.records.link(content, clean))
         if not (self.waiting and self.waiting.takes(held)):
-            self.write(held, clean)
+            self.write(held)
 
-    def write(self, held: Held, clean: Clean) -> None:
+    def write(self, held: Held) -> None:
         """Write a file, and take note of it."""
-        self.destination.write(clean.name, clean.content)
+        self.destination.write(held.clean.name, held.clean.content)
         self.tally.written += 1
-        self.records.written(held.content, clean)
-        self._remark(clean)
+        self.records.written(held.clean, held.link)
+        self._remark(held.clean)
+
+    def _leave_out(self, source: files.Source, error: BadData) -> None:
+        self._count(error)
+        why = self.tally.seen, str(error), error.hint
+        if not (isinstance(error, Skipped) or (_kind(error) == "bad" and self.litter.takes(source, *why))):
+            console.left_out(source.name, *why)
 
     def refuse(self, series: list[Held], error: BadData) -> None:
         """Leave out the images of a series; the first stands for all."""
@@ -188,7 +209,9 @@ def _sum_up(tally: Tally, request: Request) -> None:
     words += [f"{tally.copies} copies left out"] if tally.copies else []
     if tally.written or tally.skipped:
         console.say(", ".join(words))
+    if tally.is_good and not tally.written:
+        console.say("the recipe skips every file; nothing was written")
     if tally.survived:
         raise BadData(f"{tally.survived} of {tally.seen} files still held a removed value and were not written", _ABOVE)
-    if not tally.written:
+    if not tally.is_good:
         raise BadData(f"none of {tally.seen} files could be de-identified", _ABOVE)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rtbids.deidentify import part10, verify
-from rtbids.deidentify.engine import Clean, Deidentifier, Header
+from rtbids.deidentify import names, part10, verify
+from rtbids.deidentify.engine import Clean, Deidentifier
+from rtbids.deidentify.header import Header
 from rtbids.deidentify.pixels import Refused
 from rtbids.deidentify.recipe import Recipe
 from rtbids.errors import BadData
@@ -40,6 +41,7 @@ class Cleaner:
         if self.recipe.turned:
             self._turn_away(content)
         clean = self.engine.clean(content)
+        names.check(clean.name)
         if self.verified:
             verify.check(clean, self.engine.profile)
         return clean
@@ -49,6 +51,8 @@ class Cleaner:
             verdict = self.recipe.verdict(Header(part10.read(content)))
         except BadData:
             return  # the engine says what is wrong with it
+        except Exception as error:  # foreign bytes; what a rule cannot look at it cannot let pass
+            raise BadData(f"its header cannot be read to apply the recipe ({type(error).__name__})") from None
         if verdict == "skip":
             raise Skipped("the recipe leaves out series like this one")
         if verdict == "refuse":

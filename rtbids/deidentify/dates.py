@@ -21,11 +21,6 @@ def shifted(value: bytes, days: int, representation: str) -> bytes:
     return "\\".join(_range(one.strip(), days, move) for one in text.split("\\")).strip("\\").encode("ascii")
 
 
-def is_date(text: str) -> bool:
-    """Tell whether a text is a date as DICOM writes it."""
-    return _moved_day(text, 0) != ""
-
-
 def _range(text: str, days: int, move: Callable[[str, int], str]) -> str:
     if whole := move(text, days):
         return whole

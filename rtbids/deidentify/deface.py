@@ -8,11 +8,15 @@ done is refused: who asks for defacing must not get a face.
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,17 +37,25 @@ PROGRAMS: Mapping[str, str] = {
     "mideface": "mideface --i {input} --o {output}",
 }
 LONGEST = 3600.0  # seconds for a volume
+_LOOK = 0.05  # seconds between looks at whether a program has ended
+_LAST_WORDS = 4096  # bytes of what it said
 _CLOSE = 1e-3  # mm, and its share for directions: what a header of float32 may differ by
 _CODE = ("113102", "Clean Recognizable Visual Features Option")
 
 
+def _pause(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
 @dataclass(frozen=True)
 class Defacer:
-    """A program that makes a volume without a face of one with it."""
+    """A program that makes a volume without a face of one with it; `stopped` waits, and tells whether all is to end."""
 
     name: str
     words: tuple[str, ...]
     longest: float = LONGEST
+    stopped: Callable[[float], bool] = _pause
 
     def deface(self, series: Sequence[Clean]) -> list[Clean]:
         """Return the images of a series without the face.
@@ -67,15 +79,36 @@ class Defacer:
             return _read(made, stack, self.name)
 
     def _run(self, words: Sequence[str]) -> None:
-        try:
-            ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=self.longest, check=False)
-        except subprocess.TimeoutExpired:
-            raise Refused(f"{self.name} did not end within {self.longest:g} s") from None
-        except OSError as error:
-            raise Refused(f"{self.name} cannot be started: {error.strerror}") from None
-        if ended.returncode:
-            lines = ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["without a word"]
-            raise Refused(f"{self.name} ended with {ended.returncode}: {lines[-1][:200]}")
+        with tempfile.TemporaryFile() as said:
+            try:  # a session of its own, so that what it starts itself can be ended with it
+                program = subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+                )
+            except OSError as error:
+                raise Refused(f"{self.name} cannot be started: {error.strerror}") from None
+            with program:
+                try:
+                    self._wait(program)
+                finally:
+                    _end(program)
+            if program.returncode:
+                said.seek(max(0, said.seek(0, os.SEEK_END) - _LAST_WORDS))
+                lines = said.read().decode("utf-8", "replace").strip().splitlines() or ["without a word"]
+                raise Refused(f"{self.name} ended with {program.returncode}: {lines[-1][:200]}")
+
+    def _wait(self, program: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + self.longest
+        while program.poll() is None:
+            if self.stopped(_LOOK):
+                raise Refused(f"{self.name} was stopped")
+            if time.monotonic() > until:
+                raise Refused(f"{self.name} did not end within {self.longest:g} s")
+
+
+def _end(program: subprocess.Popen[bytes]) -> None:
+    if program.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
 
 
 def defacer(text: str) -> Defacer:

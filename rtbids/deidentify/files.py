@@ -1,20 +1,17 @@
-"""Where files to be de-identified come from, and where they go: a folder, one file, or a tar stream at either end.
-
-What is written is named by new values, and appears under its name only when it is whole.
-"""
+"""Where files to be de-identified come from: a folder, one file, or a tar stream."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-from rtbids.errors import BadData, CannotWrite, InputMissing, UsageFault, cannot_write
+from rtbids.errors import InputMissing, UsageFault
 from rtbids.stream import endpoints, fifo, wire
 
 _TAR_MARK, _TAR_MARK_AT = b"ustar", 257
@@ -32,15 +29,15 @@ class Source:
 
 
 def is_tar(source: str) -> bool:
-    """Tell whether a source is a tar stream: standard input, a named pipe, or a tar file."""
+    """Tell whether a source is a tar stream: standard input, a named pipe, or a tar file, also one to be unpacked first."""
     if source == endpoints.STANDARD or fifo.is_fifo(Path(source)):
         return True
     path = Path(source)
     if not path.is_file():
         return False
     with suppress(OSError), path.open("rb") as file:
-        file.seek(_TAR_MARK_AT)
-        return file.read(len(_TAR_MARK)) == _TAR_MARK
+        head = file.read(wire.BLOCK)
+        return head[_TAR_MARK_AT:].startswith(_TAR_MARK) or wire.compression(head) is not None
     return False
 
 
@@ -87,120 +84,17 @@ def _fault(status: os.stat_result) -> str:
 
 
 def in_tar(file: BinaryIO, where: str) -> Iterator[Source]:
-    """Give the files of a tar stream; StreamBroken where it was cut."""
-    for member in wire.members(file, where):
+    """Give the files of a tar stream; StreamBroken where it was cut. What is no file has a fault in place of bytes."""
+    others: deque[Source] = deque()
+    for member in wire.members(file, where, lambda name: others.append(Source(name, None, "a link or a device, no file"))):
+        yield from _taken(others)
         yield Source(member.name, member.content)
+    yield from _taken(others)
 
 
-class Destination(Protocol):
-    """Takes files that are de-identified."""
-
-    def write(self, name: str, content: bytes) -> None: ...
-    def finish(self) -> None: ...
-    def drop(self) -> None: ...
-
-
-@dataclass
-class Folder:
-    """A folder, made where there is none; one that holds something is taken with `overwrite` only."""
-
-    root: Path
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            taken = not self.overwrite and any(self.root.iterdir())
-        except OSError as error:
-            raise cannot_write(str(self.root), error) from None
-        if taken:
-            raise CannotWrite(f"{self.root} holds files already", "name a new folder, or allow it with --overwrite")
-
-    def write(self, name: str, content: bytes) -> None:
-        path = self.root / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
-        except OSError as error:
-            raise cannot_write(str(path), error) from None
-
-    def finish(self) -> None: ...
-    def drop(self) -> None: ...
-
-
-@dataclass
-class One:
-    """A single file of a given name."""
-
-    path: Path
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.path.exists() and not self.overwrite:
-            raise CannotWrite(f"{self.path} is there already", "name another file, or allow it with --overwrite")
-
-    def write(self, name: str, content: bytes) -> None:
-        try:
-            write_whole(self.path, content)
-        except OSError as error:
-            raise cannot_write(str(self.path), error) from None
-
-    def finish(self) -> None: ...
-    def drop(self) -> None: ...
-
-
-@dataclass
-class Tar:
-    """A tar stream. A .tar file gets its name when it is whole; a pipe gets the mark of a clean end then."""
-
-    endpoint: str
-    overwrite: bool = False
-    timeout: float = fifo.OPEN_TIMEOUT
-    _part: Path | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        target = self.endpoint
-        path = Path(target)
-        if target != endpoints.STANDARD and not fifo.is_fifo(path):
-            if path.exists() and not self.overwrite:
-                raise CannotWrite(f"{path} is there already", "name another file, or allow it with --overwrite")
-            self._part = path.with_name(f".{path.stem}.{os.getpid()}.tar")
-            target = str(self._part)
-        self._file = endpoints.open_destination(target, self.timeout)
-        self._writer = wire.Writer(self._file, "standard output" if self.endpoint == endpoints.STANDARD else self.endpoint)
-
-    def write(self, name: str, content: bytes) -> None:
-        self._writer.write(name, content)
-
-    def finish(self) -> None:
-        self._writer.close()
-        if self._part is not None:
-            try:
-                os.fsync(self._file.fileno())
-                os.replace(self._part, self.endpoint)
-            except OSError as error:
-                raise cannot_write(self.endpoint, error) from None
-        self._file.close()
-
-    def drop(self) -> None:
-        """Leave no half of a file behind; a pipe ends without the mark of a clean end."""
-        self._file.close()
-        if self._part is not None:
-            self._part.unlink(missing_ok=True)
-
-
-def destination(endpoint: str, *, overwrite: bool, timeout: float = fifo.OPEN_TIMEOUT) -> Destination:
-    """Return where files go: ``-``, a named pipe or a ``.tar`` file, a ``.dcm`` file, else a folder."""
-    path = Path(endpoint)
-    if endpoint == endpoints.STANDARD or fifo.is_fifo(path) or (path.suffix == ".tar" and not path.is_dir()):
-        return Tar(endpoint, overwrite, timeout)
-    if endpoints.scheme(endpoint):
-        raise UsageFault(f"{endpoint}: expected a folder, a .tar file, a named pipe or -", "rtbids send sends to other places")
-    if path.suffix == ".dcm" and not path.is_dir():
-        return One(path, overwrite)
-    if path.exists() and not path.is_dir():
-        raise CannotWrite(f"{endpoint} is a file, and files need a folder", "name a folder, or a .tar file")
-    return Folder(path, overwrite)
+def _taken(sources: deque[Source]) -> Iterator[Source]:
+    while sources:
+        yield sources.popleft()
 
 
 def check_apart(source: str, dest: str) -> None:
@@ -218,31 +112,3 @@ def check_source(source: str) -> None:
         raise UsageFault(f"{source}: expected a folder, a file, a tar stream or -")
     if source != endpoints.STANDARD and not Path(source).exists():
         raise InputMissing(f"{source}: no such file or folder")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that has its name only when it is whole."""
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-
-
-@dataclass
-class Names:
-    """The names that were written, so that no file takes another's place: copies are known, other contents refused."""
-
-    _seen: dict[str, bytes] = field(default_factory=dict)
-
-    def is_copy(self, name: str, content: bytes) -> bool:
-        digest = hashlib.sha256(content).digest()
-        if name not in self._seen:
-            self._seen[name] = digest
-            return False
-        if self._seen[name] != digest:
-            raise BadData("it has the SOP Instance UID of another file, and other contents")
-        return True

@@ -51,6 +51,11 @@ class Key:
             raise cannot_write(str(path), error) from None
         return key
 
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells one key from another, and nothing else of either."""
+        return _digest(self.secret, "fingerprint", "")[:4].hex()
+
 
 def key_path() -> Path:
     """Return where the site key is: $RTBIDS_SITE_KEY, else site.key in the user's configuration folder."""

@@ -17,10 +17,10 @@ from pydicom.datadict import keyword_for_tag
 
 from rtbids import __version__
 from rtbids.deidentify import lost_facts, markers, report_page, weakening
+from rtbids.deidentify.destinations import write_whole
 from rtbids.deidentify.engine import Clean
-from rtbids.deidentify.files import write_whole
 from rtbids.deidentify.profile import Action, Profile, table
-from rtbids.errors import CannotWrite, UsageFault, cannot_write
+from rtbids.errors import CannotWrite, UsageFault
 
 FORMS = (".json", ".tsv", ".html")
 _ITEM = re.compile(r"\[\d+\]")
@@ -33,6 +33,7 @@ class About:
     """How it was done: the profile, and what stood beside it."""
 
     profile: Profile
+    key: str | None = None  # its fingerprint
     recipe_sha256: str | None = None
     service: bool = False
     verified: bool = False
@@ -79,10 +80,7 @@ class Report:
         """Write the report; the ending of the name says how."""
         content = self.content()
         text = {".json": _json, ".tsv": _tsv, ".html": report_page.page}[path.suffix.lower()](content)
-        try:
-            write_whole(path, text.encode())
-        except OSError as error:
-            raise cannot_write(path, error) from None
+        write_whole(path, text.encode())
 
 
 def check(path: Path, *, overwrite: bool) -> None:
@@ -112,6 +110,7 @@ def _head(about: About) -> dict[str, Any]:
             "lets_through": list(let_through.names),
         },
         "private_facts_lost": lost_facts.of_private(about.profile),
+        "key": about.key,
         "identifiers_service": about.service,
         "verified": about.verified,
         "defaced_by": about.defaced_by,

@@ -79,6 +79,7 @@ def _how(content: Mapping[str, Any]) -> str:
         if content["recipe"]["sha256"]
         else "none",
         "Identifiers": "from a service" if content["identifiers_service"] else "made with the key of the site",
+        "Key": f"the one with the fingerprint {content['key']}",
         "Verified": "each file searched for every removed value" if content["verified"] else "not asked for",
         "Defaced": f"by {content['defaced_by']}" if content["defaced_by"] else "no",
         "Made by": content["made_by"],

@@ -11,7 +11,7 @@ import errno
 import math
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
@@ -24,6 +24,14 @@ LARGEST_MEMBER = 4 << 30  # an enhanced multi-frame file of a whole run is the l
 LARGEST_HEADER = 1 << 20
 LONGEST_NAME = 4096
 _LONGEST_NUMBER = 20  # digits; a size has 13 at the most
+_NO_FILES = (b"1", b"2", b"3", b"4", b"6")  # links of both kinds, devices, named pipes
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip -c FILE |"),
+    b"BZh": ("bzip2", "bunzip2 -c FILE |"),
+    b"\xfd7zXZ\0": ("xz", "xz -dc FILE |"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc FILE |"),
+    b"PK\3\4": ("zip", "unzip it into a folder"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,17 +81,25 @@ class Writer:
             raise StreamBroken(f"cannot write {self._where}: {error.strerror or error}") from None
 
 
-def members(file: BinaryIO, where: str = "the stream") -> Iterator[Member]:
+def compression(head: bytes) -> str | None:
+    """Say by its first bytes how something is compressed, None where it is not."""
+    if head[128:132] == b"DICM":  # whose preamble may say anything
+        return None
+    return next((name for mark, (name, _) in _COMPRESSED.items() if head.startswith(mark)), None)
+
+
+def members(file: BinaryIO, where: str = "the stream", passed_over: Callable[[str], None] | None = None) -> Iterator[Member]:
     """Read members until the end mark and then on to end of file; raise StreamBroken for any other end.
 
-    Folders are passed over; links, devices, names that leave their folder, and sizes beyond LARGEST_MEMBER are refused.
+    Folders are passed over; names that leave their folder and sizes beyond LARGEST_MEMBER are refused. So are links and
+    devices, unless `passed_over` takes their names.
     """
     reader = _Reader(file, where)
     overrides: dict[str, str] = {}
     while (block := reader.block()) is not None:
         kind, name, size, modified = _parse(block, reader)
         size = int(overrides.get("size", size))
-        if kind in (b"x", b"g", b"L"):
+        if kind in (b"x", b"g", b"L", b"K"):
             reader.demand(0 <= size <= LARGEST_HEADER, f"a header of {size} bytes")
             extra = bytes(reader.body(size))
             if kind == b"x":
@@ -95,6 +111,9 @@ def members(file: BinaryIO, where: str = "the stream") -> Iterator[Member]:
         modified = float(overrides.get("mtime", modified))
         overrides = {}
         if kind == b"5":
+            continue
+        if kind in _NO_FILES and passed_over:
+            passed_over(name)
             continue
         reader.demand(kind in (b"0", b"\0"), f"member {name!r} of type {kind!r}, which is no file")
         reader.demand(0 <= size <= LARGEST_MEMBER, f"member {name!r} of {size} bytes")
@@ -160,12 +179,18 @@ def _header(name: str, size: int, modified: float) -> bytes:
 
 
 def _parse(block: memoryview, reader: _Reader) -> tuple[bytes, str, int, float]:
+    if reader.position == BLOCK and (how := compression(block.tobytes())):
+        raise StreamBroken(f"{reader.where} is compressed ({how}), expected a plain tar stream", _hint(how))
     reader.demand(bytes(block[257:262]) == b"ustar", "a block that is no tar header")
     try:
         info = tarfile.TarInfo.frombuf(block.tobytes(), "utf-8", "surrogateescape")
     except tarfile.TarError as error:
         raise StreamBroken(f"{reader.where}: a damaged tar header at byte {reader.position - BLOCK} ({error})") from None
     return info.type, info.name, info.size, float(info.mtime)
+
+
+def _hint(how: str) -> str:
+    return "unpack it first: " + next(hint for name, hint in _COMPRESSED.values() if name == how)
 
 
 def _pax(records: bytes, reader: _Reader) -> dict[str, str]:

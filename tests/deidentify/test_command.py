@@ -11,6 +11,7 @@ import tarfile
 import time
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import images
 import pytest
@@ -225,3 +226,77 @@ def test_ctrl_c_ends_in_order_and_leaves_whole_files_only(site: Path) -> None:
     assert 0 < len(files) < 3000
     assert all(file.suffix == ".dcm" and dcmread(file).PixelData == images.PIXELS for file in files)
     assert b"Traceback" not in words
+
+
+@pytest.mark.parametrize("to", ["clean", "clean.tar"])
+def test_a_uid_that_is_a_path_leads_nowhere(site: Path, to: str) -> None:
+    export = site / "deep" / "er" / "export"
+    export.mkdir(parents=True)
+    good, uid = image(1), f"{images.INSTANCE}.1".encode()
+    bad = b"1.2.840.10008./../../../../esca".ljust(len(uid), b"p")
+    (export / "bad.dcm").write_bytes(good.replace(uid, bad))
+    (export / "good.dcm").write_bytes(good)
+    done = call(export, site / "deep" / "er" / to, "--retain", "uids")
+    assert done.returncode == 0
+    assert "bad.dcm is left out: a file cannot be named by its UIDs" in said(done)
+    assert "1 file de-identified, 1 left out" in said(done)
+    assert not list(site.rglob("esca*"))
+    if to == "clean":
+        assert len(written(site / "deep" / "er" / to)) == 1
+    else:
+        with tarfile.open(site / "deep" / "er" / to) as tar:
+            assert not any(".." in name for name in tar.getnames())
+
+
+def test_many_files_are_not_written_to_one(site: Path) -> None:
+    with tarfile.open(site / "in.tar", "w") as tar:
+        tar.add(site / "export", "export")
+    for source in (site / "export", site / "in.tar", "-"):
+        done = call(source, site / "one.dcm", given=(site / "in.tar").read_bytes())
+        assert done.returncode == 64
+        assert "is one file" in said(done)
+    assert not (site / "one.dcm").exists()
+
+
+def test_links_in_a_tar_are_named_and_the_rest_is_taken(site: Path) -> None:
+    (site / "export" / "to-folder").symlink_to("/etc")
+    (site / "export" / "to-file").symlink_to("/etc/passwd")
+    (site / "export" / ("long" * 30)).symlink_to("x" * 180)
+    os.mkfifo(site / "export" / "pipe")
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(site / "in.tar", "w", format=kind) as tar:
+            tar.add(site / "export", "export")
+        done = call(site / "in.tar", site / f"clean{kind}")
+        assert done.returncode == 0
+        assert "3 files de-identified, 4 left out" in said(done)
+        for name in ("to-folder", "to-file", "pipe", "long" * 30):
+            assert [line for line in said(done).splitlines() if f"{name} is left out: a link or a device" in line]
+        assert len(written(site / f"clean{kind}")) == 3
+
+
+@pytest.mark.parametrize(("mode", "name"), [("w:gz", "gzip"), ("w:bz2", "bzip2"), ("w:xz", "xz")])
+def test_a_compressed_tar_is_told_from_a_broken_one(site: Path, mode: Literal["w:gz", "w:bz2", "w:xz"], name: str) -> None:
+    with tarfile.open(site / "in.tar.z", mode) as tar:
+        tar.add(site / "export", "export")
+    for done in (call(site / "in.tar.z", site / "clean"), call("-", site / "clean", given=(site / "in.tar.z").read_bytes())):
+        assert done.returncode == 74
+        assert f"is compressed ({name}), expected a plain tar stream" in said(done)
+        assert "unpack it first" in said(done)
+
+
+def test_what_lies_about_is_told_in_one_line_where_it_is_much(site: Path) -> None:
+    folder = site / "export"
+    for name in ("DICOMDIR", "Thumbs.db", "desktop.ini", "LOCKFILE", "VERSION", "doe.txt", "doe.json"):
+        (folder / name).write_bytes(b"DOE_JANE, and nothing of an image")
+    (folder / "cut.txt").write_bytes(image(9)[:-100])  # an image whatever it is called
+    (folder / "cut.dcm").write_bytes(image(8)[:-100])
+    done = call(folder, site / "clean", "--log-file", site / "log")
+    assert done.returncode == 0
+    warnings = [line for line in said(done).splitlines() if line.startswith("warning")]
+    assert len(warnings) == 3
+    assert "7 files are no DICOM images and are left out: DICOMDIR, LOCKFILE, Thumbs.db and 4 more" in said(done)
+    assert all("cut short" in line for line in warnings if "cut." in line)
+    assert "3 files de-identified, 9 left out" in said(done)
+    log = (site / "log").read_text()
+    assert "7 files are no DICOM images" in log
+    assert not any(word in log for word in ("doe", "Thumbs", "cut."))

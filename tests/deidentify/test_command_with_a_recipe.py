@@ -3,6 +3,7 @@
 import http.server
 import json
 import shutil
+import tarfile
 import threading
 
 import pydicom
@@ -57,6 +58,30 @@ def test_a_recipe_changes_what_is_done_and_says_what_it_lets_through(place, caps
     assert "2.dcm" not in said
 
 
+def test_a_recipe_that_skips_everything_has_done_its_work(place, capsys):
+    (place / "site.yaml").write_text("series:\n  - {where: {SeriesDescription: '*'}, do: skip}\n")
+    assert deidentify("in", "out", "--recipe", "site.yaml") == 0
+    said = capsys.readouterr().err
+    assert "0 files de-identified, 4 skipped by the recipe" in said
+    assert "the recipe skips every file; nothing was written" in said
+    assert deidentify("in", "out.tar", "--recipe", "site.yaml") == 0
+    with tarfile.open("out.tar") as tar:
+        assert tar.getnames() == []  # with its end mark: whoever reads on is not told of a cut
+    (place / "in/cut.dcm").write_bytes((place / "in/0.dcm").read_bytes()[:1000])
+    assert deidentify("in", "again", "--recipe", "site.yaml") == 65
+
+
+@pytest.mark.parametrize("verdict", ["skip", "refuse"])
+def test_a_file_whose_header_no_rule_can_be_held_against_ends_no_batch(place, capsys, verdict):
+    dataset = image(SOPInstanceUID="1.2.3.4.5.6.9", SeriesDescription="localizer", **PERSON, SeriesInstanceUID="1.2.3.4.5.2")
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    (place / "in/odd.dcm").write_bytes(written(dataset).replace(b"ISO_IR 100", b"ISO_I\0 100"))
+    (place / "site.yaml").write_text(f"series:\n  - {{where: {{SeriesDescription: localizer}}, do: {verdict}}}\n")
+    assert deidentify("in", "out", "--recipe", "site.yaml") == 0
+    assert len(images(place / "out")) == 3
+    assert "ISO_I" not in capsys.readouterr().err
+
+
 def test_an_option_of_the_command_wins_over_the_recipe(place):
     (place / "site.yaml").write_text("options: {dates: removed}\n")
     assert deidentify("in", "removed", "--recipe", "site.yaml") == 0
@@ -100,6 +125,17 @@ def test_a_report_is_left_also_of_what_was_not_written(place):
     assert report["files"] == {"bad": 1, "refused": 1, "skipped": 1, "written": 2}
     assert (report["verified"], report["recipe"]["lets_through"]) == (True, ["StationName"])
     assert not any(secret in (place / "r.json").read_text() for secret in (*PERSON.values(), "notes", "MRC1"))
+
+
+def test_a_report_tells_one_key_from_another_and_nothing_of_either(place):
+    Key.make(place / "other.key")
+    for name, options in {"a": (), "b": (), "c": ("--key", "other.key")}.items():
+        assert deidentify("in", name, "--report", f"{name}.json", *options) == 0
+        assert deidentify("in", f"{name}2", "--report", f"{name}.html", *options) == 0
+    first, second, other = (json.loads((place / f"{name}.json").read_text())["key"] for name in "abc")
+    assert first == second != other
+    assert first in (place / "a.html").read_text()
+    assert first not in (place / "site.key").read_text()
 
 
 def test_a_report_is_not_overwritten_unless_allowed(place, capsys):

@@ -5,8 +5,14 @@ the images hold its voxels and no others.
 """
 
 import io
+import os
+import select
+import stat
 import sys
+import tempfile
 import textwrap
+import time
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -14,6 +20,7 @@ import pydicom
 import pytest
 from small_image import image, written
 
+from rtbids.cli.defacing import Held, waiting
 from rtbids.cli.main import cli, run
 from rtbids.deidentify.deface import Defacer, defacer, shows_a_face
 from rtbids.deidentify.engine import Deidentifier
@@ -22,6 +29,7 @@ from rtbids.deidentify.pixels import Refused
 from rtbids.deidentify.profile import Profile
 from rtbids.deidentify.slices import stacks
 from rtbids.errors import UsageFault
+from rtbids.wakeup import Wakeup
 
 COUNT = 20
 SAGITTAL = [0, 1, 0, 0, 0, -1]  # columns run to the back, rows down; slices from right to left
@@ -150,6 +158,58 @@ def test_a_program_that_fails_leaves_the_series_out(program, script, words):
 def test_a_program_that_hangs_is_ended(program):
     with pytest.raises(Refused, match="did not end within"):
         program("import threading; threading.Event().wait()", longest=1.0).deface(cleaned(series()))
+
+
+def test_a_program_that_runs_when_all_is_to_end_is_ended_with_what_it_started(program, tmp_path):
+    stop, ended = Wakeup(), tmp_path / "ended"
+    os.mkfifo(ended)
+    reader = os.open(ended, os.O_RDONLY | os.O_NONBLOCK)
+    child = f"import os, threading; os.open({str(ended)!r}, os.O_WRONLY); print(1, flush=True); threading.Event().wait()"
+    script = f"""
+        import subprocess, sys
+        child = subprocess.Popen([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        open({str(tmp_path / "begun")!r}, "w").close()
+        child.wait()
+    """
+
+    def stopped(seconds):
+        if (tmp_path / "begun").exists():
+            stop.set()
+        return stop.wait(seconds)
+
+    with pytest.raises(Refused, match="was stopped"):
+        replace(program(script), stopped=stopped).deface(cleaned(series()))
+    until = time.monotonic() + 10
+    while time.monotonic() < until:  # an end of file once nobody has the other end: the child is gone
+        select.select([reader], [], [], 1)
+        try:
+            assert os.read(reader, 1) == b""
+            break
+        except BlockingIOError:
+            continue
+    else:
+        pytest.fail("what the program started lives on")
+    os.close(reader)
+
+
+def test_images_wait_on_the_disk_for_their_owner_only_and_are_gone_afterwards(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("rtbids.deidentify.deface.defacer", lambda text: program(STAND_IN))
+    given = cleaned(series())
+    with waiting("stand_in", Wakeup()) as kept:
+        assert all(kept.takes(Held("name", clean)) for clean in given)
+        (folder,) = (tmp_path / "scratch").iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert sorted(path.read_bytes() for path in folder.iterdir()) == sorted(clean.content for clean in given)
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+        assert not any(held.clean.content or held.clean.gone for images in kept.series.values() for held in images)
+        written_out = []
+        kept.finish(written_out.append, lambda *why: pytest.fail(str(why)))
+    assert [held.clean.instance for held in written_out] == [clean.instance for clean in given]
+    assert all(held.clean.content for held in written_out)
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.parametrize(
