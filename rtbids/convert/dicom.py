@@ -30,11 +30,11 @@ _PLAIN = frozenset(  # words of file names that name nobody
     re.findall(
         "[a-z]+",
         """
-        anon away bare bold broken closed colour copy cut damaged dicom dicomdir different done echo empty end epi file final
-        first five folder four frame functional good growing hidden image img inside last late latest localizer mosaic name new
-        next none notes nothing odd old one other outside part phantom pipe preallocated pydicom readme renamed report rgb run
-        rtplan same sample scan second series short six slice slices slow small spool test text three torn trunc truncated
-        twice two vol volume watch whole yet zero zeros
+        anon arbitrary away bare bold broken closed colour copy cut damaged dicom dicomdir different done echo empty end
+        ending epi file final first five folder four frame functional good growing hidden image img inside last late
+        latest localizer mosaic name new next none notes nothing nowhere odd old one other outside part phantom pipe
+        preallocated pydicom readme renamed report rgb rtplan run same sample scan second series short six slice slices
+        slow small spool test text three torn trunc truncated twice two vol volume watch whole yet zero zeros
         """,
     )
 )
