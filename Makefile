@@ -22,8 +22,17 @@ help:
 demo: $(INSTALLED)-base
 	@$(PY) -m rtbids.cli.demo
 
+# Tests whose runs keep time have the machine to themselves; before them the others are shared out among the processors, file by file.
+# Both parts print their counts, and both must pass. PYTEST_ARGS, where given, are the arguments of one plain pytest.
+ALONE := tests/journeys tests/run tests/watch
+SHARED := $(addprefix --ignore=,$(ALONE)) --numprocesses auto --maxprocesses 8 --dist loadfile
+
 test: $(INSTALLED)-test
+ifdef PYTEST_ARGS
 	@$(PY) -m pytest $(PYTEST_ARGS)
+else
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest $(SHARED); shared=$$?; $(PY) -m pytest $(ALONE) && exit $$shared
+endif
 
 check: style types pages test
 
