@@ -20,3 +20,4 @@ class Found:
     files: tuple[Path, ...]
     spooled: bool = False
     broken: tuple[tuple[Path, str], ...] = ()
+    renamed_from: Path | None = None  # the folder that it was when it was taken in before

@@ -16,11 +16,11 @@ from rtbids.send.states import State, retried
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
-RETRIED = "retried by hand"
-DISMISSED = "dismissed by hand"
+RETRIED = "retried by {}"
+DISMISSED = "dismissed by {}"
 
 
-def retry(outbox: Outbox, batch: int | None = None, image: int | None = None) -> int:
+def retry(outbox: Outbox, batch: int | None = None, image: int | None = None, who: str = "hand") -> int:
     """Put images back, and the deliveries that were given up; return how many images.
 
     Raises
@@ -35,11 +35,11 @@ def retry(outbox: Outbox, batch: int | None = None, image: int | None = None) ->
     for _, _, state, _, file, quarantine, root in found:
         if state == State.ERROR and quarantine is not None:
             put_back(outbox.folder, Path(os.fsdecode(root)) / os.fsdecode(file), quarantine)
-    _put_in_order(outbox, found)
+    _put_in_order(outbox, found, RETRIED.format(who))
     return len(found)
 
 
-def dismiss(outbox: Outbox, batch: int, image: int | None = None) -> int:
+def dismiss(outbox: Outbox, batch: int, image: int | None = None, who: str = "hand") -> int:
     """Give up images of a batch that are in ERROR (or one of them), so that the rest can be DONE; return how many.
 
     Their raw files stay where they are, and what is in quarantine until the batch is purged.
@@ -55,7 +55,7 @@ def dismiss(outbox: Outbox, batch: int, image: int | None = None) -> int:
     with outbox.database.writing() as transaction, at_once(transaction, {batch}, outbox.clock.now()) as settle:
         for number, *_ in found:
             transaction.count("UPDATE image SET dismissed = 1, file = NULL WHERE id = ? AND state = 'ERROR'", (number,))
-        settle.note([(row[0], batch) for row in found], State.ERROR, State.ERROR, DISMISSED)
+        settle.note([(row[0], batch) for row in found], State.ERROR, State.ERROR, DISMISSED.format(who))
     return len(found)
 
 
@@ -76,12 +76,12 @@ def _failed(outbox: Outbox, batch: int | None, image: int | None) -> Sequence[Ro
         )
 
 
-def _put_in_order(outbox: Outbox, found: Sequence[Row]) -> None:
+def _put_in_order(outbox: Outbox, found: Sequence[Row], said: str) -> None:
     now = outbox.clock.now()
     with outbox.database.writing() as transaction, at_once(transaction, {row[1] for row in found}, now) as settle:
         for image, batch, state, failed_in, *_ in found:
             if state == State.ERROR:
-                settle.move([(image, batch)], State.ERROR, retried(State(failed_in)), RETRIED)
+                settle.move([(image, batch)], State.ERROR, retried(State(failed_in)), said)
             transaction.count(
                 "UPDATE image SET fault = NULL, quarantine = NULL, tries = 0, first = NULL, due = 0 WHERE id = ?", (image,)
             )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.errors import InputMissing
-from rtbids.send import adding, mending, purging, status
-from rtbids.send.database import Database, SqliteDatabase
+from rtbids.send import adding, mending, purging, renaming, status
+from rtbids.send.database import Database, DatabaseLost, SqliteDatabase
 from rtbids.send.folder import Folder
 from rtbids.send.found import Found
 from rtbids.send.owners import Owner
@@ -95,14 +95,19 @@ class Outbox:
 
     def add(self, found: Found) -> int | None:
         """Take in a finished batch; return its number, or None where all of it is known. Whoever waits for work is woken."""
+        if found.renamed_from is not None:
+            renaming.follow(self, found.renamed_from, found.root)
         number = adding.add(self, found)
         if number is not None:
             self.bell.ring()
         return number
 
     def knows(self, found: Found) -> bool:
-        """Say whether all of a batch was taken in before."""
-        return adding.known(self, found)
+        """Say whether all of a batch was taken in before; not while the database does not answer, and `add` waits for it."""
+        try:
+            return adding.known(self, found)
+        except DatabaseLost:
+            return False
 
     def status(self, page: int = 0, per_page: int = 50) -> Status:
         """Return the counts, the destinations, and one page of the batches, newest first."""
@@ -112,15 +117,18 @@ class Outbox:
         """Return one batch and its images; raise InputMissing where there is none of that number."""
         return shown(self, batch)
 
-    def retry(self, batch: int | None = None, image: int | None = None) -> int:
-        """Put images in ERROR (of one batch, one of them, or all) back to the state before the failure; return how many."""
-        count = mending.retry(self, batch, image)
+    def retry(self, batch: int | None = None, image: int | None = None, who: str = "hand") -> int:
+        """Put images in ERROR (of one batch, one of them, or all) back to the state before the failure; return how many.
+
+        `who` is the user who asked for it, which the transition keeps.
+        """
+        count = mending.retry(self, batch, image, who)
         self.bell.ring()
         return count
 
-    def dismiss(self, batch: int, image: int | None = None) -> int:
-        """Give up images of a batch that are in ERROR, so that the rest can be DONE; return how many."""
-        count = mending.dismiss(self, batch, image)
+    def dismiss(self, batch: int, image: int | None = None, who: str = "hand") -> int:
+        """Give up images of a batch that are in ERROR (or one of them), so that the rest can be DONE; return how many."""
+        count = mending.dismiss(self, batch, image, who)
         self.bell.ring()
         return count
 

@@ -13,6 +13,9 @@ from rtbids.errors import UsageFault
 class Settings:
     """What the workers may do.
 
+    ``rules`` is a digest of what decides how images are de-identified: the profile, the recipe and the key. What was made by other
+    rules and has not left is made anew from the raw file.
+
     ``raw`` says what becomes of raw files when every image of their batch has been received: they stay where they are, are
     deleted, or are moved to the folder ``archive``. Files that were spooled in the outbox are always deleted or moved.
     ``mark_failed`` renames a folder of which no image could be used to ``NAME.err``. ``watermark`` is the number of free bytes
@@ -21,6 +24,7 @@ class Settings:
     waited, once the last batch was taken in, for destinations that do not answer (None: as long as it takes).
     """
 
+    rules: str = ""
     raw: Literal["keep", "delete", "move"] = "keep"
     archive: Path | None = None
     mark_failed: bool = False
