@@ -4,7 +4,8 @@ The rules, for what is short or plain is found by chance:
 
 * text of three characters or fewer is not looked for, nor a number of fewer than five digits;
 * text of six characters or more counts wherever it stands, shorter text as a word by itself in elements of text;
-* a part of a person's name counts from three letters on, as a word by itself, and in binary elements from four;
+* a part of a person's name counts from three letters on, as a word by itself, and in binary elements from four; of another text
+  with carets just the words beside one are such parts;
 * a date counts in any of its usual spellings, but not as decimals of a number; another number only by itself;
 * of what private elements held, numbers are not looked for;
 * what is in bytes counts from eight bytes on, unless it is three different bytes again and again.
@@ -13,7 +14,7 @@ The rules, for what is short or plain is found by chance:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -25,6 +26,8 @@ _DATE = re.compile(r"(?<!\d)((?:18|19|20)\d\d)[-./]?(0[1-9]|1[0-2])[-./]?(0[1-9]
 _SPELLINGS = ("%Y%m%d", "%Y-%m-%d", "%Y.%m.%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%d%m%Y")
 _ENCODINGS = tuple(dict.fromkeys([*python_encoding.values(), "utf-16-le", "utf-16-be"]))
 _NAME_PARTS = re.compile(r"[\^=\s,;._-]+")
+_BESIDE_CARETS = re.compile(r"[^\W\d_]+(?=\^)|(?<=\^)[^\W\d_]+")
+_NAME_LIKE = re.compile(r"[^\d_]+")
 _DECIMALS = re.compile(rb"(?<![\d.])\d*\.\d*$")
 _WORD_BYTES = rb"[0-9A-Za-z\x80-\xff]"
 
@@ -70,10 +73,20 @@ class Needle:
         return re.search(pattern, content, re.IGNORECASE) is not None
 
 
-def needles(removed: Collection[str | bytes], lesser: Collection[str | bytes] = ()) -> list[Needle]:
-    """Return what to look for: values `removed`, and `lesser` ones, of which numbers are not looked for."""
-    surely = dict.fromkeys(needle for value in removed for needle in _of(value))
-    rest = (needle for value in lesser for needle in _of(value) if not needle.number and needle not in surely)
+def needles(
+    removed: Collection[str | bytes], lesser: Collection[str | bytes] = (), names: Collection[str] | None = None
+) -> list[Needle]:
+    """Return what to look for: values `removed`, and `lesser` ones, of which numbers are not looked for.
+
+    `names` are those of them that persons are called by; None goes by their form.
+    """
+    surely = dict.fromkeys(needle for value in removed for needle in _of(value, _is_name(value, names)))
+    rest = (
+        needle
+        for value in lesser
+        for needle in _of(value, _is_name(value, names))
+        if not needle.number and needle not in surely
+    )
     return [*surely, *(_lesser(needle) for needle in dict.fromkeys(rest))]
 
 
@@ -87,12 +100,18 @@ def _lesser(needle: Needle) -> Needle:
     return replace(needle, lesser=True)
 
 
+def _is_name(value: str | bytes, names: Collection[str] | None) -> bool:
+    if isinstance(value, bytes):
+        return False
+    return bool(_NAME_LIKE.fullmatch(value)) if names is None else value in names
+
+
 @lru_cache(maxsize=4096)
-def _of(value: str | bytes) -> tuple[Needle, ...]:
+def _of(value: str | bytes, is_name: bool) -> tuple[Needle, ...]:
     if isinstance(value, bytes):
         return tuple(_of_bytes(value))
     parts = [part.strip(" \0\r\n\t") for part in value.split("\\")]
-    return tuple(needle for part in parts for needle in _of_text(part))
+    return tuple(needle for part in parts for needle in _of_text(part, is_name=is_name))
 
 
 def _of_bytes(value: bytes) -> Iterator[Needle]:
@@ -100,10 +119,10 @@ def _of_bytes(value: bytes) -> Iterator[Needle]:
     if len(stripped) >= 8 and len(set(stripped)) > 3:
         yield Needle(stripped, strong=True)
     if stripped.isascii() and stripped.decode("ascii").isprintable():
-        yield from _of(stripped.decode("ascii"))
+        yield from _of(stripped.decode("ascii"), False)
 
 
-def _of_text(text: str) -> Iterator[Needle]:
+def _of_text(text: str, *, is_name: bool) -> Iterator[Needle]:
     if date := _DATE.match(text):
         yield from _of_date("".join(date.groups()))
     if _NUMBER.fullmatch(text):
@@ -113,10 +132,15 @@ def _of_text(text: str) -> Iterator[Needle]:
     yield from _spelt(text)
     for line in text.splitlines()[:20] if "\n" in text or "\r" in text else ():
         yield from _spelt(line.strip())
-    if "^" in text or "=" in text:
-        for part in _NAME_PARTS.split(text):
-            if len(part) >= 3 and not part.isdigit():
-                yield from _encoded(part, strong=False, name=True)
+    for part in _name_parts(text, is_name=is_name):
+        if len(part) >= 3 and not part.isdigit():
+            yield from _encoded(part, strong=False, name=True)
+
+
+def _name_parts(text: str, *, is_name: bool) -> Sequence[str]:
+    if is_name and ("^" in text or "=" in text):
+        return _NAME_PARTS.split(text)
+    return _BESIDE_CARETS.findall(text)
 
 
 def _spelt(text: str) -> Iterator[Needle]:

@@ -21,7 +21,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
-from rtbids.deidentify import private
+from rtbids.deidentify import charsets, private
 from rtbids.deidentify.engine import Clean
 from rtbids.deidentify.needles import Needle, folded, needles
 from rtbids.deidentify.profile import Action, Profile
@@ -72,7 +72,7 @@ def check(clean: Clean, profile: Profile = PLAIN) -> None:
     stand_ins = [path for path, action in clean.done.items() if action in _NEW]
     removed = [value for value in clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
     lesser = [value for value in clean.removed - clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
-    found = survivors(clean.content, removed, lesser, stand_ins, partial(_keeps, profile))
+    found = survivors(clean.content, removed, lesser, stand_ins, partial(_keeps, profile), _names(clean))
     if found:
         named = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
         hint = "the file is not written; a recipe's rule for the element removes it"
@@ -85,6 +85,7 @@ def survivors(
     lesser: Collection[str | bytes] = (),
     written: Collection[str] = (),
     keeps: Keeps = lambda tag, vr: False,
+    names: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """Return where in the Part-10 file `content` a value of `removed` is still to be read, as element paths.
 
@@ -98,12 +99,20 @@ def survivors(
         Paths of elements whose value is a stand-in, which may equal an original that was a stand-in itself.
     keeps
         Tells by tag and VR of what is kept on purpose, where a value may stand by itself.
+    names
+        Those of the values taken out that persons are called by, whose every part counts; by default told by their form.
     """
-    wanted = needles(removed, lesser)
+    wanted = needles(removed, lesser, names)
     content = _inflated(content)
     head, pixels = _halves(content)
     suspects = _suspects(head, wanted) | _in_pixels(pixels, wanted)
     return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written), keeps))) if suspects else ()
+
+
+def _names(clean: Clean) -> frozenset[str]:
+    """Return the names of persons among what went: in other texts a caret makes no name of all the words around."""
+    values = (charsets.decoded(element.value, element.charset) for element in clean.gone if element.vr == "PN")
+    return frozenset(one.strip() for value in values for one in value.split("\\"))
 
 
 def _is_of_the_trade(value: str | bytes, words: frozenset[str]) -> bool:

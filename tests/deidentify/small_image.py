@@ -1,5 +1,7 @@
 """A small image of magnetic resonance, whole and valid, with whatever a test puts into it."""
 
+from __future__ import annotations
+
 import io
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -8,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
-def image(syntax=ExplicitVRLittleEndian, **values):
+def image(syntax: str = ExplicitVRLittleEndian, **values: object) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
@@ -25,7 +27,7 @@ def image(syntax=ExplicitVRLittleEndian, **values):
     return dataset
 
 
-def written(dataset):
+def written(dataset: Dataset) -> bytes:
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
