@@ -164,10 +164,11 @@ def names_of(dataset: Any) -> tuple[str, str]:
 
 def names_in(content: bytes) -> tuple[str, str]:
     """Return the same of a file."""
-    from rtbids.deidentify import engine, part10
+    from rtbids.deidentify import header as top
+    from rtbids.deidentify import part10
 
     try:
-        header = engine.Header(part10.read(content))
+        header = top.Header(part10.read(content))
         return header(NAMES[0]), header(NAMES[1])
     except Exception:  # foreign bytes; who reads the file says what is wrong with it
         return "", ""

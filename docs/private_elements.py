@@ -22,7 +22,7 @@ made by ``make docs`` from ``rtbids/deidentify/private.yaml``, which says how to
 - An element is found by the name of its creator, at any depth, in whatever block (xx) the file at hand has it.
 - **kept**: where its value is of the kind that is named. Where it is not (a text in the place of a number), it is emptied.
 - **written anew**: of a block that holds many things only those stay that are listed further down; the rest of its length
-  is zero. A damaged block is emptied.
+  is zero. A damaged block is removed, with a warning.
 - **cleaned inside**: a sequence; the rules for public and private elements hold in its items.
 - In files of big-endian byte order, binary numbers in private elements are emptied; the CSA headers have their own order
   and stay.

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 
 from pydicom.charset import convert_encodings, decode_bytes, encode_string, python_encoding
 
 _DELIMITERS = {0x0A, 0x0C, 0x0D, 0x09, 0x5C, 0x5E, 0x3D}
 
 
+_ESCAPE = b"\x1b"
+_alone = Lock()  # what silences warnings is the same for all threads
+
+
 @lru_cache(1 << 13)
 def decoded(value: bytes, charset: bytes) -> str:
     """Return a text; what its character set does not know becomes replacement characters."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return decode_bytes(value, _encodings(charset), _DELIMITERS).strip(" \0")
+    encodings = _encodings(charset)
+    if _ESCAPE not in value:
+        return value.decode(encodings[0], "replace").strip(" \0")
+    with _silence():
+        return decode_bytes(value, list(encodings), _DELIMITERS).strip(" \0")
 
 
 def encoded(text: str, charset: bytes) -> bytes:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return bytes(encode_string(text, _encodings(charset)))
+    encodings = _encodings(charset)
+    if text.isascii() or len(encodings) == 1:
+        return text.encode(encodings[0], "replace")
+    with _silence():
+        return bytes(encode_string(text, list(encodings)))
 
 
 def known_sets(value: bytes) -> bytes:
@@ -31,12 +42,16 @@ def known_sets(value: bytes) -> bytes:
     return value if known == names else b"\\".join(known)
 
 
-@lru_cache(64)
-def _encodings(charset: bytes) -> list[str]:
-    names = charset.decode("latin-1").split("\\")
-    with warnings.catch_warnings():
+@contextmanager
+def _silence() -> Iterator[None]:
+    with _alone, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            return list(convert_encodings(names))
-        except LookupError:
-            return ["iso8859"]
+        yield
+
+
+@lru_cache(64)
+def _encodings(charset: bytes) -> tuple[str, ...]:
+    """Return Python's names of character sets; terms that the standard does not know are passed over."""
+    terms = [name.strip(" \0") for name in charset.decode("latin-1").split("\\")]
+    with _silence():
+        return tuple(convert_encodings([name for name in terms if name in python_encoding] or [""]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from struct import Struct
 
 from rtbids.deidentify.encoding import UNDEFINED
@@ -27,19 +27,20 @@ _ENCODER = re.compile(  # a comment that names the software, as most write it
     re.IGNORECASE,
 )
 _ITEM = Struct("<LL")
+_RLE_HEAD, _NO_RUN = 64, 128
 _BIG_SHORT, _BIG_LONG = Struct(">H"), Struct(">L")
 _START = {"jpeg": b"\xff\xd8", "jpeg 2000": b"\xff\x4f\xff\x51", "rle": b""}
 
 
-def edits(content: bytes, pixels: Found, syntax: str, frames: int) -> Iterator[Edit]:
-    """Yield what is to be changed in compressed pixels for nothing to be left in them but images."""
+def edits(content: bytes, pixels: Found, syntax: str, frames: int, plane: int) -> Iterator[Edit]:
+    """Yield what is to be changed in compressed pixels for nothing to be left in them but images of `plane` pixels."""
     kind = _kind(syntax)
     table, *fragments = _fragments(content, pixels)
     begins: list[int] = []
     frame: list[Span] = []
     for fragment in fragments:
         if content.startswith(_START[kind], fragment[0]):
-            yield from _blank(_of_frame(content, frame, kind))
+            yield from _blank(_of_frame(content, frame, kind, plane))
             begins, frame = [*begins, fragment[0] - _ITEM.size], []
         if not begins or len(begins) > max(frames, 1):
             yield from _blank([fragment])
@@ -47,7 +48,7 @@ def edits(content: bytes, pixels: Found, syntax: str, frames: int) -> Iterator[E
             frame.append(fragment)
     if not begins:
         raise BadData("its pixel data hold no image as its transfer syntax says")
-    yield from _blank(_of_frame(content, frame, kind))
+    yield from _blank(_of_frame(content, frame, kind, plane))
     if not _is_table(content[slice(*table)], [begin - table[1] for begin in begins[:frames]]):
         yield table[0] - 4, table[1], bytes(4)  # none is as good (PS3.5, A.4)
 
@@ -83,25 +84,43 @@ def _fragments(content: bytes, pixels: Found) -> Iterator[Span]:
         position += 8 + length
 
 
-def _of_frame(content: bytes, fragments: list[Span], kind: str) -> Iterator[Span]:
+def _of_frame(content: bytes, fragments: list[Span], kind: str, plane: int) -> Iterator[Span]:
     """Yield what to blank in one frame, whose bytes may lie in several fragments."""
     if not fragments:
         return
     if kind == "rle":
-        yield from _of_run_lengths(content, *fragments[0])
+        yield from _of_run_lengths(content, *fragments[0], plane)
         return
     frame = b"".join(content[start:stop] for start, stop in fragments)
     for first, last in (_of_jpeg if kind == "jpeg" else _of_jpeg_2000)(frame):
         yield from _placed(first, min(last, len(frame)), fragments)
 
 
-def _of_run_lengths(content: bytes, start: int, stop: int) -> Iterator[Span]:
-    """Yield what is unused of the head: the number of segments and up to fifteen offsets (PS3.5, G.5)."""
+def _of_run_lengths(content: bytes, start: int, stop: int, plane: int) -> Iterator[Span]:
+    """Yield what is unused: of the head (the number of segments and up to fifteen offsets), and behind each segment."""
     segments = int.from_bytes(content[start : start + 4], "little")
-    if stop - start < 64 or segments > 15:
+    if stop - start < _RLE_HEAD or segments > 15:
         raise BadData("its run-length encoded pixels have no head")
-    if any(content[start + 4 + 4 * segments : start + 64]):
-        yield start + 4 + 4 * segments, start + 64
+    begins = [start + offset for offset in Struct(f"<{segments}L").unpack_from(content, start + 4)]
+    places = [start + _RLE_HEAD, *begins, stop]
+    if places != sorted(places):
+        raise BadData("its run-length encoded pixels have segments out of place")
+    ends = [start + 4 + 4 * segments, *(_end_of_runs(content, *span, plane) for span in pairwise(places[1:]))]
+    yield from ((end, until) for end, until in zip(ends, places[1:], strict=True) if any(content[end:until]))
+
+
+def _end_of_runs(content: bytes, position: int, stop: int, plane: int) -> int:
+    """Return where a segment ends that makes so many bytes (PS3.5, G.3)."""
+    made = 0
+    while made < plane and position < stop:
+        count = content[position]
+        if count < _NO_RUN:
+            position, made = position + count + 2, made + count + 1
+        elif count > _NO_RUN:
+            position, made = position + 2, made + 257 - count
+        else:
+            position += 1
+    return min(position, stop)
 
 
 def _placed(first: int, last: int, fragments: list[Span]) -> Iterator[Span]:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import struct
+import traceback
+import zlib
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 
-from pydicom.datadict import tag_for_keyword
+from pydicom._uid_dict import UID_dictionary
 
-from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, reading, text, values
-from rtbids.deidentify.known import CHARACTER_SET, PIXELS
+from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, text, values
+from rtbids.deidentify.header import Header, uid_text
 from rtbids.deidentify.mapping import Identifiers, Mapping
-from rtbids.deidentify.profile import PATIENT_ID, Action, Profile, dictionary
+from rtbids.deidentify.profile import PATIENT_ID, Action, Options, Profile
 from rtbids.deidentify.reading import Found
-from rtbids.deidentify.walk import Edit, Element, Notes, Path, Rules, Walk, edited
+from rtbids.deidentify.walk import Edit, Element, Notes, Rules, Walk, edited
+from rtbids.deidentify.walk import Path as Place
 from rtbids.errors import BadData, RtbidsError
 
 _EXTENDED_TABLES = (0x7FE00001, 0x7FE00002)
-_STANDARD_UID = b"1.2.840.10008."
+_UNREADABLE = (ValueError, IndexError, OverflowError, RecursionError, EOFError, struct.error, zlib.error)
+_STANDS_IN = {"StudyInstanceUID": "study", "SeriesInstanceUID": "series", "SOPInstanceUID": "image"}
 
 
 class Done(MappingOf[str, Action]):
     """What was done, by where the element lies: ``(0040,0275)[0].(0008,0050)``."""
 
-    def __init__(self, done: list[tuple[Path, int, Action]]) -> None:
+    def __init__(self, done: list[tuple[Place, int, Action]]) -> None:
         self._done = done
 
     @cached_property
@@ -73,6 +79,15 @@ class Clean:
         return frozenset(_values(element for element in self.gone if not element.tag >> 16 & 1))
 
 
+class InternalFault(BadData):
+    """A fault of rtbids itself, told by its place and kind; its own words could quote what stands in the file."""
+
+    def __init__(self, error: Exception) -> None:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
+        super().__init__(f"an internal fault of rtbids: {place}", "please report it; the file is left out")
+
+
 class Person(NamedTuple):
     """Whose file it is: the old ID and the new one, and by how many days the dates move."""
 
@@ -106,8 +121,10 @@ class Deidentifier:
             return self._clean(bytes(content))
         except RtbidsError:  # ConnectionLost too: a service of identifiers that is down is no fault of the file
             raise
-        except Exception as error:  # foreign bytes; the cause would quote what stands in the header
+        except _UNREADABLE as error:  # foreign bytes; the cause would quote what stands in the header
             raise BadData(f"it is no DICOM file that can be read ({type(error).__name__})") from None
+        except Exception as error:
+            raise InternalFault(error) from None
 
     def _clean(self, content: bytes) -> Clean:
         file = part10.read(content)
@@ -117,11 +134,11 @@ class Deidentifier:
             raise BadData(f"its {'SOP Class UID' if not sop_class else 'SOP Instance UID'} is missing, so it is no DICOM image")
         pixels.check(header, sop_class, self.profile.options)
         pixels.check_overlays(header.tags(), self.profile.options)
-        edits = _pixels_alone(file, header)
+        edits = _pixels_alone(file, header, self.profile.options)
         person = self._person(header)
         profile = self.profile.for_file(header)
         notes, dataset = self._passes(file, header, profile, person, edits)
-        new = {word: self._uid(header(word)) for word in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
+        new = {word: self._uids(header(word)) for word in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
         return Clean(
             part10.written(file, dataset, sop_class, new["SOPInstanceUID"]),
             sop_class,
@@ -132,7 +149,7 @@ class Deidentifier:
             f"{person.patient}/{new['SeriesInstanceUID'] or 'series'}/{new['SOPInstanceUID']}.dcm",
             Done(notes.done),
             frozenset(notes.gone),
-            person.remarks,
+            (*person.remarks, *sorted(notes.remarks)),
             person.accession,
             person.days if profile.options.dates == "shifted" else None,
         )
@@ -151,7 +168,7 @@ class Deidentifier:
         notes = Notes()
         walk = Walk(file.content, file.encoding, rules, notes, [*edits])
         walk.dataset(file.position, len(file.content))
-        for tag, element in markers.elements(file.encoding, rules.profile, header.earlier_methods()):
+        for tag, element in markers.elements(file.encoding, rules.profile, header.earlier()):
             place = header.place_of(tag)
             walk.edits.append((place, place, element))
         return notes, edited(file.content, file.position, walk.edits)
@@ -161,10 +178,10 @@ class Deidentifier:
         remarks: tuple[str, ...] = ()
         who = old
         if not who:
-            who = "study " + header("StudyInstanceUID")
-            remarks = (
-                "it has no patient ID: its dates move by the study, and differ from those of the person's other studies",
-            )
+            keyword = next(word for word in _STANDS_IN if header(word))
+            what = _STANDS_IN[keyword]
+            who = f"{what} {header(keyword)}"
+            remarks = (f"it has no patient ID: its {what} stands in, and the person's others get another ID and other dates",)
         given = self.mapping.identifiers(old, accession) if self.mapping.identifiers else None
         given = given or Identifiers(self.mapping.patient(who))
         days = self.mapping.shift(who) if given.shift_days is None else given.shift_days
@@ -177,15 +194,18 @@ class Deidentifier:
         return self.mapping.patient(named) if is_other else person.patient
 
     def _uid(self, old: str) -> str:
-        if self.profile.options.uids or old.startswith(_STANDARD_UID.decode()) or not old:
+        if self.profile.options.uids or old in UID_dictionary or not old:
             return old
         return self.mapping.uid(old)
+
+    def _uids(self, old: str) -> str:
+        return "\\".join(map(self._uid, old.split("\\")))
 
     def _new(self, profile: Profile, person: Person, action: Action, element: Element) -> bytes:
         """Return the new value of an element."""
         value = element.value
         if action is Action.UID:
-            return b"\\".join(self._uid(one.decode("ascii", "replace").strip(" \0")).encode() for one in value.split(b"\\"))
+            return self._uids(uid_text(value)).encode()
         if action is Action.SHIFT:
             return dates.shifted(value, person.days, element.vr)
         if action is Action.PATIENT:
@@ -211,17 +231,23 @@ def _plain(profile: Profile, action: Action, element: Element) -> bytes:
     return values.dummy(element.vr) if action is Action.DUMMY and element.value else b""
 
 
-def _pixels_alone(file: part10.File, header: Header) -> list[Edit]:
+def _pixels_alone(file: part10.File, header: Header, options: Options) -> list[Edit]:
     """Return the edits that leave of the pixel data the image alone: nothing behind it, no comments in what is compressed."""
     found = header.pixels()
     promised = pixels.check_whole(header, found)
     if found.undefined:
         frames = int(header("NumberOfFrames")) if header("NumberOfFrames").isdigit() else 1
-        return [*compressed.edits(file.content, found, file.syntax, frames), *_wrong_tables(file, header, found, frames)]
-    if found.stop - found.value <= promised or not promised:
-        return []
+        plane = int(header("Rows")) * int(header("Columns"))
+        return [
+            *compressed.edits(file.content, found, file.syntax, frames, plane),
+            *_wrong_tables(file, header, found, frames),
+        ]
+    pixels.check_unused(header, file.content[found.value : found.value + promised], file.encoding.order, options)
+    tables = [(table.start, table.stop, b"") for table in header.elements(_EXTENDED_TABLES)]  # none is compressed
+    if found.stop - found.value <= promised:
+        return tables
     head = file.encoding.header(found.tag, found.vr, promised)
-    return [(found.start, found.value, head), (found.value + promised, found.stop, b"")]
+    return [*tables, (found.start, found.value, head), (found.value + promised, found.stop, b"")]
 
 
 def _wrong_tables(file: part10.File, header: Header, pixels: Found, frames: int) -> Iterator[Edit]:
@@ -229,60 +255,6 @@ def _wrong_tables(file: part10.File, header: Header, pixels: Found, frames: int)
     for table in header.elements(_EXTENDED_TABLES):
         if not compressed.is_extended_table(file.content[table.value : table.stop], frames, pixels.stop - pixels.value):
             yield table.start, table.stop, b""
-
-
-class Header:
-    """The elements at the top of a dataset; called with a keyword it gives the value as text, "" where there is none."""
-
-    def __init__(self, file: part10.File) -> None:
-        self.file = file
-        self._found: dict[int, Found] = {}
-        self._order: list[tuple[int, int]] = []
-        for found in reading.elements(file.content, file.position, len(file.content), file.encoding):
-            self._found.setdefault(found.tag, found)
-            self._order.append((found.tag, found.start))
-        self.charset = self._bytes(CHARACTER_SET).strip(b" \0")
-
-    def __call__(self, keyword: str) -> str:
-        found = self._found.get(tag_for_keyword(keyword) or 0)
-        if found is None:
-            return ""
-        value = self.file.content[found.value : found.stop]
-        if dictionary(found.tag) == "US" and len(value) == 2:
-            return str(self.file.encoding.short.unpack(value)[0])
-        return charsets.decoded(value, self.charset)
-
-    def tags(self) -> Collection[int]:
-        return self._found.keys()
-
-    def pixels(self) -> Found:
-        """Return the one element that holds the pixels."""
-        found = [tag for tag, _ in self._order if tag in PIXELS]
-        if not found:
-            raise reading.CutShort("the file ends before its pixel data")
-        if len(found) > 1:
-            raise BadData("it has pixel data more than once, the file is damaged")
-        return self._found[found[0]]
-
-    def elements(self, tags: Iterable[int]) -> list[Found]:
-        return [self._found[tag] for tag in tags if tag in self._found]
-
-    def _bytes(self, tag: int) -> bytes:
-        found = self._found.get(tag)
-        return self.file.content[found.value : found.stop] if found else b""
-
-    def place_of(self, tag: int) -> int:
-        """Return where an element with this tag is to be put."""
-        return next((start for other, start in self._order if other > tag), len(self.file.content))
-
-    def earlier_methods(self) -> frozenset[str]:
-        """Return the codes of the methods that the file was de-identified with before."""
-        found = self._found.get(markers.METHODS)
-        if found is None or not reading.is_sequence(self.file.content, found, self.file.encoding):
-            return frozenset()
-        inside = reading.leaves(self.file.content, found, self.file.encoding)
-        codes = (self.file.content[one.value : one.stop] for one in inside if one.tag == markers.CODE)
-        return frozenset(code.decode("latin-1").strip(" \0") for code in codes)
 
 
 def _values(gone: Iterable[Element]) -> Iterator[str | bytes]:
@@ -293,7 +265,7 @@ def _values(gone: Iterable[Element]) -> Iterator[str | bytes]:
             yield element.value
 
 
-def _place(path: Path) -> str:
+def _place(path: Place) -> str:
     return f"{_place(path[0])}{_tag(path[1])}[{path[2]}]." if path else ""
 
 

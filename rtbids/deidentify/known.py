@@ -7,18 +7,23 @@ from typing import NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VM
 
+from rtbids.deidentify import kept
 from rtbids.deidentify.encoding import ITEM, ITEM_END, LONG, SEQUENCE_END, UNDEFINED, Encoding
 from rtbids.deidentify.private import PrivateRule, rule
-from rtbids.deidentify.profile import TEXTS, Action, Profile, dictionary, within
+from rtbids.deidentify.profile import IMAGE, TEXTS, Action, Profile, dictionary, within
 from rtbids.errors import BadData
 
 CHARACTER_SET = 0x00080005
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-KEEP, TEXT, TERM, NUMBER, TIME, CREATOR, PRIVATE, OTHER = range(8)  # up to TIME copied, if what is in them allows
+KEEP, TEXT, TERM, NUMBER, TIME, CODE, WORDS, FORM, CREATOR, PRIVATE, OTHER = range(11)  # up to FORM copied, if fit to be
+# Signs of how a text that stays is looked at: as a term of a maker, as a maker's own word, as a number, as a time of day, as
+# a code, by its known words, by the form of the element whose tag follows.
+AS_TERM, AS_WORD, AS_NUMBER, AS_TIME, AS_CODE, AS_WORDS, AS_FORM = b"!", b"?", b"#", b":", b"/", b"~", b"="
 REMOVED = PrivateRule(Action.REMOVE)
 _TIME_ZONE = 0x00080201
 _TECHNICAL = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
-_CODED, _NUMBERS = frozenset({"CS", "AE"}), frozenset({"DS", "IS", "UI"})
+_NUMBERS = frozenset({"DS", "IS", "UI"})
+_KINDS = {kept.TEXT: TEXT, kept.WORDS: WORDS, kept.NUMBERS: KEEP, "": FORM}
 _SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "AT": 4, "FD": 8, "SV": 8, "UV": 8}
 _MOST_KNOWN = 1 << 16  # elements that no scanner writes must not fill the memory
 
@@ -32,6 +37,7 @@ class Known(NamedTuple):
     long: bool
     action: Action
     most: int = UNDEFINED  # bytes that a value can have
+    sign: bytes = b""  # of an element of a known form
 
 
 class Memory(dict[bytes, Known]):
@@ -82,11 +88,26 @@ def kind(tag: int, vr: str) -> int:
     expected = dictionary(tag) if not tag >> 16 & 1 else vr
     if "TM" in (expected, vr):
         return TIME
-    if tag in _TECHNICAL or _CODED & {vr, expected}:
+    if "CS" in (expected, vr):
+        return CODE
+    if tag in _TECHNICAL or "AE" in (expected, vr):
         return TERM
+    if tag in kept.listing():
+        return _KINDS[kept.listing()[tag].how]
     if tag == _TIME_ZONE or _NUMBERS & {vr, expected} or (vr in TEXTS and expected in _SIZES):
         return NUMBER
     return TEXT if TEXTS & {vr, expected} else KEEP
+
+
+def signs(charset: bytes) -> tuple[bytes, ...]:
+    """Return the sign of each kind of text of a character set; those of a form have one for each element."""
+    return b"", charset, AS_TERM + charset, AS_NUMBER, AS_TIME, AS_CODE, AS_WORDS + charset, b""
+
+
+def form(tag: int) -> bytes:
+    """Return the sign of an element of a known form, none for others."""
+    is_of_a_form = tag in kept.listing() and kept.listing()[tag].form is not None
+    return AS_FORM + b"%08X" % tag if is_of_a_form else b""
 
 
 def most(tag: int, vr: str) -> int:
@@ -113,12 +134,12 @@ def _judged(known: Known, profile: Profile) -> Known:
     """Return what is to be done with a public element."""
     tag = known.tag
     vr = dictionary(tag) if known.vr == "UN" else known.vr
-    if tag in PIXELS:  # those of a sequence go
+    if tag in IMAGE:  # those of a sequence go
         return known
     action = profile.action(tag, vr)
     if action is not Action.KEEP:
         return known._replace(action=action)
-    return known._replace(kind=kind(tag, vr), most=most(tag, vr))
+    return known._replace(kind=kind(tag, vr), most=most(tag, vr), sign=form(tag))
 
 
 def _representation(key: bytes) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from rtbids import __version__
 from rtbids.deidentify import weakening
@@ -12,7 +15,16 @@ from rtbids.deidentify.weakening import NONE, Weakening
 
 METHODS, CODE = 0x00120064, 0x00080100
 BASIC = "113100"
-_REMOVED, _METHOD, _DATES = 0x00120062, 0x00120063, 0x00280303
+METHOD = 0x00120063
+_REMOVED, _DATES = 0x00120062, 0x00280303
+_OURS = re.compile(r"rtbids [\d.]{1,12}\w{0,12}, DICOM PS3\.15 20\d\d[a-e](?: Basic Profile|, fewer elements)")
+_VERSION = re.compile(r"[A-Za-z]?\d{1,3}(?:\.\d{1,3})?(?:-(?:19|20)\d\d[a-e]?)?|[A-Za-z]?(?:19|20)\d\d[a-e]?|[A-Z]\.\d-\d|-|")
+_WORDS = re.compile(
+    r"dicomanon|deid|dicognito|gdcmanon|ctp|rsna|orthanc|dicom(-anonymizer)?|ps(3\.15)?|table|annex|basic|application|level"
+    r"|confidentiality|profile|options?|clean|retain|(non)?default|rev|version|supplement",
+    re.IGNORECASE,
+)
+_LASTING = frozenset({"113101", "113102", "113103", "113104"})  # what was taken out before stays out
 _DATE_CODES = {"shifted": "113107", "kept": "113106"}
 _DATE_WORDS = {"shifted": "MODIFIED", "kept": "UNMODIFIED", "removed": "REMOVED"}
 MEANINGS = {
@@ -32,6 +44,13 @@ MEANINGS = {
 }
 
 
+class Earlier(NamedTuple):
+    """What a file says of a de-identification before: codes of its methods, and its words."""
+
+    codes: frozenset[str] = frozenset()
+    words: tuple[str, ...] = ()
+
+
 def codes(options: Options) -> tuple[str, ...]:
     """Return the codes of the profile and of the options that are really applied (scheme DCM)."""
     flags = {
@@ -46,6 +65,14 @@ def codes(options: Options) -> tuple[str, ...]:
     return tuple(sorted(["113100", *([dates] if dates else []), *(code for code, applied in flags.items() if applied)]))
 
 
+def _told(earlier: Earlier) -> Iterator[str]:
+    """Yield the words of a de-identification before that name programs, versions and the standard, and nothing else."""
+    for text in earlier.words:
+        tokens = re.split(r"[\s(),]+", text)
+        if _OURS.fullmatch(text) or all(_WORDS.fullmatch(one) or _VERSION.fullmatch(one) for one in tokens):
+            yield text
+
+
 def method(through: Weakening = NONE) -> str:
     """Return how it was done, in words; `through` is what a recipe lets through of what the profile takes out."""
     if through:
@@ -54,13 +81,17 @@ def method(through: Weakening = NONE) -> str:
 
 
 @lru_cache(64)
-def elements(encoding: Encoding, profile: Profile, earlier: frozenset[str]) -> tuple[tuple[int, bytes], ...]:
-    """Return the elements to be put into a dataset, by tag; codes of `earlier` methods are named again."""
+def elements(encoding: Encoding, profile: Profile, earlier: Earlier) -> tuple[tuple[int, bytes], ...]:
+    """Return the elements to be put into a dataset, by tag; codes of `earlier` methods that still hold are named again."""
     through = weakening.of(profile)
-    listed = sorted({*codes(profile.options), *(earlier & MEANINGS.keys())} - ({BASIC} if through else set()))
+    listed = sorted({*codes(profile.options), *(earlier.codes & _LASTING)} - ({BASIC} if through else set()))
     items = b"".join(_item(encoding, code) for code in listed)
     removed, dates = "NO" if through.direct else "YES", _DATE_WORDS[profile.options.dates]
-    texts = {_REMOVED: ("CS", removed), _METHOD: ("LO", method(through)), _DATES: ("CS", dates)}
+    texts = {
+        _REMOVED: ("CS", removed),
+        METHOD: ("LO", "\\".join(dict.fromkeys((*_told(earlier), method(through))))),
+        _DATES: ("CS", dates),
+    }
     written = [(tag, encoding.element(tag, vr, text.encode())) for tag, (vr, text) in texts.items()]
     return tuple(sorted([*written, (METHODS, encoding.element(METHODS, "SQ", items))]))
 

@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydicom._uid_dict import UID_dictionary
+
 from rtbids import __version__
 from rtbids.deidentify import reading
 from rtbids.deidentify.encoding import BIG, EXPLICIT, IMPLICIT, Encoding
@@ -16,7 +18,6 @@ _IMPLEMENTATION, _VERSION_NAME = 0x00020012, 0x00020013
 _OURS = "2.25.141925903516174306437012219164405938281"  # of the implementation that wrote the file, which is this one
 _IMPLICIT_LITTLE, _EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 _DEFLATED, _EXPLICIT_BIG = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95"), "1.2.840.10008.1.2.2"
-_STANDARD = "1.2.840.10008.1.2"
 _MOST_INFLATED, _SMALL = 256, 1 << 26  # times the file's size; bytes that are always allowed
 
 
@@ -43,7 +44,7 @@ def read(content: bytes) -> File:
         return File(meta, *_guessed(content, position), content, position)
     if syntax in _DEFLATED:
         return File(meta, syntax, EXPLICIT, _inflated(content[position:]), 0, deflated=True)
-    if not syntax.startswith(_STANDARD):
+    if UID_dictionary.get(syntax, ("", ""))[1] != "Transfer Syntax":
         raise BadData("its transfer syntax is one of a maker, not of the standard", "export it again in one of the standard")
     encoding = IMPLICIT if syntax == _IMPLICIT_LITTLE else BIG if syntax == _EXPLICIT_BIG else EXPLICIT
     return File(meta, syntax, encoding, content, position)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from pydicom.uid import UID
+import numpy as np
+from numpy.typing import NDArray
+from pydicom._uid_dict import UID_dictionary
 
 from rtbids.deidentify.profile import Options
 from rtbids.deidentify.reading import CutShort, Found
@@ -48,13 +50,36 @@ def check_whole(said: Said, pixels: Found) -> int:
     Compressed pixels have no length of their own: that their end is there is all that can be told without reading them.
     """
     promised, length = _promised(said), pixels.stop - pixels.value
+    if not promised:
+        raise BadData("its rows and columns are missing or none, so it is no image")
     if not pixels.undefined and length < promised:
         raise CutShort(f"the pixel data hold {length} of {promised} bytes")
     return promised + promised % 2
 
 
+def check_unused(said: Said, values: bytes, order: str, options: Options) -> None:
+    """Raise Refused where the bits of pixels that hold no image are neither zero nor the sign's: text may be there.
+
+    `order` is ``<`` or ``>``, of the bytes.
+    """
+    allocated, stored = _whole(said("BitsAllocated")), _whole(said("BitsStored"))
+    high = _whole(said("HighBit")) if said("HighBit") else stored - 1
+    if options.burned_in or allocated not in (8, 16, 32) or not 0 < stored < allocated or not stored <= high + 1 <= allocated:
+        return
+    image = np.frombuffer(values, f"{order}u{allocated // 8}", len(values) * 8 // allocated)
+    unused = ((1 << allocated) - 1) ^ ((1 << stored) - 1) << high + 1 - stored
+    if int(np.bitwise_or.reduce(image, initial=0)) & unused and not _are_signs(said, image, high):
+        raise Refused("the unused bits of its pixels are not empty, and may be text", _TAKE)
+
+
+def _are_signs(said: Said, image: NDArray[np.unsignedinteger], high: int) -> bool:
+    """Tell whether the bits above those of signed numbers repeat the sign, as they should."""
+    above = image >> high
+    return said("PixelRepresentation") == "1" and bool(np.isin(above, (0, np.iinfo(image.dtype).max >> high)).all())
+
+
 def _check_kind(sop_class: str) -> None:
-    name = UID(sop_class).name
+    name = UID_dictionary.get(sop_class, (sop_class,))[0]
     if _IMAGE_WORD in name and "Encapsulated" not in name:
         return
     what = name if name != sop_class else "a kind of object that is a maker's own"

@@ -36,6 +36,7 @@ class PrivateRule:
 
     action: Action
     mask: Callable[[bytes], bytes] | None = None
+    block: str = ""  # what a block that is written anew is called
 
 
 REMOVED = PrivateRule(Action.REMOVE)
@@ -81,7 +82,7 @@ def _rule(said: Mapping[str, Any], masks: Mapping[str, Callable[[bytes], bytes]]
     if "walk" in said:
         return WALKED
     if "mask" in said:
-        return PrivateRule(Action.MASK, masks[said["mask"]])
+        return PrivateRule(Action.MASK, masks[said["mask"]], said["mask"])
     return PrivateRule(Action.MASK, partial(_looked_at, Values.of(said["keep"]), said["vr"]))
 
 

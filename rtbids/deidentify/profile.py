@@ -13,11 +13,15 @@ from typing import Any, Literal
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
+from rtbids.deidentify import kept
+
 TEXTS = frozenset({"LO", "SH", "ST", "LT", "UT", "UC"})
 _DATES = frozenset({"DA", "DT"})
 _TIMES = frozenset({"DA", "DT", "TM"})
 _TIME_ZONE = 0x00080201
-_SOP_CLASSES = frozenset({0x00080016, 0x0008001A, 0x0008001B, 0x00020002, 0x00081150, 0x00080062, 0x0008115A})
+_CHARACTERISTICS = frozenset({0x00100040, 0x00101010, 0x00101020, 0x00101030})  # sex, age, size, weight
+_OPAQUE = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"}) | TEXTS | {"AE"}  # may say anything
+IMAGE = frozenset({0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010})  # pixels, and tables of where they lie
 _DESCRIPTORS = frozenset({0x00181030, 0x0008103E})  # what names a task: cleaned word by word, all other free text goes
 PATIENT_NAME, PATIENT_ID, _ACCESSION = 0x00100010, 0x00100020, 0x00080050
 _LENGTH_TO_END = 0x00080001
@@ -161,7 +165,7 @@ def _standard(tag: int, vr: str, options: Options) -> Action:
         or 0x7F00 <= group < 0x7FE0
     ):
         return Action.REMOVE
-    representations = {vr, dictionary(tag)}
+    representations = {vr, *dictionary(tag).split(" or ")}
     if row := rows().get(tag):
         return _of_row(row, tag, representations, options)
     return _unlisted(tag, representations, options)
@@ -169,15 +173,19 @@ def _standard(tag: int, vr: str, options: Options) -> Action:
 
 def _of_row(row: tuple[str, Mapping[str, str]], tag: int, representations: set[str], options: Options) -> Action:
     code, columns = row
-    if any(
-        getattr(options, name) is True and columns.get(name) == "K" for name in ("uids", "device", "patient", "institution")
-    ):
-        return _unlisted(tag, representations, options)
+    if any(_is_retained(tag, name, columns, options) for name in ("uids", "device", "patient", "institution")):
+        return _by_representation(representations, options)
     if "dates" in columns and options.dates != "removed" and (tag == _TIME_ZONE or representations & _TIMES):
-        return _unlisted(tag, representations, options)
+        return _by_representation(representations, options)
     if tag in _DESCRIPTORS and options.descriptors == "clean":
         return Action.CLEAN
     return _of_code(code, "SQ" in representations, representations)
+
+
+def _is_retained(tag: int, name: str, columns: Mapping[str, str], options: Options) -> bool:
+    """Tell whether an option keeps an element; of a patient's characteristics those that the option is known by."""
+    kept_by_the_table = getattr(options, name) is True and columns.get(name) == "K"
+    return kept_by_the_table and (name != "patient" or tag in _CHARACTERISTICS)
 
 
 def _of_code(code: str, is_sequence: bool, representations: set[str]) -> Action:
@@ -195,10 +203,14 @@ def _of_code(code: str, is_sequence: bool, representations: set[str]) -> Action:
 
 
 def _unlisted(tag: int, representations: set[str], options: Options) -> Action:
-    """Return what becomes of an element that the table does not list, or that an option retains: decided by its VR."""
+    """Return what becomes of an element that the table does not list: texts and blobs go, but for those of ``kept.yaml``."""
     if not dictionary_has_tag(tag):  # those of repeating groups, all retired, are not in it
         return Action.REMOVE
-    return Action.KEEP if tag in _SOP_CLASSES else _by_representation(representations, options)
+    if tag in IMAGE:
+        return Action.KEEP
+    by_representation = _by_representation(representations, options)
+    is_text = by_representation is Action.KEEP and representations & _OPAQUE
+    return Action.REMOVE if is_text and tag not in kept.listing() else by_representation
 
 
 def _by_representation(representations: set[str], options: Options) -> Action:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 
+from rtbids.deidentify import kept
 from rtbids.deidentify.charsets import decoded, encoded
+from rtbids.deidentify.known import AS_CODE, AS_FORM, AS_NUMBER, AS_TERM, AS_TIME, AS_WORD, AS_WORDS
 from rtbids.deidentify.profile import rows
-from rtbids.deidentify.walk import AS_NUMBER, AS_TERM, AS_TIME, AS_WORD, Element
+from rtbids.deidentify.walk import Element
 
 Text = tuple[bytes, bytes]  # value and character set, or a sign of how it is looked at
 _UID = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}")
 _PARTS = re.compile(r"[\s^=,.\-_]+")
 _LEAST_TERM, _LEAST_PART, _LONGEST_TERM, _SHORT = 4, 3, 64, 6
 _IDENTIFIERS = frozenset({0x00100020, 0x00101000, 0x00080050, 0x00101001, 0x00102154, 0x00102155, 0x00101040})
-_NUMERIC = re.compile(rb"[\d.+\-eE:\\ ]*")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|\d+(?:\.\d+)+|[-+]\d\d:?\d\d|")  # UIDs, time zones too
+_CODE = re.compile(r"[A-Z0-9 _]{0,16}")
+_LEAST_NUMBER = 6  # digits: a shorter identifier is the value of many elements that are numbers
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
 _NAMED_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 _SOME_DATE = re.compile(
@@ -31,6 +36,8 @@ _FREE, _MAKER, _TECHNIQUE = range(3)
 _DATE, _LEAST_CODE = 8, 5  # digits, characters
 _LEAST_DESCRIPTION = 12  # characters: a shorter one may be the word of the trade that a kept element is made of
 _TEXTS = frozenset({"LO", "SH", "AE", "UC", "ST", "LT", "UT"})
+_UMLAUTS = {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ø": "oe", "å": "aa", "æ": "ae"}
+_SIGNS = (AS_TERM, AS_WORD, AS_WORDS)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _BREAKS = re.compile(r"([\s_^/+,;:()\[\]{}|\\&@=]+)")
 _ENTITY = re.compile(r"(?:task|acq|dir|run|echo|part|rec|ce|inv|mt)-[A-Za-z0-9]{1,32}|ses-[A-Za-z]?\d{1,3}", re.IGNORECASE)
@@ -76,9 +83,34 @@ def words_kept(value: bytes, charset: bytes, words: frozenset[str]) -> bytes:
 
 def _of_name(text: str) -> Iterator[str]:
     for name in text.split("\\"):
-        for part in _PARTS.split(name):
-            if len(part) >= (_LEAST_PART if part.isascii() else 2):
-                yield part
+        for group in name.split("="):
+            parts = [part for part in _PARTS.split(group) if part]
+            for part in (*parts, *_joined(parts)):
+                yield from (one for one in spellings(part) if len(one) >= (_LEAST_PART if one.isascii() else 2))
+
+
+def _joined(parts: list[str]) -> Iterator[str]:
+    """Yield the first two parts of a name in one word, also with an initial: DoeJane, JaneDoe, DoeJ, JDoe."""
+    if len(parts) > 1:
+        family, given = parts[:2]
+        made = (family + given, given + family, family + given[0], given[0] + family)
+        yield from (one for one in made if len(one) >= _LEAST_TERM)
+
+
+@lru_cache(1 << 12)
+def spellings(word: str) -> frozenset[str]:
+    """Return a word as keyboards and programs write it: with accents of their own or none, umlauts as two letters or one."""
+    composed = unicodedata.normalize("NFKC", word)
+    apart = unicodedata.normalize("NFD", composed)
+    plain = "".join(one for one in apart if not unicodedata.combining(one)).replace("ß", "ss")
+    spelt = {word, composed, apart, plain if plain.isascii() else composed}
+    return frozenset(spelt | {_replaced(composed, _UMLAUTS), _replaced(composed, {two: one for one, two in _UMLAUTS.items()})})
+
+
+def _replaced(word: str, letters: Mapping[str, str]) -> str:
+    for old, new in letters.items():
+        word = word.replace(old, new)
+    return word
 
 
 def _of_text(text: str, least: int) -> Iterator[str]:
@@ -116,7 +148,8 @@ class _Search:
 
     def __init__(self, found: frozenset[tuple[str, int]]) -> None:
         self._by_reach = [_expression(term for term, reach in found if reach >= least) for least in (_FREE, _MAKER, _TECHNIQUE)]
-        self._dates = {term for term, _ in found if len(term) == _DATE and term.isdigit()}
+        numbers = (term for term, reach in found if term.isdigit() and reach >= _MAKER)
+        self._numbers = {term for term in numbers if len(term) == _DATE or len(term) >= _LEAST_NUMBER}
         self._seen: dict[Text, bytes | None] = {}
 
     def left_of(self, text: Text) -> bytes | None:
@@ -131,16 +164,43 @@ class _Search:
         if sign == AS_TIME:
             return None if _TIMES.fullmatch(value) else b""
         if sign == AS_NUMBER:
-            return None if _NUMERIC.fullmatch(value.rstrip(b"\0")) and value.strip(b" \0").decode() not in self._dates else b""
-        charset = sign.lstrip(AS_TERM + AS_WORD)
+            return None if self._are_numbers(value) else b""
+        if sign == AS_CODE:
+            return _codes_left(value, self._by_reach[_TECHNIQUE])
+        if sign.startswith(AS_FORM):
+            return None if kept.fits(int(sign[1:], 16), value.decode("latin-1").rstrip("\0")) else b""
+        charset = sign[1:] if sign[:1] in _SIGNS else sign
         whole = decoded(value, charset)
-        shown = whole.partition("\0")[0]  # most readers stop there, and something may hide behind
-        if sign.startswith(AS_TERM):
-            left = _terms_left(shown, self._by_reach[_TECHNIQUE])
-        else:
-            left = _words_left(shown, self._by_reach[_MAKER if sign.startswith(AS_WORD) else _FREE])
-            left = left if sign.startswith(AS_WORD) else _words_left(left, _SOME_DATE)
+        left = self._of_text(whole.partition("\0")[0], sign)  # most readers stop there, and something may hide behind
         return None if left == whole else encoded(left.strip(), charset)
+
+    def _of_text(self, shown: str, sign: bytes) -> str:
+        if sign.startswith(AS_TERM):
+            return _terms_left(shown, self._by_reach[_TECHNIQUE])
+        if sign.startswith(AS_WORD):
+            return _words_left(shown, self._by_reach[_MAKER])
+        if sign.startswith(AS_WORDS):
+            shown = "\\".join(_words_kept(one, frozenset()) for one in shown.split("\\"))
+        return _words_left(_words_left(shown, self._by_reach[_FREE]), _SOME_DATE)
+
+    def _are_numbers(self, value: bytes) -> bool:
+        """Tell whether values are numbers, and none of them a date or an identifier that goes elsewhere."""
+        values = [one.strip() for one in value.decode("latin-1").rstrip("\0").split("\\")]
+        return all(_NUMBER.fullmatch(one) and self._numbers.isdisjoint(_digits_of(one)) for one in values)
+
+
+def _digits_of(number: str) -> tuple[str, str]:
+    """Return a number without what may be written about it (+20190203.0), and its digits alone (2019.0203)."""
+    plain = number.lstrip("+-")
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return plain, plain.replace(".", "") if len(plain) > _DATE else plain
+
+
+def _codes_left(value: bytes, pattern: re.Pattern[str]) -> bytes | None:
+    """Return those of several codes that look like codes (PS3.5, 6.2) and repeat nothing."""
+    codes = value.decode("latin-1").rstrip("\0 ").split("\\")
+    left = [one for one in codes if _CODE.fullmatch(one.strip()) and not pattern.search(one)]
+    return None if left == codes else "\\".join(left).encode("latin-1")
 
 
 def _terms_left(whole: str, pattern: re.Pattern[str]) -> str:

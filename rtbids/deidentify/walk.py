@@ -14,14 +14,12 @@ from typing import NamedTuple
 from rtbids.deidentify import charsets, reading
 from rtbids.deidentify import known as knowledge
 from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Encoding, even
-from rtbids.deidentify.known import CHARACTER_SET, CREATOR, PIXELS, PRIVATE, REMOVED, TEXT, TIME, Known
+from rtbids.deidentify.known import AS_WORD, CHARACTER_SET, CREATOR, FORM, PRIVATE, REMOVED, TEXT, Known
 from rtbids.deidentify.private import PrivateRule
-from rtbids.deidentify.profile import PATIENT_NAME, TEXTS, Action, Profile, dictionary
+from rtbids.deidentify.profile import IMAGE, PATIENT_NAME, TEXTS, Action, Profile, dictionary
 from rtbids.deidentify.reading import DEEPEST, CutShort, Found
 from rtbids.errors import BadData
 
-# Signs of how a text that stays is looked at: as a term of the standard, as a maker's own word, as a number, as a time of day.
-AS_TERM, AS_WORD, AS_NUMBER, AS_TIME = b"!", b"?", b"#", b":"
 _MOST_NOTED = 1024  # bytes of a value that went
 
 Path = tuple[()] | tuple["Path", int, int]  # where an element lies: outer item, tag of the sequence, number of the item
@@ -44,6 +42,7 @@ class Notes:
     done: list[tuple[Path, int, Action]] = field(default_factory=list)
     gone: set[Element] = field(default_factory=set)
     texts: set[tuple[bytes, bytes]] = field(default_factory=set)
+    remarks: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Walk:
         """Return the next element that is not merely copied: where it begins, where its value does, and its length."""
         content, memory, texts, cleaned = self.content, self._known, self.notes.texts, self.rules.cleaned
         implicit, long, short = self.encoding.implicit, self.encoding.long.unpack_from, self.encoding.short.unpack_from
-        head, last, signs = 4 if implicit else 6, end - 8, (b"", self.charset, AS_TERM + self.charset, AS_NUMBER, AS_TIME)
+        head, last, signs = 4 if implicit else 6, end - 8, knowledge.signs(self.charset)
         while position <= last:
             known = memory[content[position : position + head]]
             kind = known.kind
@@ -106,14 +105,14 @@ class Walk:
                 value = position + 8
                 length = long(content, position + 4)[0] if implicit else short(content, position + 6)[0]
             stop = value + length
-            if kind > TIME or length > known.most or length == UNDEFINED:
+            if kind > FORM or length > known.most or length == UNDEFINED:
                 if stop > end and length != UNDEFINED:
                     raise CutShort
                 return known, position, value, length
             if stop > end:
                 raise CutShort
             if kind and length:
-                text = content[value:stop], signs[kind]
+                text = content[value:stop], signs[kind] or known.sign
                 texts.add(text)
                 if text in cleaned:
                     return known, position, value, length
@@ -151,8 +150,11 @@ class Walk:
         stop = value + length
         if length == UNDEFINED:
             raise BadData("the creator of a private block has no length, the file is damaged")
-        name = self.content[value:stop].decode("latin-1").strip(" \0")
-        creators.places[tag >> 8 & 0xFFFF00 | tag & 0xFF] = (name, start, stop)
+        name, block = self.content[value:stop].decode("latin-1").strip(" \0"), tag >> 8 & 0xFFFF00 | tag & 0xFF
+        if block in creators.places:
+            self.edits.append((start, stop, b""))
+            return start - stop, stop
+        creators.places[block] = (name, start, stop)
         return 0, stop
 
     def _without_idle(self, creators: Creators) -> int:
@@ -173,7 +175,7 @@ class Walk:
 
     def _sequence(self, known: Known, start: int, value: int, length: int, end: int, path: Path) -> tuple[int, int] | None:
         """Edit the items of a sequence; None where that cannot be because it is none that its VR would announce."""
-        undefined, edits, done = length == UNDEFINED, len(self.edits), len(self.notes.done)
+        undefined, edits, done, before = length == UNDEFINED, len(self.edits), len(self.notes.done), (self.depth, self.charset)
         inside = self if known.vr != "UN" else self._implicit()
         try:
             more, stop = inside.items(value, end if undefined else value + length, (path, known.tag), delimited=undefined)
@@ -181,6 +183,7 @@ class Walk:
             if undefined or known.vr == "SQ":
                 raise
             del self.edits[edits:], self.notes.done[done:]
+            self.depth, self.charset = before
             return None
         if more and not undefined:
             self.edits.append((value - 4, value, self.encoding.long.pack(length + more)))
@@ -236,7 +239,7 @@ class Walk:
             new = charsets.known_sets(element.value)
             self.charset = new.strip(b" \0")
             return self._renewed(found, element, new, Action.CLEAN, path)
-        if action is Action.REMOVE or (found.tag in PIXELS and path):
+        if action is Action.REMOVE or (found.tag in IMAGE and path):
             return self._removed(found, element, path)
         if action is Action.PATIENT and path and (found.tag == PATIENT_NAME or not element.value):  # another person perhaps
             action = Action.EMPTY
@@ -244,9 +247,17 @@ class Walk:
             return self._renewed(found, element, element.value[:most], Action.CLEAN, path)
         if action is Action.KEEP and not (kind := knowledge.kind(found.tag, vr)):
             return 0
-        free = self.charset if decided is None else AS_WORD + self.charset
-        sign = (b"", free, AS_TERM + self.charset, AS_NUMBER, AS_TIME)[kind if action is Action.KEEP else TEXT]
-        return self._renewed(found, element, self._new(action, element, decided, sign), action, path)
+        sign = self._sign(found.tag, kind if action is Action.KEEP else TEXT, is_private=decided is not None)
+        new = self._new(action, element, decided, sign)
+        if decided and decided.block and not new and element.value.strip(b" \0"):
+            self.notes.remarks.add(f"its {decided.block} is damaged and left out: what is read from it, as slice times, lacks")
+            return self._removed(found, element, path)
+        return self._renewed(found, element, new, action, path)
+
+    def _sign(self, tag: int, kind: int, *, is_private: bool) -> bytes:
+        if kind == TEXT and is_private:
+            return AS_WORD + self.charset
+        return knowledge.signs(self.charset)[kind] or (knowledge.form(tag) if kind == FORM else b"")
 
     def _new(self, action: Action, element: Element, decided: PrivateRule | None, sign: bytes) -> bytes:
         """Return the new value; a text that is kept so far may yet repeat a value that goes."""

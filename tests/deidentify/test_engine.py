@@ -21,8 +21,10 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from rtbids.deidentify.engine import InternalFault
 from rtbids.deidentify.mapping import Identifiers, Mapping
 from rtbids.deidentify.profile import Action, Change
+from rtbids.errors import BadData
 
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 MAPPING = Mapping(images.KEY)
@@ -162,6 +164,137 @@ def test_the_meanings_of_the_codes_are_those_of_the_standard() -> None:
     for code, meaning in markers.MEANINGS.items():
         named = [name for name in codes.DCM.dir() if getattr(codes.DCM, name).value == code]
         assert [getattr(codes.DCM, name).meaning for name in named] == [meaning]
+
+
+def raw(tag: int, vr: str, value: bytes) -> bytes:
+    """Return a short element as it lies in a file, whatever its value."""
+    return (
+        tag.to_bytes(4, "big")[1::-1] + tag.to_bytes(4, "big")[:1:-1] + vr.encode() + len(value).to_bytes(2, "little") + value
+    )
+
+
+def before(tag: int, *elements: bytes) -> bytes:
+    """Return the image with elements put before that with the tag."""
+    whole = images.content(images.header())
+    at = whole.index(raw(tag, "", b"")[:4], 144)
+    return whole[:at] + b"".join(elements) + whole[at:]
+
+
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.4711234", "1.2.840.10008./../../escaped", "1.2.3.4711234567", "1.2.840.10008.5.1.4.1.1.4711"]
+)
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "ReferencedSOPClassUID", "FrameOfReferenceUID", "SeriesInstanceUID"])
+def test_a_uid_is_of_the_standard_only_where_the_standard_has_it(uid: str, keyword: str) -> None:
+    given = images.header(FrameOfReferenceUID="1.2.840.10008.1.4.1.1")
+    given.add(DataElement(keyword, "UI", uid, validation_mode=0))
+    clean = images.clean(given)
+    assert uid.encode() not in clean.content
+    assert uid not in clean.name
+    after = dcmread(BytesIO(clean.content))
+    assert after[keyword].value == MAPPING.uid(uid)
+    assert keyword == "FrameOfReferenceUID" or after.FrameOfReferenceUID == "1.2.840.10008.1.4.1.1"
+
+
+def test_a_class_given_twice_is_no_place_for_a_number() -> None:
+    given = before(0x00080018, raw(0x00080016, "UI", b"1.2.3.4711234567"))
+    assert b"4711234567" not in images.clean(given).content
+
+
+def test_an_instance_uid_that_is_no_ascii_is_the_same_in_the_head_and_in_the_dataset() -> None:
+    old, odd = (
+        raw(0x00080018, "UI", images.INSTANCE.encode() + b"\0"),
+        raw(0x00080018, "UI", "1.2.ü.3".encode("latin-1") + b"\0"),
+    )
+    for charset in (b"ISO_IR 100", b"ISO_IR 192"):
+        given = before(0x00080008, raw(0x00080005, "CS", charset)).replace(old, odd)
+        assert odd in given
+        clean = images.clean(given)
+        after = dcmread(BytesIO(clean.content))
+        assert after.file_meta.MediaStorageSOPInstanceUID == after.SOPInstanceUID == clean.instance
+
+
+def test_a_transfer_syntax_that_no_standard_has_is_refused() -> None:
+    given = images.content(images.header(), ExplicitVRLittleEndian)
+    odd = given.replace(b"UI\x14\x001.2.840.10008.1.2.1\0", b"UI\x14\x001.2.840.10008.1.2ZQ\0")
+    assert odd != given
+    with pytest.raises(BadData, match="transfer syntax"):
+        images.clean(odd)
+
+
+def test_the_creator_of_a_private_block_given_twice_hides_nothing() -> None:
+    creators = raw(0x00290010, "LO", b"SIEMENS CSA HEADER"), raw(0x00290010, "LO", b"Jane Doe was here ")
+    for pair in (creators, creators[::-1]):
+        out = images.clean(before(0x7FE00010, *pair, raw(0x00291010, "OB", b"")[:8] + bytes(4))).content
+        assert b"was here" not in out
+
+
+def test_a_character_set_with_a_nul_in_it_does_no_harm() -> None:
+    after = images.after(before(0x00080008, raw(0x00080005, "CS", b"ISO_I\0 100")))
+    assert after.PatientID == MAPPING.patient("4711-X")
+
+
+@pytest.mark.parametrize("missing", [("StudyInstanceUID",), ("StudyInstanceUID", "SeriesInstanceUID")])
+def test_without_patient_and_study_nobody_becomes_the_same_person(missing: tuple[str, ...]) -> None:
+    some = dict.fromkeys(missing)
+    others = {"SeriesInstanceUID": "1.2.7", "SOPInstanceUID": "1.2.8"} | some
+    one, other = (images.clean(images.header(PatientID="", **kept)) for kept in (some, others))
+    assert one.patient != other.patient
+    assert one.shift_days != other.shift_days
+    what = "image" if "SeriesInstanceUID" in missing else "series"
+    assert f"its {what} stands in" in one.remarks[0]
+
+
+@pytest.mark.parametrize(("code", "stays"), [("113106", False), ("113109", False), ("113105", True), ("113102", True)])
+def test_codes_of_an_earlier_de_identification_stay_only_where_they_hold(code: str, stays: bool) -> None:
+    codes = [item(CodeValue=code, CodingSchemeDesignator="DCM", CodeMeaning="that")]
+    after = images.after(images.header(DeidentificationMethodCodeSequence=codes))
+    assert (code in {one.CodeValue for one in after.DeidentificationMethodCodeSequence}) == stays
+
+
+@pytest.mark.parametrize(
+    ("said", "stays"),
+    [
+        ("DICOMANON (rev R2010a) - PS 3.15-2008 Table E.1-1 - nondefault", True),
+        ("deid", True),
+        ("by Jane Doe", False),
+        ("deid 2019-02-03", False),
+        ("deid 12.04.33", False),
+    ],
+)
+def test_what_an_earlier_de_identification_was_called_is_not_written_over(said: str, stays: bool) -> None:
+    once = images.clean(images.header(DeidentificationMethod=said)).content
+    for content in (once, images.clean(once).content):
+        method = dcmread(BytesIO(content)).DeidentificationMethod
+        methods = [method] if isinstance(method, str) else list(method)
+        assert [one.startswith("rtbids") for one in methods] == ([False, True] if stays else [True])
+        assert (said in methods) == stays
+
+
+def test_a_fault_of_ours_is_told_as_such_and_quotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Mapping, old_id: str) -> int:
+        raise NameError(old_id)
+
+    monkeypatch.setattr(Mapping, "shift", broken)
+    with pytest.raises(InternalFault, match=r"NameError in test_engine\.py, line \d+") as error:
+        images.clean(images.header())
+    assert "4711" not in f"{error.value} {error.value.hint}"
+    assert "report" in str(error.value.hint)
+
+
+def test_of_a_patients_characteristics_those_stay_that_the_option_is_known_by() -> None:
+    known = {"PatientSex": "F", "PatientAge": "030Y", "PatientSize": "1.7", "PatientWeight": "60"}
+    given = images.header(**known, EthnicGroup="Doe", SmokingStatus="YES", PregnancyStatus=1, PatientSexNeutered="ALTERED")
+    after = images.after(given, patient=True)
+    assert all(keyword in after for keyword in known)
+    assert not [word for word in ("EthnicGroup", "SmokingStatus", "PregnancyStatus") if after.get(word) not in (None, "")]
+
+
+def test_a_sequence_that_is_none_leaves_no_trace_on_what_follows() -> None:
+    """Items that break off within items: the depth and the character set are what they were."""
+    broken = b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + raw(0x00080005, "CS", b"ISO_IR 192")
+    odd = raw(0x00081140, "OB", b"")[:6] + b"\0\0" + len(broken).to_bytes(4, "little") + broken
+    whole = before(0x00100010, *[odd] * 60, raw(0x00081140, "SQ", b"")[:6] + bytes(6))
+    assert images.after(whole).PatientID == MAPPING.patient("4711-X")
 
 
 def test_codes_of_an_earlier_de_identification_stay_and_its_text_goes() -> None:

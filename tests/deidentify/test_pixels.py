@@ -156,7 +156,7 @@ def test_of_a_jpeg_2000_the_image_stays_alone() -> None:
 
 
 def test_fragments_of_which_no_frame_is_made_become_zero() -> None:
-    image, more = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0" * 4, b"Jane Doe"
+    image, more = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0" * 2, b"Jane Doe"
     out = images.after(compressed(RLELossless, image, more)).PixelData
     assert image in out
     assert b"Doe" not in out
@@ -164,12 +164,63 @@ def test_fragments_of_which_no_frame_is_made_become_zero() -> None:
 
 def test_tables_of_offsets_and_heads_hold_offsets_alone() -> None:
     head = struct.pack("<2L", 1, 64)
-    whole = compressed(RLELossless, head + b"Jane Doe" * 7 + b"\x81\0" * 4)
+    whole = compressed(RLELossless, head + b"Jane Doe" * 7 + b"\x81\0" * 2)
     out = images.after(whole).PixelData
-    assert head + bytes(56) + b"\x81\0" * 4 in out
+    assert head + bytes(56) + b"\x81\0" * 2 in out
     table = struct.pack("<HHL", 0xFFFE, 0xE000, 8) + b"Jane Doe"
     out = images.after(whole.replace(struct.pack("<HHL", 0xFFFE, 0xE000, 0), table, 1)).PixelData
     assert out.startswith(struct.pack("<HHL", 0xFFFE, 0xE000, 0) + struct.pack("<HH", 0xFFFE, 0xE000))
+
+
+@pytest.mark.parametrize("gap", ["between", "behind"])
+def test_behind_a_run_length_segment_nothing_stays(gap: str) -> None:
+    segment, text = b"\x81\0" * 2, b"Jane Doe"
+    between, behind = (text, b"") if gap == "between" else (b"", text)
+    head = struct.pack("<16L", 2, 64, 64 + len(segment + between), *[0] * 13)
+    out = images.after(compressed(RLELossless, head + segment + between + segment + behind)).PixelData
+    assert head + segment + bytes(len(between)) + segment + bytes(len(behind)) in out
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated"])
+@pytest.mark.parametrize("value", [None, 0])
+def test_an_image_without_a_size_is_bad(keyword: str, value: int | None) -> None:
+    with pytest.raises(BadData, match="no image"):
+        images.clean(images.header(**{keyword: value}))
+
+
+BITS = {"BitsStored": 12, "HighBit": 11}
+
+
+@pytest.mark.parametrize(
+    ("elements", "pixel", "taken"),
+    [
+        (BITS, 0x0FFF, True),
+        (BITS, 0x4A41, False),
+        (BITS | {"PixelRepresentation": 1}, 0xF801, True),
+        (BITS | {"PixelRepresentation": 1}, 0x4A41, False),
+        ({"BitsStored": 12, "HighBit": 15}, 0x4A41, False),
+        ({}, 0x4A41, True),
+    ],
+)
+def test_bits_that_hold_no_image_are_empty_or_the_sign_or_the_file_is_refused(
+    elements: dict[str, int], pixel: int, taken: bool
+) -> None:
+    given = images.header(**elements, PixelData=struct.pack("<H", pixel) * 256)
+    given["PixelData"].VR = "OW"
+    if not taken:
+        with pytest.raises(Refused, match="unused bits"):
+            images.clean(given)
+    assert images.after(given, burned_in=not taken).PixelData == given.PixelData
+
+
+def test_extended_tables_go_where_nothing_is_compressed() -> None:
+    given = images.header()
+    given.add_new(0x7FE00001, "OV", b"Jane Doe")
+    inner = images.header()
+    del inner.PixelData
+    inner.add_new(0x7FE00002, "OV", b"Jane Doe")
+    given.SharedFunctionalGroupsSequence = [inner]
+    assert b"Jane Doe" not in images.clean(given).content
 
 
 def test_right_tables_of_offsets_stay() -> None:

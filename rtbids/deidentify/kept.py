@@ -1,0 +1,55 @@
+"""Which public texts stay that the table of the standard does not list: those of ``kept.yaml``; all others go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+
+from rtbids import config
+from rtbids.deidentify.private_values import Values
+
+LISTED = "kept.yaml"
+TEXT, WORDS, NUMBERS = "text", "words", "numbers"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How an element is kept: as `text`, by its known `words`, as `numbers`, or where it fits `form`."""
+
+    how: str
+    why: str
+    form: Values | None = None
+
+
+@cache
+def listing() -> Mapping[int, Kept]:
+    """Return what stays, by tag."""
+    with resources.as_file(resources.files("rtbids.deidentify") / LISTED) as path:
+        return {_tag(keyword): _kept(said) for keyword, said in config.load(path)["elements"].items()}
+
+
+def fits(tag: int, text: str) -> bool:
+    """Tell whether a text, or several, is what an element of a known form may hold."""
+    form = listing()[tag].form
+    return form is None or form.fit_texts([one.strip() for one in text.split("\\")])
+
+
+def _tag(keyword: str) -> int:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise ValueError(f"{LISTED}: the standard has no element {keyword}")
+    return tag
+
+
+def _kept(said: Mapping[str, Any]) -> Kept:
+    how = said["keep"]
+    if isinstance(how, str):
+        if how not in (TEXT, WORDS, NUMBERS):
+            raise ValueError(f"{LISTED}: expected text, words, numbers or a form, found {how}")
+        return Kept(how, said["why"])
+    return Kept("", said["why"], Values.of(how))
