@@ -113,7 +113,7 @@ class WithCommands(click.Group):
 @click.option("--client-cert", type=_FILE, metavar="FILE", help="Our certificate, for destinations that ask for one.")
 @click.option("--client-key", type=_FILE, metavar="FILE", help="Its private key.")
 @click.option("--credentials", type=_FILE, metavar="FILE", help="Users and passwords, as in ~/.netrc, by default that.")
-@click.option("--endpoint", metavar="URL", help="Of buckets: the service, where it is not the provider's own.")
+@click.option("--endpoint", metavar="URL", help="Of s3://: the service, where it is not Amazon's.")
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve metrics for Prometheus, on this machine only.")
 @options.taking_options
 @options.open_timeout

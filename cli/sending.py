@@ -6,26 +6,23 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from rtbids import dicomnet
-from rtbids.cli import cleaners, console, sources, statusline
+from rtbids.cli import arrivals, cleaners, console, sources, statusline
 from rtbids.cli.held import Noted
 from rtbids.cli.outboxes import place
 from rtbids.cli.sources import Live, Network
 from rtbids.cli.stopping import stopping
 from rtbids.errors import BadData, ConnectionLost, UsageFault
-from rtbids.send import destinations, renaming
-from rtbids.send.found import Found
+from rtbids.send import destinations
 from rtbids.send.outbox import Outbox
 from rtbids.send.pool import Outcome, run
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
-from rtbids.stream import endpoints, fifo
 from rtbids.wakeup import Wakeup
-from rtbids.watch.finished import Finished, Rule
+from rtbids.watch.finished import Rule
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def _through(
         if not where:
             console.say("no DEST: images are de-identified and wait in the outbox")
         with closing(Noted(folder)) as noted, statusline.shown(outbox):
-            batches = map(partial(_found, outbox), _batches(request, outbox, noted, stop))
+            batches = arrivals.batches(_source(request), outbox, noted, stop)
             outcome = run(outbox, batches, where, clean, _settings(request), event)
         if not stop.is_set():
             _sum_up(outcome, outbox)
@@ -105,35 +102,37 @@ def _through(
 def _check(request: Request) -> None:
     """Say what is wrong with a request before anything is made or opened."""
     _port(request.metrics)
+    _check_endpoint(request)
     if not request.deidentify and request.rules != cleaners.Rules({}):
         raise UsageFault("--key, --recipe and their like are of the de-identification that --no-deidentify leaves out")
     if not sources.is_network(request.source):
         if request.live.network != Network():
             raise UsageFault("--allow-* and --tls-* are of the DICOM network: expected dicom-scp://host:port")
-        _form(request.source)
+        _ = _source(request).form
 
 
-def _form(source: str) -> Literal["folder", "file", "stream", "network"]:
-    """Say what SOURCE is."""
-    if source == endpoints.STANDARD:
-        return "stream"
-    if sources.is_network(source):
-        return "network"
-    if sources.kind(source) == "bids":
-        raise UsageFault(f"{source}: expected DICOM, found a BIDS data set")
-    path = Path(source)
-    if path.is_dir():
-        return "folder"
-    return "stream" if fifo.is_fifo(path) or path.suffix == ".tar" else "file"
+def _source(request: Request) -> arrivals.Source:
+    rule = Rule(request.quiet_time, request.time_out)
+    return arrivals.Source(request.source, request.live, rule, request.watermark, request.open_timeout)
 
 
 def _check_apart(request: Request, outbox: Path) -> None:
-    """Refuse an outbox inside what is watched: it would be sent itself."""
-    watched = [request.source] if _form(request.source) == "folder" else []
-    for folder in watched:
-        for inner, name in ((outbox, "--outbox"), (request.cleanup.archive, "--cleanup move:DIR")):
-            if inner is not None and inner.resolve().is_relative_to(Path(folder).resolve()):
-                raise UsageFault(f"{inner} lies in {folder}, which is watched", f"give a {name} elsewhere")
+    """Refuse to write into what is watched: it would be sent itself, again and again."""
+    if _source(request).form != "folder":
+        return
+    watched = Path(request.source).resolve()
+    places = [(outbox, "--outbox"), (request.cleanup.archive, "--cleanup move:DIR")]
+    places += [(folder, "DEST") for folder in map(destinations.folder, request.destinations)]
+    for inner, name in places:
+        if inner is not None and inner.resolve().is_relative_to(watched):
+            raise UsageFault(f"{inner} lies in {request.source}, which is watched", f"give a {name} elsewhere")
+
+
+def _check_endpoint(request: Request) -> None:
+    """Refuse an address that nobody would be asked at: images would go to another service than was meant."""
+    if request.endpoint is not None and not any(url.lower().startswith("s3://") for url in request.destinations):
+        hint = "gs:// takes it from STORAGE_EMULATOR_HOST, az:// from AZURE_STORAGE_CONNECTION_STRING"
+        raise UsageFault("--endpoint is of s3://, and there is none", hint)
 
 
 def _access(request: Request) -> destinations.Access:
@@ -170,80 +169,6 @@ def _port(text: str | None) -> int | None:
     if host not in ("", "localhost", "127.0.0.1") or not port.isdigit() or int(port) > 65535:
         raise UsageFault(f"--metrics: expected a port of this machine, such as 9464, found {text!r}")
     return int(port)
-
-
-def _batches(request: Request, outbox: Outbox, noted: Noted, stop: Wakeup) -> Iterator[Finished]:
-    """Return the finished batches of the source; what an earlier process has received comes first."""
-    match _form(request.source):
-        case "folder":
-            return _of_folder(request, outbox, noted, stop)
-        case "file":
-            return iter([_of_file(Path(request.source))])
-        case form:
-            return _received(request, outbox, stop, listening=form == "network")
-
-
-def _of_folder(request: Request, outbox: Outbox, noted: Noted, stop: Wakeup) -> Iterator[Finished]:
-    from rtbids.watch import folders
-
-    live = request.live
-
-    def known(files: Sequence[Path]) -> bool:
-        return outbox.knows(Found("", files[0].parent, tuple(files)))
-
-    return folders.batches(
-        Path(request.source),
-        rule=Rule(request.quiet_time, request.time_out),
-        existing=live.existing,
-        wait=live.wait,
-        idle_timeout=live.idle_timeout,
-        poll=live.poll,
-        stop=stop,
-        on_mode=console.watching(request.source),
-        on_held=noted.tell,
-        known=known,
-    )
-
-
-def _of_file(path: Path) -> Finished:
-    from rtbids.watch import complete
-
-    complete.check(str(path))
-    whole = path.resolve()
-    return Finished(whole.name, whole.parent, (whole,))
-
-
-def _received(request: Request, outbox: Outbox, stop: Wakeup, *, listening: bool) -> Iterator[Finished]:
-    from rtbids.watch import series_scp, series_streams
-    from rtbids.watch.associations import Guests, networks
-    from rtbids.watch.incoming import Incoming
-
-    live, network = request.live, request.live.network
-    with closing(Incoming(outbox.folder.incoming, quiet=request.quiet_time, room=request.watermark)) as incoming:
-        if live.existing:
-            yield from incoming.leftovers(stop.is_set)
-        if not listening:
-            name = "standard input" if request.source == endpoints.STANDARD else request.source
-            with endpoints.open_source(request.source, request.open_timeout) as file:
-                yield from series_streams.batches(file, name, incoming, stop=stop)
-        elif live.wait:
-            yield from series_scp.batches(
-                dicomnet.parse(request.source),
-                incoming,
-                guests=Guests(
-                    frozenset(map(dicomnet.ae_title, network.allow_aet)) or None, networks(network.allow_host) or None
-                ),
-                tls=dicomnet.server_tls(network.tls_cert, network.tls_key, network.tls_ca),
-                idle_timeout=live.idle_timeout,
-                stop=stop,
-                on_mode=console.watching(request.source),
-            )
-
-
-def _found(outbox: Outbox, finished: Finished) -> Found:
-    if finished.renamed_from is not None:
-        renaming.follow(outbox, finished.renamed_from, finished.root)
-    return Found(finished.label, finished.root, finished.files, finished.spooled, finished.broken)
 
 
 @contextmanager

@@ -24,11 +24,14 @@ from rtbids.volume import volumes as volumes_of
 from rtbids.wakeup import Wakeup
 
 if TYPE_CHECKING:
+    import ssl
+
     from rtbids.cli.deid_stage import Stage
     from rtbids.convert.beforehand import Foreseen
     from rtbids.convert.dicom import Instance
     from rtbids.convert.series import Assembler
     from rtbids.convert.session import Others
+    from rtbids.watch import associations
 
 Kind = Literal["dicom", "bids", "stream"]
 _OTHER: Mapping[str, tuple[str, str]] = {  # what is no DICOM: what it is, and what to do with it
@@ -50,6 +53,23 @@ class Network:
     tls_ca: Path | None = None
     spool: Path | None = None
     fsync: bool = False
+
+    @property
+    def aets(self) -> frozenset[str] | None:
+        """The AE titles that may send, None for all."""
+        return frozenset(map(dicomnet.ae_title, self.allow_aet)) or None
+
+    @property
+    def hosts(self) -> frozenset[associations.Network] | None:
+        """The networks that may send, None for all."""
+        from rtbids.watch.associations import networks
+
+        return networks(self.allow_host) or None
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How the port is encrypted, None where it is not."""
+        return dicomnet.server_tls(self.tls_cert, self.tls_key, self.tls_ca)
 
 
 @dataclass(frozen=True)
@@ -211,7 +231,7 @@ def _watched(request: Request) -> Iterator[Instance]:
 
 
 def _received(request: Request) -> Iterator[Instance]:
-    from rtbids.watch import associations, storage_scp
+    from rtbids.watch import storage_scp
 
     live, network = request.live, request.live.network
     address = dicomnet.parse(request.source)
@@ -221,9 +241,9 @@ def _received(request: Request) -> Iterator[Instance]:
         existing=live.existing,
         wait=live.wait,
         idle_timeout=live.idle_timeout,
-        allowed_aets=frozenset(map(dicomnet.ae_title, network.allow_aet)) or None,
-        allowed_hosts=associations.networks(network.allow_host) or None,
-        tls=dicomnet.server_tls(network.tls_cert, network.tls_key, network.tls_ca),
+        allowed_aets=network.aets,
+        allowed_hosts=network.hosts,
+        tls=network.tls,
         fsync=network.fsync,
         stop=request.stop,
         on_mode=request.on_mode,

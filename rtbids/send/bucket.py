@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote
 
 from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
 from rtbids.send.cloud import S3, Azure, Google
-from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer
+from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer, folder
 from rtbids.send.directory import Directory
 from rtbids.send.refusals import is_forbidden, lost_by, refusal
 from rtbids.send.stores import Object, Store, is_plain
@@ -38,8 +36,8 @@ class Bucket:
     @cached_property
     def store(self) -> Store:
         scheme, _, rest = self.url.partition("://")
-        if scheme == "file":
-            return Directory(Path(unquote(rest)))
+        if (local := folder(self.url)) is not None:
+            return Directory(local)
         name, _, prefix = rest.partition("/")
         return _CLOUDS[scheme](scheme, name, prefix.strip("/"), self.access)
 

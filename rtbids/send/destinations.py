@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
+from urllib.parse import unquote
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.dicomnet import AE_TITLE
@@ -170,6 +171,18 @@ def parse(url: str, access: Access | None = None) -> Destination:
 
         return _converting(bucket(url, access)) if access.as_nifti else bucket(url, access)
     raise UsageFault(f"expected {_SCHEMES}, found {scheme}://")
+
+
+def folder(url: str) -> Path | None:
+    """Return the folder that a ``file://`` URL names; None of any other.
+
+    Examples
+    --------
+    >>> folder("file:///mnt/share/a%20study"), folder("s3://bucket")
+    (PosixPath('/mnt/share/a study'), None)
+    """
+    scheme, _, rest = url.partition("://")
+    return Path(unquote(rest)) if scheme.lower() == "file" else None
 
 
 def _converting(place: Any) -> Destination:

@@ -21,7 +21,7 @@ class Directory:
 
     def ready(self) -> None:
         if not self._root.is_dir():
-            raise ConnectionError("no such folder: is it mounted?")
+            raise ConnectionError("no such folder: make it, or mount it")
 
     def holds(self, wanted: Object) -> bool | None:
         """Read what is there, to its end."""

@@ -165,7 +165,7 @@ def test_a_bucket_that_is_not_there_is_said(
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionLost, match=r"no such folder: is it mounted\?") as lost:
+    with pytest.raises(ConnectionLost, match=r"no such folder: make it, or mount it") as lost:
         outcome(f"file://{tmp_path}/to", items(tmp_path / "files"))
     assert not isinstance(lost.value, NotWanted)
     assert not (tmp_path / "to").exists()
