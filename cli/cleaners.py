@@ -84,10 +84,19 @@ def cleaner(rules: Rules, pause: Callable[[float], object]) -> Cleaner:
     profile = Profile(recipe.applied(**rules.given), recipe.changes)
     if through := weakening.of(profile):
         console.logger.warning("%s", through)
-    mapping = Mapping(Key.load(rules.key or key_path()))
+    mapping = Mapping(Key.load(key_file(rules.key) or key_path()))
     if rules.identifiers:
         mapping = mapping.with_identifiers(_service(rules, pause))
     return Cleaner(Deidentifier(profile, mapping), recipe, rules.verify)
+
+
+def key_file(given: Path | None) -> Path | None:
+    """Return the file that ``--key`` names; raise UsageFault where that is none, such as an empty variable of a script."""
+    from rtbids.errors import UsageFault
+
+    if given is not None and given.is_dir():
+        raise UsageFault(f"--key: expected the file of the site's key, found {'a folder' if given.name else 'no name'}")
+    return given
 
 
 def digest(recipe: Path | None) -> str | None:

@@ -170,7 +170,8 @@ def warn(message: str, logged: str) -> None:
     """Tell the person something with names in it; the log gets what is `logged` in its place."""
     logger.warning("%s", logged, extra={_SAID: True})
     if not _quiet:
-        stderr.print(Text(printable(f"warning: {message}"), style="yellow"))
+        line = printable(f"warning: {message}").replace("\n", "\\n")  # names of files may hold line breaks
+        stderr.print(Text(line, style="yellow"))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from rtbids.stream import endpoints
 from rtbids.wakeup import Wakeup
 
 _ABOVE = "why is said above, file by file"
+_SEVERAL = "the recipe gives one PatientID to several patients, who become one"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Tally:
 
 def make_key(path: Path | None) -> None:
     """Make the site's key, and say what it is for."""
-    path = path or key_path()
+    path = cleaners.key_file(path) or key_path()
     Key.make(path)
     console.say(f"made the site's key: {path}")
     console.say("keep a copy in a safe place: without it no patient of before will be recognised, with it one may be found out")
@@ -141,6 +142,7 @@ class _Job:
     names: Names = field(default_factory=Names)
     litter: Litter = field(default_factory=Litter)
     tally: Tally = field(default_factory=Tally)
+    _patients: set[str] = field(default_factory=set)
 
     def take(self, source: files.Source) -> None:
         """De-identify one file, or say why it is left out."""
@@ -188,7 +190,9 @@ class _Job:
 
     def _remark(self, clean: Clean) -> None:
         """Say once what is to be known of files like this one."""
-        for remark in clean.remarks:
+        self._patients.add(clean.patient)
+        several = (_SEVERAL,) if len(self._patients) > 1 and self.cleaner.gives_one_patient_id else ()
+        for remark in (*clean.remarks, *several):
             if remark not in self.tally.remarks:
                 self.tally.remarks.add(remark)
                 console.logger.warning("%s", f"file {self.tally.seen}: {remark}")

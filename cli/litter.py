@@ -9,8 +9,7 @@ from rtbids.cli import console
 from rtbids.deidentify.files import Source
 
 _NAMES = frozenset(("dicomdir", "lockfile", "version", "thumbs.db", "desktop.ini", ".ds_store"))
-_ENDINGS = frozenset((".txt", ".json", ".xml", ".csv", ".tsv", ".log", ".ini", ".md", ".html", ".pdf"))
-_APPLE = "._"  # what macOS puts into archives beside each file
+_BEGINNINGS = (b"\x02\0", b"\x08\0", b"\0\x08")  # groups that a DICOM file without a preamble begins with
 _FEW, _NAMED = 2, 3
 
 
@@ -51,8 +50,8 @@ class Litter:
 
 
 def _is_litter(source: Source) -> bool:
-    path = PurePosixPath(source.name)
-    if path.name.lower() in _NAMES:
+    """Tell what never was an image from one that is damaged, or empty because a copy was broken off."""
+    if PurePosixPath(source.name).name.lower() in _NAMES:
         return True
-    looks = path.suffix.lower() in _ENDINGS or path.name.startswith(_APPLE)
-    return looks and source.content is not None and bytes(source.content[128:132]) != b"DICM"
+    head = bytes(source.content[:132]) if source.content is not None else b""
+    return bool(head.strip(b"\0")) and not (head.endswith(b"DICM") or head.startswith(_BEGINNINGS))

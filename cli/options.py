@@ -166,6 +166,8 @@ def deidentify_options(function: F) -> F:
 
         taken = {name: options.pop(name) for name in ("dates", "descriptors", "private", "burned_in", "faces")}
         taken |= dict.fromkeys(retain, True)
+        if not all(word.isprintable() and word.split() == [word] for word in keep_words):
+            raise UsageFault("--keep-word: expected one word at a time", "--keep-word gambling --keep-word zauberwald")
         words = frozenset(word.casefold() for word in keep_words)
         return function(*args, retained=Options(**taken, words=words), **options)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from rtbids.deidentify import names, part10, verify
 from rtbids.deidentify.engine import Clean, Deidentifier
 from rtbids.deidentify.header import Header
+from rtbids.deidentify.identifiers import ServiceRefuses
 from rtbids.deidentify.pixels import Refused
+from rtbids.deidentify.profile import PATIENT_ID, Action
 from rtbids.deidentify.recipe import Recipe
 from rtbids.errors import BadData
+
+_MANY = 100  # words of names in one file
 
 
 class Skipped(Refused):
@@ -42,9 +47,17 @@ class Cleaner:
             self._turn_away(content)
         clean = self.engine.clean(content)
         names.check(clean.name)
+        if self.engine.mapping.identifiers:
+            _check_service(clean)
         if self.verified:
             verify.check(clean, self.engine.profile)
         return clean
+
+    @property
+    def gives_one_patient_id(self) -> bool:
+        """Tell whether the recipe gives every patient the same ID."""
+        change = self.engine.profile.change(PATIENT_ID, "LO")
+        return change is not None and change.action is Action.REPLACE and not change.series
 
     def _turn_away(self, content: bytes) -> None:
         try:
@@ -57,3 +70,13 @@ class Cleaner:
             raise Skipped("the recipe leaves out series like this one")
         if verdict == "refuse":
             raise Refused("the recipe refuses series like this one")
+
+
+def _check_service(clean: Clean) -> None:
+    """Refuse new identifiers in which the person's name is to be read."""
+    parts = {part.casefold() for name in verify.names(clean) for part in re.findall(r"[^\W\d_]{3,}", name)}
+    for given in (clean.patient, clean.accession):
+        words = {word.casefold() for word in re.findall(r"[^\W\d_]+", given)}
+        if words & parts or any(one + other in words for one in parts for other in parts if len(parts) < _MANY):
+            hint = "nothing was written; see to the service"
+            raise ServiceRefuses("the identifiers service gave a part of the patient's name as a new identifier", hint)

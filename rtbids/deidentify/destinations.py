@@ -17,6 +17,7 @@ from rtbids.deidentify import names
 from rtbids.errors import CannotWrite, UsageFault, cannot_write
 from rtbids.stream import endpoints, fifo, wire
 
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip")
 _AT_ONCE = 16  # files on their way to the disk, which takes many as fast as one
 
 
@@ -42,6 +43,7 @@ class Folder:
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_AT_ONCE), init=False)
 
     def __post_init__(self) -> None:
+        self._is_new = not self.root.exists()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             taken = not self.overwrite and any(self.root.iterdir())
@@ -88,10 +90,13 @@ class Folder:
             _sync_names(folder)
 
     def drop(self) -> None:
-        """Let what is written already have its name."""
+        """Let what is written already have its name; a folder made for nothing goes."""
         with suppress(CannotWrite):
             self._settle(0)
         self._pool.shutdown()
+        if self._is_new and not self._folders:
+            with suppress(OSError):
+                self.root.rmdir()
 
 
 @dataclass
@@ -136,7 +141,11 @@ class Tar:
 
     def write(self, name: str, content: bytes) -> None:
         names.check(name)
-        self._writer.write(name, content)
+        try:
+            self._writer.write(name, content)
+        except CannotWrite as error:
+            hint = "free some space and start again; a .tar that is not whole is not kept" if self._part else error.hint
+            raise CannotWrite(str(error), hint) from None
 
     def finish(self) -> None:
         self._writer.close()
@@ -163,6 +172,9 @@ def destination(endpoint: str, *, overwrite: bool, timeout: float = fifo.OPEN_TI
         return Tar(endpoint, overwrite, timeout)
     if endpoints.scheme(endpoint):
         raise UsageFault(f"{endpoint}: expected a folder, a .tar file, a named pipe or -", "rtbids send sends to other places")
+    if path.name.endswith(_PACKED) and not path.is_dir():
+        hint = f"name a .tar file, or compress on the way: rtbids deidentify SOURCE - | gzip > {path.name}"
+        raise UsageFault(f"{endpoint}: archives are written uncompressed", hint)
     if is_one(endpoint):
         return One(path, overwrite)
     if path.exists() and not path.is_dir():

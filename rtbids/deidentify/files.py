@@ -37,7 +37,7 @@ def is_tar(source: str) -> bool:
         return False
     with suppress(OSError), path.open("rb") as file:
         head = file.read(wire.BLOCK)
-        return head[_TAR_MARK_AT:].startswith(_TAR_MARK) or wire.compression(head) is not None
+        return head[_TAR_MARK_AT:].startswith(_TAR_MARK) or wire.compression(head) is not None or wire.is_old(head)
     return False
 
 

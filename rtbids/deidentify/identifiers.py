@@ -35,6 +35,7 @@ _FURTHEST = 366 * 200  # days
 _TELLING = 5  # an original of fewer characters may be part of a replacement by chance
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")  # it becomes part of names of files and folders
+_LIKE_OURS = re.compile(r"shift|days|date|patient|accession", re.IGNORECASE)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -162,6 +163,7 @@ def read_answer(content: bytes, question: Question) -> Identifiers:
         It gives the original back, or a shift of no days.
     """
     answer = _object(content)
+    _check_keys(answer)
     patient = _identifier(answer, "patient_id")
     accession = _identifier(answer, "accession_number") if answer.get("accession_number") is not None else None
     shift = _shift(answer.get("date_shift_days"))
@@ -170,6 +172,16 @@ def read_answer(content: bytes, question: Question) -> Identifiers:
             "the identifiers service gave an original identifier back", "nothing was written; see to the service"
         )
     return Identifiers(patient, accession, shift)
+
+
+def _check_keys(answer: Mapping[str, object]) -> None:
+    """Refuse what is likely meant for us and misspelt: a shift that is not taken would go unnoticed."""
+    for key in set(answer) - {*LONGEST, "date_shift_days"}:
+        if _LIKE_OURS.search(key):
+            raise ServiceRefuses(
+                "the identifiers service's answer has a key like ours that is none of ours",
+                "ours are patient_id, accession_number and date_shift_days",
+            )
 
 
 def read_token(path: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:

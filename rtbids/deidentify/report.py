@@ -25,6 +25,7 @@ from rtbids.errors import CannotWrite, UsageFault
 FORMS = (".json", ".tsv", ".html")
 _ITEM = re.compile(r"\[\d+\]")
 _LAST = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)$")
+_GROUP_LENGTH = ",0000)"  # never written anew, and nobody's loss
 _COLUMNS = ("series", "element", "keyword", "action", "files")
 
 
@@ -60,7 +61,8 @@ class Report:
         self.counts["written"] += 1
         series = self.series.setdefault(clean.series, _Series())
         series.files += 1
-        series.done.update({(_ITEM.sub("[]", path), action) for path, action in clean.done.items()})
+        done = {(_ITEM.sub("[]", path), action) for path, action in clean.done.items()}
+        series.done.update(one for one in done if not one[0].endswith(_GROUP_LENGTH))
 
     def left_out(self, kind: str, reason: str) -> None:
         """Note a file that was not written: ``skipped``, ``refused``, ``bad``, ``copies``."""

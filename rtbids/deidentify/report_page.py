@@ -50,7 +50,7 @@ _WORDS = {"written": "written", "refused": "refused", "bad": "damaged or no imag
 
 def page(content: Mapping[str, Any]) -> str:
     """Return the page for the content of a report."""
-    body = "\n".join((_top(content), _how(content), _left_out(content), _all(content), *_series(content)))
+    body = "\n".join((_top(content), _how(content), _left_out(content), _lost(content), _all(content), *_series(content)))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>De-identification</title>'
     policy = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     whole = f'<html lang="en"><head>{head}{policy}<style>{_STYLE}</style></head>\n<body><main>{body}</main></body></html>'
@@ -94,6 +94,12 @@ def _left_out(content: Mapping[str, Any]) -> str:
         return ""
     rows = [(escape(one["reason"]), str(one["files"])) for one in content["left_out"]]
     return "<h2>Left out</h2>" + _table(("Reason", "Files"), rows)
+
+
+def _lost(content: Mapping[str, Any]) -> str:
+    """Return what BIDS has a place for and is gone, of all series together."""
+    lost = sorted({fact for series in content["series"] for fact in series["lost_for_bids"]})
+    return f"<h2>Not there for BIDS any more</h2><p>{_listed(lost)}.</p>" if lost else ""
 
 
 def _all(content: Mapping[str, Any]) -> str:

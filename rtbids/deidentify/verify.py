@@ -25,7 +25,7 @@ from rtbids.deidentify import charsets, private
 from rtbids.deidentify.engine import Clean
 from rtbids.deidentify.needles import Needle, folded, needles
 from rtbids.deidentify.profile import Action, Profile
-from rtbids.deidentify.text import words_kept
+from rtbids.deidentify.words import words_kept
 from rtbids.errors import BadData
 
 _PIXELS = 0x7FE00010
@@ -72,7 +72,7 @@ def check(clean: Clean, profile: Profile = PLAIN) -> None:
     stand_ins = [path for path, action in clean.done.items() if action in _NEW]
     removed = [value for value in clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
     lesser = [value for value in clean.removed - clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
-    found = survivors(clean.content, removed, lesser, stand_ins, partial(_keeps, profile), _names(clean))
+    found = survivors(clean.content, removed, lesser, stand_ins, partial(_keeps, profile), names(clean))
     if found:
         named = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
         hint = "the file is not written; a recipe's rule for the element removes it"
@@ -109,7 +109,7 @@ def survivors(
     return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written), keeps))) if suspects else ()
 
 
-def _names(clean: Clean) -> frozenset[str]:
+def names(clean: Clean) -> frozenset[str]:
     """Return the names of persons among what went: in other texts a caret makes no name of all the words around."""
     values = (charsets.decoded(element.value, element.charset) for element in clean.gone if element.vr == "PN")
     return frozenset(one.strip() for value in values for one in value.split("\\"))

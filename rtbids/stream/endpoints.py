@@ -40,7 +40,9 @@ def open_destination(endpoint: str, timeout: float = fifo.OPEN_TIMEOUT) -> Binar
     """Open a stream to write: standard output, a named pipe (waiting for its reader), or a ``.tar`` file, begun anew."""
     if endpoint == STANDARD:
         if sys.stdout.isatty():
-            raise UsageFault("standard output is a terminal, and a stream is not for the eye", "pipe it on, or give --to")
+            raise UsageFault(
+                "standard output is a terminal, and a stream is not for the eye", "pipe it on, or name where it is to go"
+            )
         return cast(BinaryIO, os.fdopen(os.dup(1), "wb", buffering=0))
     path = Path(endpoint)
     if fifo.is_fifo(path):

@@ -88,6 +88,14 @@ def compression(head: bytes) -> str | None:
     return next((name for mark, (name, _) in _COMPRESSED.items() if head.startswith(mark)), None)
 
 
+def is_old(head: bytes) -> bool:
+    """Tell whether something begins like a tar of any form: by the sum of its header."""
+    try:
+        return bool(tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape"))
+    except tarfile.TarError:
+        return False
+
+
 def members(file: BinaryIO, where: str = "the stream", passed_over: Callable[[str], None] | None = None) -> Iterator[Member]:
     """Read members until the end mark and then on to end of file; raise StreamBroken for any other end.
 
@@ -181,7 +189,10 @@ def _header(name: str, size: int, modified: float) -> bytes:
 def _parse(block: memoryview, reader: _Reader) -> tuple[bytes, str, int, float]:
     if reader.position == BLOCK and (how := compression(block.tobytes())):
         raise StreamBroken(f"{reader.where} is compressed ({how}), expected a plain tar stream", _hint(how))
-    reader.demand(bytes(block[257:262]) == b"ustar", "a block that is no tar header")
+    is_posix = bytes(block[257:262]) == b"ustar"
+    if not is_posix and reader.position == BLOCK and is_old(block.tobytes()):
+        raise StreamBroken(f"{reader.where} is a tar of the form before POSIX (v7)", "make it with tar --format=pax")
+    reader.demand(is_posix, "a block that is no tar header")
     try:
         info = tarfile.TarInfo.frombuf(block.tobytes(), "utf-8", "surrogateescape")
     except tarfile.TarError as error:

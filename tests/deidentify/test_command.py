@@ -300,3 +300,51 @@ def test_what_lies_about_is_told_in_one_line_where_it_is_much(site: Path) -> Non
     log = (site / "log").read_text()
     assert "7 files are no DICOM images" in log
     assert not any(word in log for word in ("doe", "Thumbs", "cut."))
+
+
+def test_many_files_that_never_were_images_drown_no_other_warning(site: Path) -> None:
+    folder = site / "export"
+    for number in range(90):
+        (folder / f"{number:02}.png").write_bytes(b"\x89PNG of something")
+    (folder / "empty.dcm").write_bytes(b"")
+    (folder / "zeros.dcm").write_bytes(bytes(5000))
+    (folder / "raw.dcm").write_bytes(image(9)[132:1000])
+    done = call(folder, site / "clean")
+    assert done.returncode == 0
+    assert "90 files are no DICOM images and are left out: 00.png, 01.png, 02.png and 87 more" in said(done)
+    assert sum(line.startswith("warning") for line in said(done).splitlines()) == 4
+    assert all(f"{name}.dcm is left out" in said(done) for name in ("empty", "zeros", "raw"))
+
+
+def test_a_name_with_a_line_break_is_told_in_one_line(site: Path) -> None:
+    (site / "export" / "a\nb.dcm").write_bytes(image(9)[:-100])
+    assert "a\\nb.dcm is left out" in said(call(site / "export", site / "clean"))
+
+
+def test_an_old_tar_is_named(site: Path) -> None:
+    content = site / "export" / "DOE_JANE"
+    subprocess.run(["tar", "--format=v7", "-cf", site / "in.tar", "-C", content, "series1"], check=True)
+    for done in (call(site / "in.tar", site / "clean"), call("-", site / "clean", given=(site / "in.tar").read_bytes())):
+        assert done.returncode == 74
+        assert "is a tar of the form before POSIX (v7)" in said(done)
+        assert "tar --format=pax" in said(done)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["clean.tar.gz"], "archives are written uncompressed"),
+        (["clean", "--key", ""], "--key: expected the file of the site's key, found no name"),
+        (["clean", "--key", "export"], "found a folder"),
+        (["clean", "--keep-word", "two words"], "expected one word at a time"),
+        (["clean", "--keep-word", ""], "expected one word at a time"),
+    ],
+)
+def test_options_that_could_not_mean_anything_are_refused(
+    site: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    monkeypatch.chdir(site)
+    done = call("export", *options)
+    assert done.returncode == 64
+    assert words in said(done)
+    assert not (site / options[0]).exists()

@@ -82,6 +82,17 @@ def test_a_file_whose_header_no_rule_can_be_held_against_ends_no_batch(place, ca
     assert "ISO_I" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("other", "warned"), [("MRN-4711", 0), ("MRN-4712", 1)])
+def test_a_recipe_that_makes_one_patient_of_several_says_so_once(place, capsys, other, warned):
+    dataset = image(SOPInstanceUID="1.2.3.4.5.6.9", SeriesInstanceUID="1.2.3.4.5.9", **(PERSON | {"PatientID": other}))
+    for number in range(2):
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.4.5.6.9{number}"
+        (place / f"in/other{number}.dcm").write_bytes(written(dataset))
+    (place / "site.yaml").write_text("elements: {PatientID: {replace: S01}}\n")
+    assert deidentify("in", "out", "--recipe", "site.yaml") == 0
+    assert capsys.readouterr().err.count("gives one PatientID to several patients") == warned
+
+
 def test_an_option_of_the_command_wins_over_the_recipe(place):
     (place / "site.yaml").write_text("options: {dates: removed}\n")
     assert deidentify("in", "removed", "--recipe", "site.yaml") == 0
@@ -204,15 +215,22 @@ def test_a_service_gives_ids_and_shift(place, service, monkeypatch):
 
 @pytest.mark.parametrize(
     ("answer", "code", "words"),
-    [((404, {}), 64, "not found"), ((200, {"patient_id": "MRN-4711"}), 64, "gave an original identifier back")],
+    [
+        ((404, {}), 64, "not found"),
+        ((200, {"patient_id": "MRN-4711"}), 64, "gave an original identifier back"),
+        ((200, {"patient_id": "S7 DOE"}), 64, "a part of the patient's name"),
+        ((200, {"patient_id": "janedoe07"}), 64, "a part of the patient's name"),
+        ((200, {"patient_id": "S7", "accession_number": "Jane-1"}), 64, "a part of the patient's name"),
+        ((200, {"patient_id": "S7", "shift_days": -3}), 64, "a key like ours"),
+    ],
 )
 def test_nothing_is_written_where_the_service_refuses(place, service, capsys, answer, code, words):
     service.answer = answer
     assert deidentify("in", "out", "--identifiers", f"http://127.0.0.1:{service.server_port}/") == code
     said = capsys.readouterr().err
     assert words in said
-    assert "MRN-4711" not in said
-    assert images(place / "out") == []
+    assert not any(secret in said for secret in ("4711", "Doe", "DOE", "Jane", "janedoe", "shift_days'"))
+    assert not (place / "out").exists()
 
 
 def test_nothing_is_written_while_the_service_is_down(place, capsys, monkeypatch):

@@ -125,3 +125,20 @@ def test_what_is_written_has_its_name_also_where_the_end_comes_early(tmp_path: P
         folder.write(name, b"x")
     folder.drop()
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()) == sorted(names)
+
+
+def test_a_folder_that_was_made_for_nothing_goes_and_another_stays(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for name in ("old", "new"):
+        Folder(tmp_path / name).drop()
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_full_disk_under_a_tar_is_said_without_a_promise(tmp_path: Path) -> None:
+    (tmp_path / f".clean.{os.getpid()}.tar").symlink_to("/dev/full")
+    tar = Tar(str(tmp_path / "clean.tar"))
+    with pytest.raises(CannotWrite, match="no space left") as caught:
+        tar.write(NAME, b"x")
+    assert "not kept" in str(caught.value.hint)
+    tar.drop()
+    assert list(tmp_path.iterdir()) == []
