@@ -44,6 +44,11 @@ class Stow:
         self._lists: bool | None = None  # whether it knows questions for several images, once that is clear
 
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
+        good = web.named(items)
+        yield from ((item, web.NAMELESS) for item in items if item not in good)
+        yield from web.each(self._name, self._send(good))
+
+    def _send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
         for group in _requests(items):
             there = self._there_before(group)
             new = []
@@ -59,7 +64,7 @@ class Stow:
                 self._there_before(new)  # now that some are there, it tells whether it knows such questions
 
     def present(self, items: Sequence[Item]) -> set[str]:
-        return set().union(*(self._found(*series, of) for series, of in grouped(items).items()))
+        return set().union(*(self._found(*series, of) for series, of in grouped(web.named(items)).items()))
 
     def _there_before(self, items: Sequence[Item]) -> set[str]:
         """Return what need not be sent: services answer that they stored an image that they have, and keep theirs."""
@@ -82,7 +87,9 @@ class Stow:
         if not items:
             return
         body = multipart.Multipart([(item.path, item.size) for item in items])
-        answer = self._link.ask("POST", "/studies", body.pieces, {**_JSON, "Content-Type": body.kind}, size=len(body))
+        answer = self._link.ask(
+            "POST", "/studies", body.pieces, {**_JSON, "Content-Type": body.kind}, size=len(body), of_image=True
+        )
         said = answers.stored(answer.content)
         mentioned = said.stored | said.failed.keys() if said is not None else frozenset()
         alone = len(items) > 1 and answer.status < 500 and (mentioned or answer.status >= 400)

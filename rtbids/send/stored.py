@@ -47,7 +47,7 @@ def _read(content: bytes) -> Any:
         if content.lstrip()[:1] == b"<":
             return _native(ElementTree.fromstring(content))
         return json.loads(content)
-    except (ValueError, ElementTree.ParseError):
+    except (ValueError, RecursionError, ElementTree.ParseError):
         return None
 
 

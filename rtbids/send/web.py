@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +16,16 @@ from rtbids.dicomnet import NotWanted, client_tls
 from rtbids.dicomnet.tls import why
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.send import credentials
-from rtbids.send.destinations import Access, Failure
+from rtbids.send.destinations import Access, Failure, Item
 
 CONNECTING = 5.0  # seconds in which a host must have taken the connection
 _MOST = 1 << 28  # bytes of an answer
-_LATER = {408, 425, 429, 500, 502, 503, 504}
+FORBIDDEN = 403
+_LATER = {FORBIDDEN, 408, 425, 429, 500, 502, 503, 504}
 _PLACES = f"put user and password into ~/.netrc, a file named by --credentials, or {credentials.PASSWORD}"
 _HOST = re.compile(r"[\w.:-]+")
+_UID = re.compile(r"[0-9.]{1,64}")
+NAMELESS = Failure("its UIDs are none: expected digits and points, 64 at the most", permanent=True)
 
 Body = bytes | Callable[[], Iterable[bytes]]
 
@@ -105,9 +108,18 @@ class Link:
             self._connection = None
 
     def ask(
-        self, method: str, path: str, body: Body = b"", headers: Mapping[str, str] | None = None, size: int | None = None
+        self,
+        method: str,
+        path: str,
+        body: Body = b"",
+        headers: Mapping[str, str] | None = None,
+        size: int | None = None,
+        *,
+        of_image: bool = False,
     ) -> Answer:
         """Return the answer to a request; `size` is that of a body that comes in parts.
+
+        A request that is forbidden says that we all are, unless it is `of_image`: then it may be that image alone.
 
         It is asked again, once, where a connection that had been kept turns out to have ended meanwhile: what is stored twice
         is stored once.
@@ -119,12 +131,15 @@ class Link:
         """
         kept = self._connection is not None
         try:
-            return self._ask(method, path, body, {**self._site.headers, **(headers or {})}, size)
+            answer = self._ask(method, path, body, {**self._site.headers, **(headers or {})}, size)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             self.close()
             if not kept:
                 raise ConnectionLost(f"{self._site.name} ended the connection before it had answered") from None
-        return self.ask(method, path, body, headers, size)
+            return self.ask(method, path, body, headers, size, of_image=of_image)
+        if not (of_image and answer.status == FORBIDDEN) and (refusal := _refusal(self._site.name, answer.status)) is not None:
+            raise refusal
+        return answer
 
     def _ask(self, method: str, path: str, body: Body, headers: dict[str, str], size: int | None) -> Answer:
         parts = body if isinstance(body, bytes) else body()
@@ -170,10 +185,27 @@ class Link:
             raise http.client.IncompleteRead(content)
         if response.will_close or not response.isclosed():
             self.close()
-        answer = Answer(response.status, response.headers.get("Content-Type", ""), content)
-        if (refusal := _refusal(self._site.name, answer.status)) is not None:
-            raise refusal
-        return answer
+        return Answer(response.status, response.headers.get("Content-Type", ""), content)
+
+
+def named(items: Sequence[Item]) -> list[Item]:
+    """Return the images whose UIDs are such: only these can be part of an address."""
+    return [item for item in items if all(map(_UID.fullmatch, (item.instance, item.series, item.study)))]
+
+
+def each(name: str, answers: Iterator[tuple[Item, Failure | None]]) -> Iterator[tuple[Item, Failure | None]]:
+    """Pass on the answers; where every one of several images was forbidden, it is we who are."""
+    forbidden: list[tuple[Item, Failure | None]] = []
+    some = False
+    for item, answer in answers:
+        if answer == failure(name, FORBIDDEN):
+            forbidden.append((item, answer))
+        else:
+            some = True
+            yield item, answer
+    if len(forbidden) > 1 and not some and (refusal := _refusal(name, FORBIDDEN)) is not None:
+        raise refusal
+    yield from forbidden
 
 
 def failure(name: str, status: int) -> Failure:
@@ -186,7 +218,7 @@ def failure(name: str, status: int) -> Failure:
 
 def _refusal(name: str, status: int) -> NotWanted | None:
     """Return what is wrong with all requests, not with this one."""
-    if status in (401, 403, 407):
+    if status in (401, FORBIDDEN, 407):
         return NotWanted(f"{name} does not let us in (status {status})", _PLACES)
     if 300 <= status < 400:
         return NotWanted(f"{name} sends us to another address (status {status})", "name that one instead")

@@ -19,6 +19,7 @@ from rtbids.errors import ConnectionLost, InputMissing, UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.send.credentials import PASSWORD as VARIABLE
 from rtbids.send.destinations import Failure, Item, parse
+from rtbids.send.web import NAMELESS
 
 OTHER = "has another image of this UID: its content is not the one that was sent"
 BOTH = pytest.mark.parametrize("kind", ["orthanc", "dicomweb"])
@@ -289,6 +290,94 @@ def test_a_success_without_an_image_is_not_believed(tmp_path: Path, kind: str) -
         failures = outcome(where, items(tmp_path))
     missing = Failure(f"{where} said that it had stored the image, and does not list it", permanent=False)
     assert failures == [missing] * 3
+
+
+@BOTH
+@pytest.mark.parametrize("uid", ["1.2 3", "1.2\u00e93", "1.2/../3", "", "1." + "2" * 70])
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_an_image_without_proper_uids_holds_nothing_up(tmp_path: Path, kind: str, uid: str, level: str) -> None:
+    good, bad = items(tmp_path)[:2]
+    strange = replace(bad, **{level: uid})
+    with service(lambda request: obliging(request, [good])) as web:
+        where = url(kind, web.port, user="")
+        assert outcome(where, [strange, good], verify="status") == [NAMELESS, None]
+        with parse(where).open() as connection:
+            assert connection.present([strange]) == set()
+
+
+@BOTH
+def test_an_image_that_is_forbidden_holds_nothing_up(tmp_path: Path, kind: str) -> None:
+    sent = items(tmp_path)
+
+    def picky(request: Request) -> Reply:
+        if request.method == "POST" and sent[0].instance.encode() + b"\0" in request.body + b"\0":
+            return Reply(403)
+        return obliging(request, sent)
+
+    with service(picky) as web:
+        where = url(kind, web.port, user="")
+        failures = outcome(where, sent, verify="status")
+    assert failures == [Failure(f"{where} refused the image with status 403 (forbidden)", permanent=False), None, None]
+
+
+@BOTH
+def test_who_may_store_nothing_is_told_so_once(tmp_path: Path, kind: str) -> None:
+    def reading(request: Request) -> Reply:
+        return Reply(403) if request.method == "POST" else Reply(200, [])
+
+    with service(reading) as web, pytest.raises(NotWanted, match=r"does not let us in \(status 403\)"):
+        outcome(url(kind, web.port, user=""), items(tmp_path), verify="status")
+
+
+def obliging(request: Request, sent: list[Item]) -> Reply:
+    """Store all that comes."""
+    if request.method != "POST":
+        return Reply(200, [])
+    if request.path == "/instances":
+        return Reply(200, {"ID": "1", "Status": "Success"})
+    return Reply(200, sequences([accepted(item) for item in sent if item.instance.encode() in request.body], []))
+
+
+DEEP = b"[" * 200_000 + b"]" * 200_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"Status": "AlreadyStored"}, {"Status": "AlreadyStored", "ID": "../../x"}, {"Status": "AlreadyStored", "ID": 7}, DEEP],
+    ids=["no id", "a path", "a number", "deep"],
+)
+def test_an_orthanc_that_answers_strangely_is_asked_again_later(tmp_path: Path, answer: object) -> None:
+    with (
+        service(lambda request: Reply(200, answer if request.method == "POST" else {})) as web,
+        pytest.raises(ConnectionLost) as lost,
+    ):
+        outcome(url("orthanc", web.port, user=""), items(tmp_path))
+    assert not isinstance(lost.value, NotWanted)
+
+
+@pytest.mark.parametrize("found", [{}, "x", None, DEEP], ids=["object", "text", "null", "deep"])
+def test_a_strange_list_of_images_is_asked_for_again_later(tmp_path: Path, found: object) -> None:
+    def strange(request: Request) -> Reply:
+        return Reply(200, found if request.path == "/tools/find" else {"ID": "1", "Status": "Success"})
+
+    with service(strange) as web, pytest.raises(ConnectionLost):
+        outcome(url("orthanc", web.port, user=""), items(tmp_path))
+
+
+@pytest.mark.parametrize("found", [[7], [{}], [{"MainDicomTags": 3}], [{"MainDicomTags": {"SOPInstanceUID": []}}]])
+def test_images_that_a_list_does_not_name_are_not_there(tmp_path: Path, found: object) -> None:
+    def strange(request: Request) -> Reply:
+        return Reply(200, found if request.path == "/tools/find" else {"ID": "1", "Status": "Success"})
+
+    with service(strange) as web:
+        failures = outcome(url("orthanc", web.port, user=""), items(tmp_path))
+    assert all(failure is not None and "does not list it" in failure.reason for failure in failures)
+
+
+def test_a_deep_answer_of_a_dicomweb_service_is_none(tmp_path: Path) -> None:
+    with service(lambda request: Reply(200, DEEP if request.method == "POST" else [])) as web:
+        failures = outcome(url("dicomweb", web.port, user=""), items(tmp_path), verify="status")
+    assert all(failure is not None and "did not say" in failure.reason for failure in failures)
 
 
 def accepted(item: Item) -> dict[str, Any]:
