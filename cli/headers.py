@@ -74,7 +74,7 @@ def _joined(pieces: list[str], told: set[str]) -> str:
 def _direct(gone: Iterable[Element]) -> Iterator[Element]:
     """Give what names somebody or something, but for words that the names of protocols are made of anyway."""
     from rtbids.deidentify.charsets import decoded
-    from rtbids.deidentify.text import vocabulary
+    from rtbids.deidentify.words import vocabulary
 
     for element in gone:
         text = decoded(element.value, element.charset) if element.vr == "PN" or element.tag in _DIRECT else ""

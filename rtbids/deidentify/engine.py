@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 
-from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, text, values
+from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, text, values, words
 from rtbids.deidentify.header import Header, uid_text
 from rtbids.deidentify.mapping import Identifiers, Mapping
 from rtbids.deidentify.profile import PATIENT_ID, Action, Options, Profile
@@ -215,7 +215,7 @@ class Deidentifier:
         if action is Action.CAP:
             return values.capped(value)
         if action is Action.CLEAN:
-            return text.words_kept(value, element.charset, profile.options.words)
+            return words.words_kept(value, element.charset, profile.options.words)
         return _plain(profile, action, element)
 
 

@@ -188,3 +188,20 @@ def test_every_element_that_stays_was_read_in_a_real_series_or_is_marked(real_da
     unseen = {(creator, place) for creator, place in ELEMENTS if not rules[creator][place].get("seen", True)}
     known = {(creator, place) for creator, place in ELEMENTS if (creator, int(place[1:5], 16), int(place[8:10], 16)) in seen}
     assert set(ELEMENTS) - known == unseen
+
+
+@pytest.mark.parametrize(
+    ("value", "stays"),
+    [
+        ("T:HEA;HEP", True),
+        ("C:HE1-4;NE1,2", True),
+        ("AC", True),
+        ("DOE;JAN", False),
+        ("MAX;LI23-07-54", False),
+        ("HE23-07-54", False),
+    ],
+)
+def test_names_of_coil_elements_stay_and_surnames_go(value: str, stays: bool) -> None:
+    mask = private.rule("SIEMENS MR HEADER", 0x0051, 0x0F).mask
+    assert mask is not None
+    assert mask(value.encode()) == (value.encode() if stays else b"")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import images
 import pytest
 
-from rtbids.deidentify import text
+from rtbids.deidentify import text, words
 from rtbids.deidentify.charsets import decoded, encoded, known_sets
 from rtbids.deidentify.walk import Element
 
 
-def kept(name: str, *words: str) -> str:
-    return text.words_kept(name.encode(), b"", frozenset(words)).decode()
+def kept(name: str, *own: str) -> str:
+    return words.words_kept(name.encode(), b"", frozenset(own)).decode()
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,18 @@ def test_names_of_protocols_stay(name: str) -> None:
         ("ep2d_bold_JANE_DOE", "ep2d_bold"),
         ("Doe, Jane: rest", "rest"),
         ("rest 19330405", "rest"),
-        ("rest 1933-04-05", "rest 04-05"),
+        ("rest 1933-04-05", "rest"),
+        ("rest_23_07_54", "rest"),
+        ("rest b23.07.54", "rest"),
+        ("rest b1954", "rest"),
+        ("dwi b1000 TR2000", "dwi b1000 TR2000"),
+        ("task-rest_acq-23Jul54", "task-rest"),
+        ("rest_P1234", "rest"),
+        ("run 030 123 456", "run"),
+        ("task-rest_acq-DrMueller", "task-rest"),
+        ("rec-Patient4711_bold", "bold"),
+        ("task-born23Jul54", ""),
+        ("tfMRI_n-back_mbep2d", "tfMRI_n-back_mbep2d"),
         ("sub-4711_task-rest", "task-rest"),
         ("ses-20190203_task-rest", "task-rest"),
         ("task-rest19330405", ""),
@@ -62,7 +73,7 @@ def test_words_of_a_site_stay_where_they_are_allowed() -> None:
 
 
 def test_the_words_are_lower_case_and_no_number() -> None:
-    assert all(word == word.casefold() and not word.isdigit() for word in text.vocabulary())
+    assert all(word == word.casefold() and not word.isdigit() for word in words.vocabulary())
 
 
 def element(vr: str, value: str, tag: int = 0x00080050, charset: bytes = b"") -> Element:
@@ -85,6 +96,76 @@ def test_parts_of_a_name_are_cut_in_any_case(repeated: str) -> None:
     assert new is not None
     assert "doe" not in new.lower()
     assert "jane" not in new.lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Li^Wu", "Li rest"),
+        ("Li^Wu", "LiWu"),
+        ("Doe^Jane", "DoeJane"),
+        ("Doe^Jane", "ep_JDoe"),
+        ("Kim^Bo", "kim1954"),
+        ("Meyer^Al", "ep2dmeyer"),
+        ("Meyer^Al", "meyer1954"),
+        ("Quillbert Ann", "AnnQ"),
+        ("Müller^A", "ep_Mueller"),
+        ("Müller^A", "Mu\u0308ller"),
+        ("Mueller^A", "Müller"),
+        ("Weiß^A", "WEISS"),
+        ("Ng^Bo=王小明", "小明"),
+        ("Hong^Bo=홍^길동", "홍"),
+    ],
+)
+def test_a_name_is_found_as_people_write_it(name: str, text: str) -> None:
+    utf8 = b"ISO_IR 192"
+    new = left(f"seq {text}", element("PN", name, 0x00100010, utf8), charset=utf8)
+    assert new in ("seq", "seq  rest")
+
+
+@pytest.mark.parametrize(("name", "text"), [("Bold^Ep", "ep2d bold rest"), ("Prisma^Fit", "Prisma fit"), ("Head^Rest", "rest")])
+def test_a_name_that_is_a_word_of_the_trade_takes_no_text_away(name: str, text: str) -> None:
+    assert left(text, element("PN", name)) is None
+
+
+@pytest.mark.parametrize(
+    ("vr", "tag", "value", "text"),
+    [
+        ("LO", 0x00100020, "0001234567", "1234567"),
+        ("LO", 0x00100020, "KH1234567", "1234567"),
+        ("LO", 0x00100020, "PAT-2019-0042", "2019-0042"),
+        ("SH", 0x00102154, "+49 170 1234567", "01701234567"),
+        ("LO", 0x00101040, "Hauptstr. 5, Quillberg", "Quillberg"),
+        ("LO", 0x00080080, "Klinikum Quillberg", "quillberg"),
+        ("DA", 0x00100030, "19540723", "23.07.54"),
+        ("DA", 0x00100030, "19540723", "23. Jul. 54"),
+        ("DA", 0x00100030, "19540723", "1954Jul23"),
+    ],
+)
+def test_identifiers_places_and_dates_are_found_as_people_write_them(vr: str, tag: int, value: str, text: str) -> None:
+    new = left(f"seq {text}", element(vr, value, tag))
+    assert new is not None
+    assert not any(part in new for part in (text.split(maxsplit=1)[0], "54", "uillberg"))
+
+
+@pytest.mark.parametrize(
+    ("number", "stays"),
+    [
+        (b"19540723\0", False),
+        (b"1\\19540723", False),
+        (b"19540723.0", False),
+        (b"+19540723", False),
+        (b"1954-07-23", False),
+        (b"4711234", False),
+        (b"04711234 ", False),
+        (b"2000", True),
+        (b"-1.5e-3\\+2", True),
+        (b"123.456", True),
+    ],
+)
+def test_a_number_that_is_a_date_or_an_identifier_goes(number: bytes, stays: bool) -> None:
+    gone = element("DA", "19540723", 0x00100030), element("LO", "4711234", 0x00100020)
+    assert text.cleaned({(number, b"#")}, gone) == ({} if stays else {(number, b"#"): b""})
 
 
 @pytest.mark.parametrize("word", ["doesnt", "Janeway1"[1:], "overdoes"])
