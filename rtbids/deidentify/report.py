@@ -135,8 +135,6 @@ def _keyword(path: str) -> str:
     """Return the keyword of the last element of a path; a private one has none."""
     last = _LAST.search(path)
     tag = int(last[1] + last[2], 16) if last else 0
-    if tag & 0xFFFF == 0:
-        return "group length"
     return keyword_for_tag(tag) or ("private" if tag >> 16 & 1 else "unknown")
 
 

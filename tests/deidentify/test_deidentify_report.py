@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pydicom
 import pytest
 from small_image import image, written
 
+from rtbids.deidentify import report_page
 from rtbids.deidentify.engine import Deidentifier
 from rtbids.deidentify.mapping import Key, Mapping
 from rtbids.deidentify.profile import Action, Change, Options, Profile
@@ -47,6 +49,14 @@ def report():
     report.left_out("refused", "its header says that there is text in its pixels")
     report.left_out("bad", "the file ends within an element")
     return report
+
+
+def test_what_bids_lacks_stands_before_the_tables_and_lengths_of_groups_nowhere(report):
+    one = clean(Profile(), person(SOPInstanceUID="2.25.73"))
+    report.written(replace(one, done={**one.done, "(0008,0000)": Action.REMOVE, "(0008,1140)[0].(0008,0000)": Action.REMOVE}))
+    assert not [row for series in report.content()["series"] for row in series["elements"] if ",0000)" in row["element"]]
+    page = report_page.page(report.content())
+    assert page.index("InstitutionAddress") < page.index("<h2>All series</h2>")
 
 
 def test_elements_are_counted_by_series(report):
