@@ -25,6 +25,7 @@ from rtbids.errors import BadData, RtbidsError
 
 _EXTENDED_TABLES = (0x7FE00001, 0x7FE00002)
 _UNREADABLE = (ValueError, IndexError, OverflowError, RecursionError, EOFError, struct.error, zlib.error)
+_ALREADY = "it says that it is de-identified already: its IDs and dates are changed once more"
 _STANDS_IN = {"StudyInstanceUID": "study", "SeriesInstanceUID": "series", "SOPInstanceUID": "image"}
 
 
@@ -175,13 +176,13 @@ class Deidentifier:
 
     def _person(self, header: Header) -> Person:
         old, accession = header("PatientID"), header("AccessionNumber")
-        remarks: tuple[str, ...] = ()
+        remarks: tuple[str, ...] = (_ALREADY,) if header("PatientIdentityRemoved").upper() == "YES" else ()
         who = old
         if not who:
             keyword = next(word for word in _STANDS_IN if header(word))
             what = _STANDS_IN[keyword]
             who = f"{what} {header(keyword)}"
-            remarks = (f"it has no patient ID: its {what} stands in, and the person's others get another ID and other dates",)
+            remarks += (f"it has no patient ID: its {what} stands in, and the person's others get another ID and other dates",)
         given = self.mapping.identifiers(old, accession) if self.mapping.identifiers else None
         given = given or Identifiers(self.mapping.patient(who))
         days = self.mapping.shift(who) if given.shift_days is None else given.shift_days

@@ -198,7 +198,8 @@ def _of_code(code: str, is_sequence: bool, representations: set[str]) -> Action:
     if code == "U" or ("UI" in representations and "D" in code):
         return Action.UID
     if "D" in code:
-        return Action.EMPTY if is_sequence or "PN" in representations else Action.DUMMY
+        is_name = "PN" in representations and code != "D"  # which has a value always (type 1)
+        return Action.EMPTY if is_sequence or is_name else Action.DUMMY
     return Action.EMPTY if "Z" in code else Action.REMOVE
 
 

@@ -26,7 +26,7 @@ def dummy(representation: str) -> bytes:
     """Return a value of the VR that says nothing."""
     if representation in _WIDTHS:
         return bytes(_WIDTHS[representation])
-    return _DUMMIES.get(representation, b"REMOVED" if representation in ("LO", "SH", "ST", "LT", "UT", "UC") else b"")
+    return _DUMMIES.get(representation, b"REMOVED" if representation in ("PN", "LO", "SH", "ST", "LT", "UT", "UC") else b"")
 
 
 @lru_cache(4096)

@@ -7,6 +7,7 @@ bytes, made all at once at the end.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from rtbids.deidentify.profile import IMAGE, PATIENT_NAME, TEXTS, Action, Profil
 from rtbids.deidentify.reading import DEEPEST, CutShort, Found
 from rtbids.errors import BadData
 
+_COMMENTS, _GRADIENT = 0x00204000, re.compile(rb"b=\d{1,5}(\.\d)?\((-?[01]\.\d{1,6},){2}-?[01]\.\d{1,6}\)[ \0]?")
 _MOST_NOTED = 1024  # bytes of a value that went
 
 Path = tuple[()] | tuple["Path", int, int]  # where an element lies: outer item, tag of the sequence, number of the item
@@ -239,6 +241,8 @@ class Walk:
             new = charsets.known_sets(element.value)
             self.charset = new.strip(b" \0")
             return self._renewed(found, element, new, Action.CLEAN, path)
+        if action is Action.REMOVE and self._is_gradient(element):
+            return 0
         if action is Action.REMOVE or (found.tag in IMAGE and path):
             return self._removed(found, element, path)
         if action is Action.PATIENT and path and (found.tag == PATIENT_NAME or not element.value):  # another person perhaps
@@ -253,6 +257,11 @@ class Walk:
             self.notes.remarks.add(f"its {decided.block} is damaged and left out: what is read from it, as slice times, lacks")
             return self._removed(found, element, path)
         return self._renewed(found, element, new, action, path)
+
+    def _is_gradient(self, element: Element) -> bool:
+        """Tell whether a comment is nothing but the direction of a gradient, which Canon writes nowhere else."""
+        is_one = element.tag == _COMMENTS and _GRADIENT.fullmatch(element.value)
+        return bool(is_one) and self.rules.profile.change(element.tag, element.vr) is None
 
     def _sign(self, tag: int, kind: int, *, is_private: bool) -> bytes:
         if kind == TEXT and is_private:

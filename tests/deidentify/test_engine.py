@@ -281,6 +281,39 @@ def test_a_fault_of_ours_is_told_as_such_and_quotes_nothing(monkeypatch: pytest.
     assert "report" in str(error.value.hint)
 
 
+def test_a_file_that_is_de_identified_already_is_said_to_be_changed_once_more() -> None:
+    once = images.clean(images.header())
+    assert once.remarks == ()
+    assert images.clean(once.content).remarks == (
+        "it says that it is de-identified already: its IDs and dates are changed once more",
+    )
+
+
+@pytest.mark.parametrize(
+    ("comment", "stays"),
+    [
+        ("b=1500(0.895,0.000,0.445)", True),
+        ("b=0(-1.000,0.000,0.000)", True),
+        ("b=1500(0.895,0.000,0.445) Jane", False),
+        ("b=1500(Jane,0.000,0.445)", False),
+        ("b=19540723(0.895,0.000,0.445)", False),
+    ],
+)
+def test_a_comment_stays_where_it_is_nothing_but_the_direction_of_a_gradient(comment: str, stays: bool) -> None:
+    given = images.header(ImageComments=comment)
+    assert images.after(given).get("ImageComments") == (comment if stays else None)
+    assert "ImageComments" not in images.after(given, Change(Action.REMOVE, ("ImageComments",)))
+
+
+def test_a_damaged_block_of_a_maker_is_taken_out_and_that_is_said() -> None:
+    given = images.header()
+    given.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", b"SV10 and then Jane Doe")
+    clean = images.clean(given)
+    assert "csa image header is damaged" in clean.remarks[0]
+    assert (0x0029, 0x1010) not in dcmread(BytesIO(clean.content))
+    assert b"Jane Doe" not in clean.content
+
+
 def test_of_a_patients_characteristics_those_stay_that_the_option_is_known_by() -> None:
     known = {"PatientSex": "F", "PatientAge": "030Y", "PatientSize": "1.7", "PatientWeight": "60"}
     given = images.header(**known, EthnicGroup="Doe", SmokingStatus="YES", PregnancyStatus=1, PatientSexNeutered="ALTERED")

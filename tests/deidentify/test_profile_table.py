@@ -81,6 +81,15 @@ def test_the_names_of_the_table_and_of_the_module_that_reads_it_agree() -> None:
         ("IconImageSequence", Action.REMOVE),
         ("PersonIdentificationCodeSequence", Action.EMPTY),
         ("RetrieveURL", Action.EMPTY),
+        ("PersonName", Action.DUMMY),  # has a value always
+        ("VerifyingObserverName", Action.DUMMY),
+        ("AcquisitionProtocolName", Action.REMOVE),
+        ("PatientBirthDateInAlternativeCalendar", Action.REMOVE),
+        ("ICCProfile", Action.REMOVE),
+        ("LUTData", Action.REMOVE),
+        ("SequenceName", Action.KEEP),
+        ("BodyPartExamined", Action.KEEP),
+        ("FlipAngle", Action.KEEP),
     ],
 )
 def test_by_default(keyword: str, expected: Action) -> None:
