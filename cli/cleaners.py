@@ -90,6 +90,15 @@ def cleaner(rules: Rules, pause: Callable[[float], object]) -> Cleaner:
     return Cleaner(Deidentifier(profile, mapping), recipe, rules.verify)
 
 
+def rules_digest(rules: Rules) -> str:
+    """Return what tells one way to de-identify from another: other options, another recipe, service or key."""
+    from rtbids.deidentify.mapping import Key, key_path
+
+    key = Key.load(key_file(rules.key) or key_path()).fingerprint
+    said = [sorted(rules.given.items()), digest(rules.recipe), rules.recipe_partly, rules.identifiers, rules.identifiers_study]
+    return f"{hashlib.sha256(repr(said).encode()).hexdigest()[:16]} key {key}"
+
+
 def key_file(given: Path | None) -> Path | None:
     """Return the file that ``--key`` names; raise UsageFault where that is none, such as an empty variable of a script."""
     from rtbids.errors import UsageFault

@@ -16,9 +16,11 @@ class Noted:
     """A file in the outbox, of this process and its owner only: a folder's name may identify."""
 
     def __init__(self, outbox: Path) -> None:
+        self.held: Sequence[Held] = ()  # as they were told last
         self._path = outbox / f"unfinished-{os.uname().nodename}-{os.getpid()}.json"
 
     def tell(self, held: Sequence[Held]) -> None:
+        self.held = held
         part = self._path.with_suffix(".part")
         with suppress(OSError):  # a full disk is said elsewhere
             with open(part, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:

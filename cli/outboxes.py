@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -95,12 +96,28 @@ def retry(*, batch: int | None, everything: bool, outbox: Path | None, database:
     with _opened(outbox, database) as opened:
         if batch is not None:
             opened.show(batch)  # or says that there is none
-        count = opened.retry(batch)
+        count = opened.retry(batch, who=_user())
         working = opened.status(per_page=1).working
     if not count:
         raise InputMissing(f"nothing is in ERROR in {f'batch {batch}' if batch else 'the outbox'}")
     then = "" if working else "; no sender is at work: they go when rtbids send is started"
     console.say(f"{count} image{'s' if count > 1 else ''} to be tried again{then}")
+
+
+def dismiss(*, batch: int, image: int | None, outbox: Path | None, database: str | None) -> None:
+    """Give up images in ERROR, and say how many."""
+    with _opened(outbox, database) as opened:
+        opened.show(batch)  # or says that there is none
+        count = opened.dismiss(batch, image, who=_user())
+    console.say(f"{count} image{'s' if count > 1 else ''} given up: raw files stay where they are")
+
+
+def _user() -> str:
+    """Return who asks, for the log of what was done by hand."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container knows numbers only
+        return f"user {os.getuid()}"
 
 
 def purge(*, older_than: float, outbox: Path | None, database: str | None) -> None:

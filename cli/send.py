@@ -205,6 +205,26 @@ def retry(**given: Any) -> None:
     outboxes.retry(**given)
 
 
+@command.command(name="dismiss", short_help="Give up images that are in ERROR.")
+@click.argument("batch", type=click.IntRange(1))
+@click.argument("image", type=click.IntRange(1), required=False)
+@_outbox_options
+@options.common_options
+def dismiss(**given: Any) -> None:
+    """Give up the images of BATCH that are in ERROR, or one IMAGE of them, so that the rest can be DONE.
+
+    They are not sent. Raw files stay where they are, and what is in quarantine until the batch is purged.
+
+    \b
+    Example:
+      rtbids send dismiss 12
+      rtbids send dismiss 12 340
+    """
+    from rtbids.cli import outboxes
+
+    outboxes.dismiss(**given)
+
+
 @command.command(name="purge", short_help="Forget batches that arrived long ago.")
 @click.option("--older-than", type=amounts.Span(), required=True, metavar="TIME", help="Of the last change: 30d, 12h, ...")
 @_outbox_options

@@ -22,7 +22,7 @@ from rtbids.send.pool import Outcome, run
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
 from rtbids.wakeup import Wakeup
-from rtbids.watch.finished import Rule
+from rtbids.watch.finished import Held, Rule
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _through(
             batches = arrivals.batches(_source(request), outbox, noted, stop)
             outcome = run(outbox, batches, where, clean, _settings(request), event)
         if not stop.is_set():
-            _sum_up(outcome, outbox)
+            _sum_up(outcome, outbox, noted.held)
 
 
 def _check(request: Request) -> None:
@@ -150,6 +150,7 @@ def _access(request: Request) -> destinations.Access:
 
 def _settings(request: Request) -> Settings:
     return Settings(
+        rules=cleaners.rules_digest(request.rules) if request.deidentify else "",
         raw=request.cleanup.raw,
         archive=request.cleanup.archive,
         workers=request.workers,
@@ -191,12 +192,21 @@ def _event(stop: Wakeup) -> Iterator[threading.Event]:
         thread.join()
 
 
-def _sum_up(outcome: Outcome, outbox: Outbox) -> None:
+def _sum_up(outcome: Outcome, outbox: Outbox, held: Sequence[Held]) -> None:
     """Say how it went; raise what tells those who only look at the exit code."""
     counts = outbox.status(per_page=1).images
-    console.say(f"{outcome.sent} images sent")
+    console.say(f"{_count(outcome.sent, 'image')} sent")
     if errors := counts[State.ERROR]:
-        raise BadData(f"{errors} images are in ERROR", "see which, and why: rtbids send status")
+        raise BadData(f"{_count(errors, 'image')} in ERROR", "see which, and why: rtbids send status")
     if outcome.waiting:
         why = f" ({outcome.down[0]})" if outcome.down else ""
-        raise ConnectionLost(f"{outcome.waiting} images wait{why}", "start rtbids send again: it goes on where it was")
+        raise ConnectionLost(
+            f"{_count(outcome.waiting, 'image')} to be sent{why}", "start rtbids send again: it goes on where it was"
+        )
+    if held:
+        unfinished = _count(len(held), "folder")
+        raise ConnectionLost(f"{unfinished} not finished, such as one: {held[0].reason}", "start rtbids send again when it is")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

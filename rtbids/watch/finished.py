@@ -17,7 +17,10 @@ from rtbids.watch.looks import Look
 QUIET, TIME_OUT = 5.0, 600.0  # seconds
 SET_ASIDE = ".err"  # ends the name of a folder that nothing could be made of
 _ENDINGS = (".part", ".partial", SET_ASIDE)
-_NO_IMAGES = frozenset(("dicomdir", "thumbs.db", "desktop.ini", ".ds_store", ".lock"))
+_NO_IMAGES = frozenset(
+    ("dicomdir", "lockfile", "version", "thumbs.db", "desktop.ini", ".ds_store", ".directory", ".localized", ".lock")
+)
+_NOTES = frozenset((".txt", ".json", ".xml", ".csv", ".tsv", ".log", ".ini", ".md", ".html", ".pdf"))
 _UNSEEN = 0
 Listing: TypeAlias = Mapping[str, Look | None]  # name → look; None where it is there by name only
 
@@ -123,3 +126,8 @@ def unfinished(names: Iterable[str]) -> list[str]:
 def is_litter(name: str) -> bool:
     """Say whether a file is one that nobody means to send: an index, or what a file browser leaves behind."""
     return name.lower() in _NO_IMAGES or name.startswith(("._", ".nfs", ".fuse_hidden"))
+
+
+def is_note(name: str) -> bool:
+    """Say whether a file that is no image was hardly meant to be one: what people and programs write about images."""
+    return os.path.splitext(name)[1].lower() in _NOTES

@@ -239,8 +239,15 @@ class _Watch:
             self._wait(folder, replace(pending, held=verdict.held))
             return
         del self._pending[folder]
+        is_new = not self._handed.has(folder)
         self._handed.add(folder, news)
         here, self._active = Path(folder), self._clock.now()
+        if is_new and not verdict.whole:
+            verdict.broken += verdict.notes  # a folder without any image is said to be one
+        elif is_new and verdict.notes:
+            logger.warning("%s", listing.left_out(verdict.notes))
+        if not verdict.whole and not verdict.broken:
+            return
         broken = tuple((here / name, why) for name, why in verdict.broken)
         label = here.name if folder != self._root else os.curdir
         files = tuple(here / name for name in verdict.whole)

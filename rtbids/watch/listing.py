@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rtbids.convert.dicom import Incomplete
@@ -20,10 +20,14 @@ class Gone(Exception):
 
 @dataclass
 class Verdict:
-    """The names of the files that are whole, of those that will never be, and why the others may still become so."""
+    """The names of the files that are whole, of those that will never be, and why the others may still become so.
+
+    `notes` are files that are no images and were hardly meant to be.
+    """
 
     whole: list[str] = field(default_factory=list)
     broken: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
     held: str = ""
 
 
@@ -76,6 +80,11 @@ def judge(folder: str, root: str, listing: Listing, stop: Callable[[], bool], *,
     return verdict
 
 
+def left_out(notes: Sequence[object]) -> str:
+    """Say that there are files beside images that are none; their names may identify."""
+    return f"{len(notes)} file{'s' * (len(notes) > 1)} beside images (.txt, .json or the like) left out"
+
+
 def _judge(verdict: Verdict, folder: str, root: str, name: str, listing: Listing, patient: bool) -> None:
     try:
         complete.check(_confined(folder, root, name))
@@ -89,7 +98,7 @@ def _judge(verdict: Verdict, folder: str, root: str, name: str, listing: Listing
             verdict.held = reason
         verdict.broken.append((name, reason))
     except BadData as error:
-        verdict.broken.append((name, str(error)))
+        (verdict.notes if finished.is_note(name) else verdict.broken).append((name, str(error)))
     else:
         verdict.whole.append(name)
 

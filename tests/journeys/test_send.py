@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ from pydicom.dataset import Dataset
 sys.path.append(str(Path(__file__).parent.parent / "send"))
 
 import servers
-from peers import LONG, free_port, until
+from forked import Forked
+from peers import free_port, until
 
 from rtbids import dicomnet
 from rtbids.cli import outbox_tables
@@ -82,8 +85,14 @@ class Node:
     """A node of its own: what is exported, the outbox, the key."""
 
     home: Path
-    call: Callable[..., Outcome]
-    start: Callable[..., subprocess.Popen]
+    running: list[Forked] = field(default_factory=list)
+
+    def start(self, *words: object, cwd: Path | None = None) -> Forked:
+        self.running.append(Forked([str(word) for word in words], self.home / "said" / str(len(self.running)), cwd))
+        return self.running[-1]
+
+    def call(self, *words: object, cwd: Path | None = None) -> Outcome:
+        return self.start(*words, cwd=cwd).ended()
 
     @property
     def export(self) -> Path:
@@ -98,10 +107,10 @@ class Node:
         places = ["--outbox", self.outbox, "--key", self.home / "site.key", "--quiet-time", "0.2"]
         return ["send", source or self.export, first, *rest, *places]
 
-    def once(self, *arguments: object, source: object = None, stdin: bytes = b"") -> Outcome:
-        return self.call(*self.words(*arguments, source=source), "--no-wait", stdin=stdin)
+    def once(self, *arguments: object, source: object = None) -> Outcome:
+        return self.call(*self.words(*arguments, source=source), "--no-wait")
 
-    def begin(self, *arguments: object, source: object = None) -> subprocess.Popen:
+    def begin(self, *arguments: object, source: object = None) -> Forked:
         return self.start(*self.words(*arguments, source=source))
 
     def ask(self, verb: str, *arguments: object) -> Outcome:
@@ -122,11 +131,13 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path: Path, call: Callable[..., Outcome], start: Callable[..., subprocess.Popen]) -> Node:
-    made = Node(tmp_path / "node", call, start)
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path / "node")
     made.export.mkdir(parents=True)
     Key.make(made.home / "site.key")
-    return made
+    yield made
+    for process in made.running:
+        process.signal(signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,7 @@ class Pacs:
     """An Orthanc, as the destination of these tests."""
 
     orthanc: servers.Orthanc
+    received: Path  # a line for each image that has come, whether it was there or not
 
     @property
     def url(self) -> str:
@@ -144,15 +156,54 @@ class Pacs:
         return [self.orthanc.ask("GET", f"/instances/{number}/file") for number in numbers]
 
     def stores(self) -> int:
-        """How many images have come, those that it had already counted again."""
-        changes = json.loads(self.orthanc.ask("GET", "/changes?limit=100000"))["Changes"]
-        return sum(change["ChangeType"] == "NewInstance" for change in changes)
+        """How many images have come, those that came again counted again."""
+        return len(self.received.read_text().splitlines())
+
+    def clear(self) -> None:
+        self.orthanc.clear()
+        self.received.write_text("")
+
+
+@contextmanager
+def receiving(folder: Path, **settings: object) -> Iterator[Pacs]:
+    """Run an Orthanc that writes down each image that it receives, before it looks whether it has it."""
+    folder.mkdir()
+    (folder / "received").touch()
+    (folder / "count.lua").write_text(COUNT % (folder / "received"))
+    with servers.orthanc(folder, OverwriteInstances=True, LuaScripts=[str(folder / "count.lua")], **settings) as orthanc:
+        yield Pacs(orthanc, folder / "received")
+
+
+COUNT = """
+function ReceivedInstanceFilter(dicom, origin)
+  local file = io.open("%s", "a")
+  file:write(dicom["SOPInstanceUID"] .. "\\n")
+  file:close()
+  return true
+end
+"""
+
+
+@pytest.fixture(scope="module")
+def one_pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
+    with receiving(tmp_path_factory.mktemp("pacs") / "orthanc") as pacs:
+        yield pacs
 
 
 @pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[Pacs]:
-    with servers.orthanc(tmp_path / "orthanc", OverwriteInstances=True) as orthanc:
-        yield Pacs(orthanc)
+def pacs(one_pacs: Pacs) -> Pacs:
+    one_pacs.clear()
+    return one_pacs
+
+
+def test_an_image_that_comes_again_is_counted_again(pacs: Pacs) -> None:
+    """What tells in these tests that nothing came twice."""
+    address = dicomnet.Address("ORTHANC", "127.0.0.1", pacs.orthanc.dicom)
+    content = series(7)[0]
+    with dicomnet.Sender(address, files=[content]) as modality:
+        for _ in range(2):
+            modality.send(content)
+    assert (len(pacs.files()), pacs.stores()) == (1, 2)
 
 
 def assert_clean(files: list[bytes], count: int) -> None:
@@ -162,15 +213,12 @@ def assert_clean(files: list[bytes], count: int) -> None:
     assert [token for token in TOKENS for content in files if token in content] == []
 
 
-def kill(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def kill(sender: Forked) -> None:
+    assert sender.signal(signal.SIGKILL) == -signal.SIGKILL
 
 
-def watching(process: subprocess.Popen) -> None:
-    """Return when a sender has said that it watches; what it warns of before is of the destination."""
-    while b"watching" not in (line := process.stderr.readline()):
-        assert line.startswith(b"warning: "), line
+def watching(sender: Forked) -> None:
+    sender.until_said("watching")
 
 
 def test_folders_that_are_there_arrive_de_identified_and_the_end_says_so(node: Node, pacs: Pacs) -> None:
@@ -233,6 +281,9 @@ def test_real_series_of_several_vendors_arrive_once_though_the_sender_is_killed(
     assert {dcmread(BytesIO(content)).PatientIdentityRemoved for content in pacs.files()} == {"YES"}
 
 
+STORED = {"s3": r"PUT /\S+\.dcm\S* HTTP/1.1.{0,9} 200", "gs": r"POST /upload/\S+ HTTP/1.1.{0,9} 200"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
@@ -245,9 +296,11 @@ def test_a_bucket_has_every_image_once_though_the_sender_is_killed(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    with (servers.s3 if scheme == "s3" else servers.gcs)() as endpoint:
+    log = node.home / "log"
+    with (servers.s3 if scheme == "s3" else servers.gcs)(log) as endpoint:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", endpoint)
-        count = killed_at_random(node, f"{scheme}://{servers.BUCKET}/study", 3, "--endpoint", endpoint)
+        where = ["--endpoint", endpoint] if scheme == "s3" else []
+        count = killed_at_random(node, f"{scheme}://{servers.BUCKET}/study", 3, *where)
         options = (
             {"client_kwargs": {"endpoint_url": endpoint}} if scheme == "s3" else {"token": "anon", "endpoint_url": endpoint}
         )
@@ -255,6 +308,8 @@ def test_a_bucket_has_every_image_once_though_the_sender_is_killed(
         paths = [path for path in bucket.find(f"{servers.BUCKET}/study") if path.endswith(".dcm")]
         assert_clean([bucket.cat(path) for path in paths], count)
         assert [token for token in TOKENS for path in paths if token.decode() in path] == []
+    stored = re.findall(STORED[scheme], log.read_text())
+    assert len(stored) == count
 
 
 def test_a_destination_that_is_down_is_waited_for(node: Node, tmp_path: Path) -> None:
@@ -262,19 +317,18 @@ def test_a_destination_that_is_down_is_waited_for(node: Node, tmp_path: Path) ->
     port = free_port()
     sender = node.begin(f"dicom://ORTHANC@127.0.0.1:{port}")
     node.until(lambda status: status["images"]["DONEPROCESSING"] == 12 and status["destinations"][0]["since"] is not None)
-    with servers.orthanc(tmp_path / "orthanc", DicomPort=port) as orthanc:
+    with receiving(tmp_path / "orthanc", DicomPort=port) as orthanc:
         node.until(lambda status: status["images"]["DONE"] == 12)
-        assert_clean(Pacs(orthanc).files(), 12)
-    sender.send_signal(signal.SIGINT)
-    assert sender.wait(LONG) == 130
-    assert b"stopped by SIGINT" in sender.stderr.read()
+        assert_clean(orthanc.files(), 12)
+    assert sender.signal(signal.SIGINT) == 130
+    assert "stopped by SIGINT" in sender.said
 
 
 def test_what_waits_for_a_destination_that_is_down_is_told_by_the_exit_code(node: Node) -> None:
     fill(node.export / "7", series(7))
     done = node.once(f"dicom://NOBODY@127.0.0.1:{free_port()}", "--open-timeout", "1")
     assert done.code == 75
-    assert "rtbids: 12 images wait" in done.err
+    assert "rtbids: 12 images to be sent" in done.err
     assert "start rtbids send again" in done.err
 
 
@@ -317,9 +371,7 @@ def test_two_senders_on_one_outbox_share_the_work_and_send_nothing_twice(node: N
         fill(node.export / str(number), series(number))
     senders = [node.begin(pacs.url) for _ in range(2)]
     node.until(lambda status: status["images"]["DONE"] == 72)
-    for sender in senders:
-        sender.send_signal(signal.SIGTERM)
-    assert [sender.wait(LONG) for sender in senders] == [143, 143]
+    assert [sender.signal(signal.SIGTERM) for sender in senders] == [143, 143]
     assert_clean(pacs.files(), 72)
     assert pacs.stores() == 72
 
@@ -343,10 +395,10 @@ def test_an_image_that_may_show_a_name_is_set_aside_and_the_others_go(node: Node
     image.save_as(written)
     contents[3] = written.getvalue()
     fill(node.export / "7", contents)
-    (node.export / "7" / "notes.txt").write_text("of Zsofia Quagliarella")
+    (node.export / "7" / "notes.dcm").write_text("of Zsofia Quagliarella")
     done = node.once(pacs.url)
     assert done.code == 65
-    assert "rtbids: 2 images are in ERROR" in done.err
+    assert "rtbids: 2 images in ERROR" in done.err
     assert_clean(pacs.files(), 11)
     reasons = [image["reason"] for image in json.loads(node.ask("show", 1, "--json", "--errors").out)["images"]]
     assert len(reasons) == 2
@@ -398,13 +450,13 @@ def test_series_from_the_network_are_acknowledged_when_they_are_safe_and_arrive_
     assert not list((node.outbox / "incoming").rglob("*.dcm"))
 
 
-def test_a_stream_arrives_when_it_has_ended(node: Node, pacs: Pacs) -> None:
+def test_a_stream_arrives_when_it_has_ended(node: Node, pacs: Pacs, call: Callable[..., Outcome]) -> None:
     stream = BytesIO()
     writer = wire.Writer(stream)
     for number, content in enumerate([*series(7), *series(8)]):
         writer.write(f"{number}.dcm", content)
     writer.close()
-    done = node.once(pacs.url, source="-", stdin=stream.getvalue())
+    done = call(*node.words(pacs.url, source="-"), stdin=stream.getvalue())
     assert done.code == 0, done.err
     assert_clean(pacs.files(), 24)
     assert node.status()["batches"]["DONE"] == 2
@@ -424,11 +476,7 @@ def test_a_full_disk_is_said_and_all_arrives_when_there_is_room(node: Node, pacs
         filler.write_bytes(bytes(3_600_000))
         words = [word if word != node.outbox else outbox for word in node.words(pacs.url, "--watermark", "0")]
         sender = node.start(*words)
-        seen = b""
-        while b"no space left" not in seen:
-            line = sender.stderr.readline()
-            assert line, seen
-            seen += line
+        sender.until_said("no space left")
         filler.unlink()
         until(lambda: None if len(pacs.files()) == 20 else fail(), "not all have arrived")
         kill(sender)
@@ -457,6 +505,33 @@ def test_raw_files_go_by_the_policy_and_never_those_with_an_error(node: Node, pa
     assert len(list((archive / "good").iterdir())) == 12
     assert not (node.export / "good").exists()
     assert (node.export / "bad" / "0001.dcm").exists()
+
+
+def test_what_is_given_up_is_in_the_way_no_more(node: Node, pacs: Pacs) -> None:
+    contents = series(7)
+    fill(node.export / "7", [contents[0], b"no image", b"nor this"])
+    assert node.once(pacs.url).code == 65
+    first = json.loads(node.ask("show", 1, "--json", "--errors").out)["images"][0]["image"]
+    assert "1 image given up" in node.ask("dismiss", 1, first).err
+    assert node.once(pacs.url).code == 65
+    assert "1 image given up" in node.ask("dismiss", 1).err
+    assert node.once(pacs.url).code == 0
+    assert node.ask("dismiss", 2).code == 66
+    assert (node.export / "7" / "0002.dcm").exists()
+    assert re.search(r"dismissed by \w+", node.ask("times").out.decode())
+    assert_clean(pacs.files(), 1)
+
+
+@pytest.mark.parametrize("length", [0, 500], ids=["empty", "cut"])
+def test_a_folder_that_is_not_finished_when_all_else_has_arrived_is_said(node: Node, pacs: Pacs, length: int) -> None:
+    contents = series(7)
+    fill(node.export / "7", contents[:1])
+    fill(node.export / "8", [contents[1][:length]])
+    done = node.once(pacs.url)
+    assert done.code == 75
+    assert "1 image sent" in done.err
+    assert "rtbids: 1 folder not finished" in done.err
+    assert_clean(pacs.files(), 1)
 
 
 def test_retry_sends_what_has_been_put_right(node: Node, pacs: Pacs) -> None:
@@ -506,10 +581,8 @@ def test_the_times_of_each_image_are_a_table(node: Node, pacs: Pacs) -> None:
         (["purge", "--older-than", "long"], 64, "expected a time such as 30d"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_line(
-    call: Callable[..., Outcome], tmp_path: Path, words: list[str], code: int, said: str
-) -> None:
-    done = call("send", *words, "--outbox", tmp_path / "outbox", cwd=tmp_path)
+def test_what_cannot_be_is_said_in_a_line(node: Node, tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    done = node.call("send", *words, "--outbox", tmp_path / "outbox", cwd=tmp_path)
     assert done.code == code, done.err
     assert said in done.err
     assert "Traceback" not in done.err

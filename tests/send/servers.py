@@ -138,20 +138,20 @@ def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
 
 
 @contextlib.contextmanager
-def s3() -> Iterator[str]:
-    """Run moto's S3; give its address. Its one bucket is BUCKET."""
+def s3(log: Path = Path(os.devnull)) -> Iterator[str]:
+    """Run moto's S3, whose `log` has each request; give its address. Its one bucket is BUCKET."""
     port = free_port()
-    with _running(_beside("moto_server"), "-H", "127.0.0.1", "-p", port):
+    with log.open("wb") as file, _running(_beside("moto_server"), "-H", "127.0.0.1", "-p", port, log=file):
         until(lambda: _put_bucket(port), "moto_server does not answer")
         yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def gcs() -> Iterator[str]:
-    """Run an emulator of Google's storage; give its address. Its one bucket is BUCKET."""
+def gcs(log: Path = Path(os.devnull)) -> Iterator[str]:
+    """Run an emulator of Google's storage, whose `log` has each request; give its address. Its one bucket is BUCKET."""
     port = free_port()
     command = [_beside("gcp-storage-emulator"), "start", "--host", "127.0.0.1", "--port", port]
-    with _running(*command, "--in-memory", "--default-bucket", BUCKET):
+    with log.open("wb") as file, _running(*command, "--in-memory", "--default-bucket", BUCKET, log=file):
         until(lambda: peers.ask(port, "GET", f"/storage/v1/b/{BUCKET}"), "the emulator of Google's storage does not answer")
         yield f"http://127.0.0.1:{port}"
 

@@ -249,10 +249,39 @@ def test_new_only_leaves_what_is_there_and_takes_what_is_added(watch: Callable[.
 
 
 def test_files_that_are_no_dicom_are_named_and_hold_nothing_back(root: Path) -> None:
-    (fill(root / "X", *RUN[:2]) / "readme.txt").write_text("of the export, 2019")
+    (fill(root / "X", *RUN[:2]) / "readme.dcm").write_text("of the export, 2019")
     (batch,) = taken(root)
     assert len(batch.files) == 2
-    assert [(path.name, reason) for path, reason in batch.broken] == [("readme.txt", "readme.txt: not a DICOM file")]
+    assert [(path.name, reason) for path, reason in batch.broken] == [("readme.dcm", "readme.dcm: not a DICOM file")]
+
+
+@pytest.mark.parametrize("name", ["README.txt", "sidecar.JSON", "protocol.pdf"])
+def test_notes_beside_images_are_left_out_with_a_line(root: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    (fill(root / "X", *RUN[:2]) / name).write_text("of the export, 2019")
+    (batch,) = taken(root)
+    assert (len(batch.files), batch.broken) == (2, ())
+    assert [record.getMessage() for record in caplog.records] == ["1 file beside images (.txt, .json or the like) left out"]
+
+
+def test_an_image_that_is_called_like_a_note_is_an_image(root: Path) -> None:
+    fill(root / "X", *RUN[:2])
+    (root / "X" / "0001.dcm").rename(root / "X" / "0001.txt")
+    (batch,) = taken(root)
+    assert len(batch.files) == 2
+
+
+def test_notes_that_are_written_on_later_are_no_batch(watch: Callable[..., Watching], root: Path) -> None:
+    fill(root / "X", *RUN[:2])
+    watching = watch()
+    watching.came(1)
+    (root / "X" / "log.txt").write_text("one line")
+    fill(root / "Z", *RUN[2:3])
+    (root / "X" / "0003.dcm").write_bytes(RUN[3])
+    assert sorted((batch.label, len(batch.files), batch.broken) for batch in watching.came(3)) == [
+        ("X", 1, ()),
+        ("X", 2, ()),
+        ("Z", 1, ()),
+    ]
 
 
 def test_a_folder_without_any_image_is_handed_on_as_that(root: Path) -> None:
@@ -263,7 +292,7 @@ def test_a_folder_without_any_image_is_handed_on_as_that(root: Path) -> None:
     assert len(batch.broken) == 1
 
 
-@pytest.mark.parametrize("name", ["DICOMDIR", "Thumbs.db", ".DS_Store", "._0001.dcm"])
+@pytest.mark.parametrize("name", ["DICOMDIR", "LOCKFILE", "Thumbs.db", ".DS_Store", "._0001.dcm"])
 def test_what_lies_about_in_exports_is_passed_over(root: Path, name: str) -> None:
     (fill(root / "X") / name).write_bytes(b"of no interest")
     (batch,) = taken(root)
