@@ -15,7 +15,7 @@ from rtbids.errors import BadData, InputMissing
 
 if TYPE_CHECKING:
     from rtbids.deidentify.mapping import Mapping
-    from rtbids.deidentify.walk import Element
+    from rtbids.deidentify.notes import Element
 
 logger = logging.getLogger("rtbids")
 NAMES = ("ProtocolName", "SeriesDescription")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from rtbids.deidentify.walk import Element
+    from rtbids.deidentify.notes import Element
 
 WARNING = "--identified: names, dates and serial numbers of the DICOM headers go into what is written: keep it safe"
 _LAST = 0x00401001  # beyond what is read: then come pixels
@@ -65,7 +65,7 @@ def elements(fields: Mapping[str, Any]) -> Iterator[Element]:
 def _element(keyword: str, text: str) -> Element:
     from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-    from rtbids.deidentify.walk import Element
+    from rtbids.deidentify.notes import Element
 
     tag = tag_for_keyword(keyword)
     assert tag is not None, keyword

@@ -17,10 +17,11 @@ from pydicom._uid_dict import UID_dictionary
 from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, text, values, words
 from rtbids.deidentify.header import Header, uid_text
 from rtbids.deidentify.mapping import Identifiers, Mapping
+from rtbids.deidentify.notes import Edit, Element, Notes, Rules, edited
+from rtbids.deidentify.notes import Path as Place
 from rtbids.deidentify.profile import PATIENT_ID, Action, Options, Profile
 from rtbids.deidentify.reading import Found
-from rtbids.deidentify.walk import Edit, Element, Notes, Rules, Walk, edited
-from rtbids.deidentify.walk import Path as Place
+from rtbids.deidentify.walk import Walk
 from rtbids.errors import BadData, RtbidsError
 
 _EXTENDED_TABLES = (0x7FE00001, 0x7FE00002)

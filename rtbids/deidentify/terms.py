@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from rtbids.deidentify.charsets import decoded
+from rtbids.deidentify.notes import Element
 from rtbids.deidentify.profile import rows
-from rtbids.deidentify.walk import Element
 from rtbids.deidentify.words import vocabulary
 
 FREE, MAKER, TECHNIQUE = range(3)  # where a term is looked for: in free text, in a maker's words too, in terms of technique too

@@ -9,8 +9,8 @@ from functools import lru_cache
 from rtbids.deidentify import kept
 from rtbids.deidentify.charsets import decoded, encoded
 from rtbids.deidentify.known import AS_CODE, AS_FORM, AS_NUMBER, AS_TERM, AS_TIME, AS_WORD, AS_WORDS
+from rtbids.deidentify.notes import Element
 from rtbids.deidentify.terms import FREE, LONGEST, MAKER, TECHNIQUE, terms
-from rtbids.deidentify.walk import Element
 from rtbids.deidentify.words import words_kept_in
 
 Text = tuple[bytes, bytes]  # value and character set, or a sign of how it is looked at

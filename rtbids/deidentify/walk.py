@@ -8,60 +8,18 @@ bytes, made all at once at the end.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from rtbids.deidentify import charsets, reading
 from rtbids.deidentify import known as knowledge
 from rtbids.deidentify.encoding import IMPLICIT, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Encoding, even
 from rtbids.deidentify.known import AS_WORD, CHARACTER_SET, CREATOR, FORM, PRIVATE, REMOVED, TEXT, Known
+from rtbids.deidentify.notes import Creators, Edit, Element, Notes, Path, Rules
 from rtbids.deidentify.private import PrivateRule
-from rtbids.deidentify.profile import IMAGE, PATIENT_NAME, TEXTS, Action, Profile, dictionary
+from rtbids.deidentify.profile import IMAGE, PATIENT_NAME, TEXTS, Action, dictionary
 from rtbids.deidentify.reading import DEEPEST, CutShort, Found
 from rtbids.errors import BadData
 
 _COMMENTS, _GRADIENT = 0x00204000, re.compile(rb"b=\d{1,5}(\.\d)?\((-?[01]\.\d{1,6},){2}-?[01]\.\d{1,6}\)[ \0]?")
-_MOST_NOTED = 1024  # bytes of a value that went
-
-Path = tuple[()] | tuple["Path", int, int]  # where an element lies: outer item, tag of the sequence, number of the item
-Edit = tuple[int, int, bytes]  # from, to, what stands there now
-
-
-class Element(NamedTuple):
-    """One that is not merely copied. `vr` is that of the dictionary where the file says UN."""
-
-    tag: int
-    vr: str
-    value: bytes
-    charset: bytes
-
-
-@dataclass
-class Notes:
-    """What a pass found: what was done, the values that went, the texts that stayed (with their character sets, or signs)."""
-
-    done: list[tuple[Path, int, Action]] = field(default_factory=list)
-    gone: set[Element] = field(default_factory=set)
-    texts: set[tuple[bytes, bytes]] = field(default_factory=set)
-    remarks: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a pass does: `new` gives the new value of an element for an action, `cleaned` the new text of a text that stays."""
-
-    profile: Profile
-    new: Callable[[Action, Element], bytes]
-    cleaned: Mapping[tuple[bytes, bytes], bytes] = field(default_factory=dict)
-
-
-@dataclass
-class Creators:
-    """The private blocks of one dataset: who made them, and which of them still hold anything."""
-
-    places: dict[int, tuple[str, int, int]] = field(default_factory=dict)  # by group and block: name, from, to
-    used: set[int] = field(default_factory=set)
 
 
 class Walk:
@@ -284,29 +242,16 @@ class Walk:
         self.notes.done.append((path, found.tag, Action.REMOVE))
         if reading.is_sequence(self.content, found, self.encoding):
             for leaf in reading.leaves(self.content, found, self.encoding, self.depth):
-                self._gone(Element(leaf.tag, leaf.vr, self.content[leaf.value : leaf.stop], self.charset))
+                self.notes.take(Element(leaf.tag, leaf.vr, self.content[leaf.value : leaf.stop], self.charset))
         else:
-            self._gone(element)
+            self.notes.take(element)
         return found.start - found.stop
 
     def _renewed(self, found: Found, element: Element, new: bytes, action: Action, path: Path) -> int:
         if new == element.value or (new := even(new, found.vr)) == element.value:
             return 0
-        self._gone(element)
+        self.notes.take(element)
         self.notes.done.append((path, found.tag, Action.CLEAN if action is Action.KEEP else action))
         written = self.encoding.header(found.tag, found.vr, len(new)) + new
         self.edits.append((found.start, found.stop, written))
         return len(written) - (found.stop - found.start)
-
-    def _gone(self, element: Element) -> None:
-        if element.value:
-            self.notes.gone.add(element._replace(value=element.value[:_MOST_NOTED]))
-
-
-def edited(content: bytes, position: int, edits: list[Edit]) -> bytes:
-    """Return the bytes from `position` on with the edits made."""
-    chunks: list[bytes] = []
-    for start, stop, new in sorted(edits):
-        chunks += (content[position:start], new)
-        position = stop
-    return b"".join((*chunks, content[position:]))

@@ -7,7 +7,7 @@ import pytest
 
 from rtbids.deidentify import text, words
 from rtbids.deidentify.charsets import decoded, encoded, known_sets
-from rtbids.deidentify.walk import Element
+from rtbids.deidentify.notes import Element
 
 
 def kept(name: str, *own: str) -> str:
