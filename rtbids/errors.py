@@ -43,6 +43,14 @@ class BadData(RtbidsError):
     exit_code = 65
 
 
+class LeftOut(BadData):
+    """What a setting says is to be left out: no error where many are gone through."""
+
+
+class NeedsPerson(UsageFault):
+    """What only a person can put right, and what goes on by itself as soon as that is done."""
+
+
 class InputMissing(RtbidsError):
     exit_code = 66
 

@@ -12,12 +12,12 @@ from rtbids.deidentify.identifiers import ServiceRefuses
 from rtbids.deidentify.pixels import Refused
 from rtbids.deidentify.profile import PATIENT_ID, Action
 from rtbids.deidentify.recipe import Recipe
-from rtbids.errors import BadData
+from rtbids.errors import BadData, LeftOut
 
 _MANY = 100  # words of names in one file
 
 
-class Skipped(Refused):
+class Skipped(Refused, LeftOut):
     """The recipe leaves series like this one out, without a word for each file."""
 
 

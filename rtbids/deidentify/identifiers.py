@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from rtbids.deidentify.mapping import Identifiers
-from rtbids.errors import BadData, ConnectionLost, InputMissing, UsageFault
+from rtbids.errors import BadData, ConnectionLost, InputMissing, NeedsPerson, UsageFault
 
 TOKEN_VARIABLE = "RTBIDS_IDENTIFIERS_TOKEN"
 LONGEST = {"patient_id": 64, "accession_number": 16}  # characters of the VRs LO and SH
@@ -43,7 +43,7 @@ class ServiceDown(ConnectionLost):
     """No usable answer; images wait, and trying again may help."""
 
 
-class ServiceRefuses(UsageFault):
+class ServiceRefuses(NeedsPerson):
     """The service answered, and its answer will stay the same until a person sees to it."""
 
 

@@ -31,6 +31,7 @@ class Raw:
     tries: int
     first: float | None  # POSIX seconds of the first try
     fault: str | None  # why it is known to be unusable
+    root: Path  # the batch's folder
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Waiting:
     under_way: bool
     tries: int
     first: float | None
+    mtime_ns: int | None  # of a raw file that goes out as it is
 
 
 def owner_of(outbox: Outbox) -> int:
@@ -50,6 +52,11 @@ def owner_of(outbox: Outbox) -> int:
     if outbox.owner is None:
         raise RtbidsError("the outbox is not being worked on by this process")
     return outbox.owner.number
+
+
+def rules_of(outbox: Outbox) -> str:
+    """Return by which rules this process makes what leaves."""
+    return outbox.owner.rules if outbox.owner is not None else ""
 
 
 def marks(values: Sequence[object]) -> str:
@@ -84,12 +91,12 @@ def _to_clean(transaction: Transaction, state: State, now: float, limit: int) ->
 
 def _raw(row: tuple[object, ...], root: Path, spooled: bool) -> Raw:
     image, batch, file, size, mtime_ns, tries, first, fault, _ = row
-    return Raw(image, batch, root / os.fsdecode(file), size, mtime_ns, spooled, tries, first, fault)  # type: ignore[arg-type]
+    return Raw(image, batch, root / os.fsdecode(file), size, mtime_ns, spooled, tries, first, fault, root)  # type: ignore[arg-type]
 
 
 _ITEM = "i.clean, i.sop_class, i.instance, i.series, i.study, i.patient, i.clean_size, i.sha256, i.name, i.syntax"
 _WAITING = (
-    f"SELECT d.image, d.batch, d.under_way, d.tries, d.first, i.as_is, i.file, b.root, {_ITEM} FROM delivery d"
+    f"SELECT d.image, d.batch, d.under_way, d.tries, d.first, i.as_is, i.file, i.mtime_ns, b.root, {_ITEM} FROM delivery d"
     " JOIN image i ON i.id = d.image JOIN batch b ON b.id = d.batch"
 )
 
@@ -99,12 +106,14 @@ def claim_deliveries(outbox: Outbox, destination: int, limit: int, whole: bool =
 
     `whole` takes all of one batch, once nothing of it is left to be de-identified.
     """
-    owner, now = owner_of(outbox), outbox.clock.now()
+    owner, now, rules = owner_of(outbox), outbox.clock.now(), rules_of(outbox)
     with outbox.database.writing() as transaction:
         if not transaction.rows("SELECT id FROM destination WHERE id = ? AND due <= ?", (destination, now)):
             return []
         chosen = (
-            _whole_batch(transaction, destination, now) if whole else _longest_waiting(transaction, destination, now, limit)
+            _whole_batch(transaction, destination, now, rules)
+            if whole
+            else _longest_waiting(transaction, destination, now, rules, limit)
         )
         if not chosen:
             return []
@@ -116,22 +125,24 @@ def claim_deliveries(outbox: Outbox, destination: int, limit: int, whole: bool =
     return found
 
 
-def _longest_waiting(transaction: Transaction, destination: int, now: float, limit: int) -> list[int]:
+def _longest_waiting(transaction: Transaction, destination: int, now: float, rules: str, limit: int) -> list[int]:
     found = transaction.rows(
         "SELECT image FROM delivery WHERE owner IS NULL AND state = 'DONEPROCESSING' AND destination = ? AND due <= ?"
+        " AND EXISTS (SELECT 1 FROM image i WHERE i.id = delivery.image AND i.rules = ?)"
         " ORDER BY image LIMIT ?" + transaction.skip,
-        (destination, now, limit),
+        (destination, now, rules, limit),
     )
     return [image for [image] in found]
 
 
-def _whole_batch(transaction: Transaction, destination: int, now: float) -> list[int]:
+def _whole_batch(transaction: Transaction, destination: int, now: float, rules: str) -> list[int]:
     batches = transaction.rows(
         "SELECT id FROM batch b WHERE state IN ('DONEPROCESSING', 'SENT')"
         " AND EXISTS (SELECT 1 FROM delivery WHERE batch = b.id AND destination = ? AND state = 'DONEPROCESSING' AND due <= ?)"
         " AND NOT EXISTS (SELECT 1 FROM delivery WHERE batch = b.id AND destination = ? AND owner IS NOT NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM image WHERE batch = b.id AND state = 'DONEPROCESSING' AND rules <> ?)"
         " ORDER BY id LIMIT 1" + transaction.skip,
-        (destination, now, destination),
+        (destination, now, destination, rules),
     )
     if not batches:
         return []
@@ -153,11 +164,11 @@ def _with_items(transaction: Transaction, destination: int, images: list[int]) -
 
 
 def _waiting(outbox: Outbox, row: tuple[object, ...]) -> Waiting:
-    image, batch, under_way, tries, first, as_is, file, root, clean, *rest = row
+    image, batch, under_way, tries, first, as_is, file, mtime_ns, root, clean, *rest = row
     sop_class, instance, series, study, patient, size, sha256, name, syntax = rest
     path = Path(os.fsdecode(root)) / os.fsdecode(file) if as_is else outbox.folder.root / str(clean)  # type: ignore[arg-type]
     item = Item(path, sop_class, instance, series, study, patient, size, sha256, name, syntax)  # type: ignore[arg-type]
-    return Waiting(image, batch, item, bool(under_way), tries, first)  # type: ignore[arg-type]
+    return Waiting(image, batch, item, bool(under_way), tries, first, mtime_ns if as_is else None)  # type: ignore[arg-type]
 
 
 def release(outbox: Outbox, images: Sequence[Raw] = (), deliveries: Sequence[Waiting] = (), destination: int = 0) -> None:

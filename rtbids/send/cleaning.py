@@ -11,14 +11,14 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from rtbids.errors import BadData, ConnectionLost, RtbidsError
+from rtbids.errors import BadData, ConnectionLost, LeftOut, NeedsPerson, RtbidsError
 from rtbids.send import steps
-from rtbids.send.backoff import delay, exhausted
+from rtbids.send.backoff import LONGEST, delay, exhausted
 from rtbids.send.claims import Raw, claim_images, owner_of, release
 from rtbids.send.database import NoSpace
 from rtbids.send.folder import Unfinished, begin, sync
 from rtbids.send.header import identified, syntax_of
-from rtbids.send.setting_aside import place, put_back, set_aside
+from rtbids.send.setting_aside import leads_out, place, put_back, set_aside
 from rtbids.send.settings import Settings
 from rtbids.send.steps import Cleaned
 from rtbids.send.work import Work
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 logger = logging.getLogger("rtbids")
+LINK = "a link that leads out of the folder"
 GONE = "the file is not there any more"
 _FLUSH = 0.25  # seconds of work that are written down together
 _FOR_GOOD = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
@@ -95,19 +96,28 @@ class Cleaner:
         try:
             if raw.fault is not None:
                 raise BadData(raw.fault)
+            if leads_out(raw.path, raw.root):
+                raise BadData(LINK)
             self._done.append((raw, self._cleaned(raw)))
             self._failures = 0
         except NoSpace:
             raise
+        except LeftOut as error:
+            steps.skipped(self._outbox, raw, str(error))
+            self._held.pop(raw.image)
         except BadData as error:
             self._fail(raw, str(error))
         except ConnectionLost as error:
             return self._wait_for_service(error)
         except OSError as error:
             self._unreadable(raw, error)
+        except NeedsPerson as error:
+            return self._wait_for_service(error, LONGEST)
         except RtbidsError:
             raise
         except Exception as error:  # of an image like no other: it may not stop the rest, and its words may identify
+            if self._work.over:  # its process was ended with the work
+                return False
             kind = getattr(error, "kind", type(error).__name__)
             logger.warning("batch %d, image %d: de-identification failed (%s)", raw.batch, raw.image, kind)
             self._fail(raw, f"de-identification failed ({kind}): please report this")
@@ -125,6 +135,7 @@ class Cleaner:
         return Cleaned(
             *(result.sop_class, result.instance, result.series, result.study, result.patient, syntax_of(result.content)),
             *(len(result.content), hashlib.sha256(result.content).hexdigest(), look, relative.as_posix()),
+            original=any(kept and kept.encode() in content for kept in (result.instance, result.series, result.patient)),
         )
 
     def _read(self, raw: Raw) -> tuple[bytes, tuple[int, int]]:
@@ -154,12 +165,13 @@ class Cleaner:
             steps.postponed(self._outbox, [raw], reason, delay(raw.tries + 1))
             self._held.pop(raw.image)
 
-    def _wait_for_service(self, error: ConnectionLost) -> bool:
+    def _wait_for_service(self, error: RtbidsError, seconds: float | None = None) -> bool:
         self._flush()
         self._failures += 1
-        seconds = delay(self._failures)
+        seconds = seconds or delay(self._failures)
         left: Sequence[Raw] = list(self._held.values())
-        logger.warning("%s; %d images wait, next try in %.0f s", error, len(left), seconds)
+        what = f"{error}: {error.hint}" if error.hint else str(error)
+        logger.warning("%s; %d images wait, next try in %.0f s", what, len(left), seconds)
         steps.postponed(self._outbox, left, str(error), seconds)
         self._held = {}
         self._work.wait(seconds)

@@ -11,14 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtbids.send.backoff import LONGEST
+from rtbids.send.claims import owner_of
+from rtbids.send.database import NoSpace
 from rtbids.send.folder import full
-from rtbids.send.setting_aside import carry
+from rtbids.send.setting_aside import carry, unused
 from rtbids.send.settings import Settings
 
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 logger = logging.getLogger("rtbids")
+
+
+_TO_TIDY = (
+    "SELECT id, label, root, spooled FROM batch"
+    " WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL AND tidy_due <= ? ORDER BY id LIMIT 1"
+)
+_OTHERS = "SELECT 1 FROM batch WHERE tidying IS NOT NULL AND tidying <> ? AND tidying IN (SELECT id FROM owner) LIMIT 1"
+_FILES = (  # what was left out has arrived nowhere: it stays, where it is not in our own folder
+    "SELECT file, size, mtime_ns FROM image WHERE batch = ? AND file IS NOT NULL AND (state <> 'SKIPPED' OR ? = 1)"
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,11 @@ class Cleanup:
                 _remove_raw(batch, self._settings.archive if raw == "move" else None)
             shutil.rmtree(self._outbox.folder.clean / str(batch.number), ignore_errors=True)
         except OSError as error:
-            raise full(self._settings.archive or batch.root, error) from error
+            why = full(self._settings.archive or batch.root, error)
+            if isinstance(why, NoSpace):
+                raise why from error
+            _put_off(self._outbox, batch.number, error)
+            return True
         _forget(self._outbox, batch.number, kept=raw == "keep")
         self._outbox.bell.ring()
         return True
@@ -77,16 +94,29 @@ def _mark(outbox: Outbox, number: int, root: Path) -> None:
         transaction.count("UPDATE batch SET marked = 1, root = ? WHERE id = ?", (os.fsencode(marked), number))
 
 
+def _put_off(outbox: Outbox, number: int, error: OSError) -> None:
+    """Leave a batch for later whose files may not be removed, or moved: others go on."""
+    said = error.strerror or type(error).__name__
+    logger.warning("batch %d: its raw files cannot be cleaned up (%s); next try in %.0f s", number, said, LONGEST)
+    with outbox.database.writing() as transaction:
+        due = outbox.clock.now() + LONGEST
+        transaction.count("UPDATE batch SET tidy_due = ?, tidying = NULL WHERE id = ?", (due, number))
+
+
 def _next(outbox: Outbox) -> _Received | None:
+    """Return the batch that has been DONE longest, for this process alone: two would give files the same place."""
+    now, owner = outbox.clock.now(), owner_of(outbox)
     with outbox.database.reading() as transaction:
-        found = transaction.rows(
-            "SELECT id, label, root, spooled FROM batch"
-            " WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL ORDER BY id LIMIT 1"
-        )
+        if not transaction.rows(_TO_TIDY, (now,)):
+            return None
+    with outbox.database.writing() as transaction:
+        transaction.rows("SELECT id FROM finished WHERE id = 1" + transaction.lock)
+        found = [] if transaction.rows(_OTHERS, (owner,)) else transaction.rows(_TO_TIDY, (now,))
         if not found:
             return None
         number, label, root, spooled = found[0]
-        rows = transaction.rows("SELECT file, size, mtime_ns FROM image WHERE batch = ? AND file IS NOT NULL", (number,))
+        transaction.count("UPDATE batch SET tidying = ? WHERE id = ?", (owner, number))
+        rows = transaction.rows(_FILES, (number, spooled))
     files = tuple((Path(os.fsdecode(file)), size, mtime_ns) for file, size, mtime_ns in rows)
     return _Received(number, label or "", Path(os.fsdecode(root)), bool(spooled), files)
 
@@ -96,13 +126,13 @@ def _remove_raw(batch: _Received, archive: Path | None) -> None:
         source = batch.root / relative
         if archive is not None:
             name = relative.name if relative.is_absolute() else relative
-            target = _free(archive / batch.root.name / name, source, batch.number)
+            target = unused(archive / batch.root.name / name, source)
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             carry(source, target, move=True)
         else:
             source.unlink(missing_ok=True)
     if batch.spooled or batch.label == batch.root.name:  # the folder is the batch's own
-        _prune(batch.root)
+        _prune(batch)
 
 
 def _as_taken(batch: _Received) -> Iterator[Path]:
@@ -118,35 +148,29 @@ def _as_taken(batch: _Received) -> Iterator[Path]:
             logger.warning("batch %d: a file was changed after it had been taken in; it is left where it is", batch.number)
 
 
-def _free(target: Path, source: Path, number: int) -> Path:
-    """Return a name in the archive that is not of another file; one that was being moved there is moved again."""
-    if not target.exists() or _look(target) == _look(source):
-        return target
-    return target.with_name(f"{target.stem}.{number}{target.suffix}")
-
-
 def _look(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 
 
-def _prune(root: Path) -> None:
-    """Remove a folder of which only folders are left."""
-    for folder, _, _ in os.walk(root, topdown=False):
+def _prune(batch: _Received) -> None:
+    """Remove the folders that its files were in, where nothing is left in them; not those that somebody has just made."""
+    held = {parent for relative, *_ in batch.files for parent in relative.parents if not relative.is_absolute()}
+    for folder in sorted(held | {Path()}, key=lambda folder: len(folder.parts), reverse=True):
         with suppress(OSError):
-            Path(folder).rmdir()
+            (batch.root / folder).rmdir()
 
 
 def _forget(outbox: Outbox, number: int, kept: bool) -> None:
     """Wipe what may identify: where the files came from, what they were called, and identifiers of what went out as it was."""
     with outbox.database.writing() as transaction:
         transaction.count(
-            "UPDATE batch SET cleaned = ?, kept = ?, label = NULL, root = NULL WHERE id = ?",
+            "UPDATE batch SET cleaned = ?, kept = ?, label = NULL, root = NULL, tidying = NULL WHERE id = ?",
             (outbox.clock.now(), int(kept), number),
         )
         transaction.count("UPDATE image SET file = NULL, clean = NULL WHERE batch = ?", (number,))
         transaction.count(
             "UPDATE image SET instance = NULL, series = NULL, study = NULL, patient = NULL, name = NULL"
-            " WHERE batch = ? AND as_is = 1",
+            " WHERE batch = ? AND (as_is = 1 OR original = 1)",
             (number,),
         )

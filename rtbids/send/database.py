@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 from rtbids.errors import CannotWrite, ConnectionLost
 
 Row: TypeAlias = tuple[Any, ...]
+JOINING = "SELECT value FROM meta WHERE name = 'secret'"  # locked by who joins; shared by who relies on who is there
 BUSY = 30.0  # seconds that another program may hold the database
 _WORDS = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER", "real": "REAL", "bytes": "BLOB", "turn": "SELECT 1"}
 
@@ -34,6 +35,7 @@ class Transaction(Protocol):
 
     lock: str  # behind a SELECT: rows stay as they are until the transaction ends
     skip: str  # the same, and rows that others hold are left out
+    share: str  # rows stay as they are, and others may hold them so too
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Execute a statement and return its rows."""
@@ -136,7 +138,7 @@ class SqliteDatabase:
 
 
 class _SqliteTransaction:
-    lock = skip = ""  # the whole database is locked
+    lock = skip = share = ""  # the whole database is locked
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rtbids.clock import Clock
 from rtbids.dicomnet import NotWanted
 from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
 from rtbids.send import lines, steps
+from rtbids.send.anew import LOST
 from rtbids.send.claims import Waiting, claim_deliveries, release
 from rtbids.send.database import DatabaseLost
 from rtbids.send.destinations import Connection, Destination, Failure, Item, NoAnswer, delivered
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("rtbids")
 IDLE = 5.0  # seconds after which a connection that carries nothing is closed
 _TOGETHER = 500  # images in a transaction
-LOST = "the de-identified file is gone or was changed: a retry makes it anew"
 
 
 class Carrier:
@@ -49,27 +49,45 @@ class Carrier:
             return False
         self._held = {each.image: each for each in found}
         try:
-            connection = self._open()
-            self._carry(connection, found)
+            self._carry_or_part(found)
         except DatabaseLost:
             raise
         except (ConnectionLost, UsageFault) as error:
             self._down(error)
+        except _Odd as error:  # of who connects
+            self._down(ConnectionLost(f"{self._destination.url}: an unexpected error ({error}): please report this"))
         finally:
             with suppress(RtbidsError):
                 self._give_back()
         return True
 
+    def _carry_or_part(self, found: Sequence[Waiting]) -> None:
+        """Carry images together; where one of them is like no other, each by itself."""
+        connection = self._open()
+        try:
+            self._carry(connection, found)
+        except _Odd as error:
+            self.close()
+            left = list(self._held.values())
+            if len(left) > 1 and not self._destination.whole:
+                for each in left:
+                    self._carry_or_part([each])
+                return
+            logger.warning("%s: an unexpected error (%s) with %d images", self._destination.url, error, len(left))
+            failure = Failure(f"it could not be sent, by an unexpected error ({error}): please report this", permanent=True)
+            self._answered([(each, failure) for each in left if each in found or self._destination.whole])
+
     def close(self) -> None:
         """Close the connection; a link that is broken says nothing more."""
         self._connection = None
-        with suppress(ConnectionLost, OSError):
+        with suppress(Exception):  # whatever a broken link says
             self._stack.close()
 
     def _open(self) -> Connection:
         if self._connection is None:
             try:
-                self._connection = self._stack.enter_context(self._destination.open())
+                with _told_apart():
+                    self._connection = self._stack.enter_context(self._destination.open())
             except BaseException:
                 self._give_back()  # nothing is under way
                 raise
@@ -100,7 +118,7 @@ class Carrier:
 
     def _intact(self, found: Sequence[Waiting]) -> list[Waiting]:
         """Leave out images whose file is not what was written: they would arrive as something else."""
-        lost = [each for each in found if _size(each.item) != each.item.size]
+        lost = [each for each in found if not _is_intact(each)]
         self._answered([(each, Failure(LOST, permanent=True)) for each in lost])
         return [each for each in found if each.image in self._held]
 
@@ -109,7 +127,8 @@ class Carrier:
         if not (asked := [each for each in found if each.under_way]):
             return list(found)
         try:
-            there = connection.present([each.item for each in asked])
+            with _told_apart():
+                there = connection.present([each.item for each in asked])
         except NoAnswer:
             return list(found)  # the same image again does no harm
         arrived = [each for each in asked if each.item.instance in there]
@@ -143,6 +162,21 @@ class Carrier:
         self._held = {}
 
 
+class _Odd(Exception):
+    """An error of a destination that nobody expected; its words may identify, and only its kind is kept."""
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Tell errors that nobody expected from those that are known, and from our own."""
+    try:
+        yield
+    except (RtbidsError, Stopping):
+        raise
+    except Exception as error:
+        raise _Odd(type(error).__name__) from None
+
+
 class _Guard:
     """A connection that carries nothing more once the work is over, and knows what it was given."""
 
@@ -153,13 +187,20 @@ class _Guard:
 
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
         self.begun.update(item.instance for item in items)
-        for answer in self._connection.send(items):
+        with _told_apart():
+            answers = iter(self._connection.send(items))
+        while True:
+            with _told_apart():
+                answer = next(answers, None)
+            if answer is None:
+                return
             yield answer
             if self._work.over:
                 raise Stopping
 
     def present(self, items: Sequence[Item]) -> set[str]:
-        return self._connection.present(items)
+        with _told_apart():
+            return self._connection.present(items)
 
 
 class _GuardClock:
@@ -178,8 +219,9 @@ class _GuardClock:
             raise Stopping
 
 
-def _size(item: Item) -> int:
+def _is_intact(each: Waiting) -> bool:
     try:
-        return item.path.stat().st_size
+        status = each.item.path.stat()
     except OSError:
-        return -1
+        return False
+    return status.st_size == each.item.size and each.mtime_ns in (None, status.st_mtime_ns)

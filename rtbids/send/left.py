@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 _TO_CLEAN = "SELECT 1 FROM image WHERE state IN ('NEW', 'PROCESSING') LIMIT 1"
-_TO_TIDY = "SELECT 1 FROM batch WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL LIMIT 1"
+_TO_TIDY = "SELECT 1 FROM batch WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL AND tidy_due <= ? LIMIT 1"
 _TO_SEND = (
     "SELECT 1 FROM delivery d JOIN destination t ON t.id = d.destination"
     " WHERE t.id IN {} AND t.refused = 0 AND d.state = 'DONEPROCESSING' LIMIT 1"
@@ -22,7 +22,7 @@ _TO_SEND = (
 def what_is_left(outbox: Outbox, destinations: Sequence[int]) -> bool:
     """Say whether anything can go on; what waits for a destination that will not have us cannot."""
     with outbox.database.reading() as transaction:
-        if transaction.rows(_TO_CLEAN) or transaction.rows(_TO_TIDY):
+        if transaction.rows(_TO_CLEAN) or transaction.rows(_TO_TIDY, (outbox.clock.now(),)):
             return True
         return bool(destinations) and bool(transaction.rows(_TO_SEND.format(marks(destinations)), destinations))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rtbids.send.backoff import LONGEST, delay
 from rtbids.send.claims import Waiting
-from rtbids.send.database import Transaction
+from rtbids.send.database import JOINING, Transaction
 from rtbids.send.destinations import Destination
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def serve(outbox: Outbox, destinations: Sequence[Destination], alone: bool) -> l
     Images that are ready and not yet everywhere go to new destinations too.
     """
     with outbox.database.writing() as transaction:
+        transaction.rows(JOINING + transaction.lock)  # no image passes on meanwhile that would miss a new destination
         if alone:
             transaction.count("UPDATE destination SET active = 0")
         numbers = [_number(transaction, destination.url) for destination in destinations]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rtbids.errors import NothingMatched
+from rtbids.send.anew import LOST, forget
 from rtbids.send.database import Row
 from rtbids.send.setting_aside import put_back
 from rtbids.send.settle import at_once
@@ -16,6 +18,12 @@ from rtbids.send.states import State, retried
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
+logger = logging.getLogger("rtbids")
+_TO_ALL = (  # a destination may have come since it failed
+    "INSERT INTO delivery (image, destination, batch, state) SELECT ?, d.id, ?, 'DONEPROCESSING' FROM destination d"
+    " WHERE d.active = 1 AND EXISTS (SELECT 1 FROM image WHERE id = ? AND state = 'DONEPROCESSING' AND same_as IS NULL)"
+    " ON CONFLICT DO NOTHING"
+)
 RETRIED = "retried by {}"
 DISMISSED = "dismissed by {}"
 
@@ -32,9 +40,11 @@ def retry(outbox: Outbox, batch: int | None = None, image: int | None = None, wh
     if not found:
         what = "image" if image is not None else "batch" if batch is not None else "outbox"
         raise NothingMatched(f"nothing in that {what} is in ERROR" if what != "outbox" else "nothing is in ERROR")
-    for _, _, state, _, file, quarantine, root in found:
-        if state == State.ERROR and quarantine is not None:
-            put_back(outbox.folder, Path(os.fsdecode(root)) / os.fsdecode(file), quarantine)
+    for number, of, state, _, file, quarantine, root, *_ in found:
+        if state != State.ERROR or quarantine is None:
+            continue
+        if not put_back(outbox.folder, Path(os.fsdecode(root)) / os.fsdecode(file), quarantine):
+            logger.warning("batch %d, image %d: another file is in its place; the old one stays in quarantine", of, number)
     _put_in_order(outbox, found, RETRIED.format(who))
     return len(found)
 
@@ -67,7 +77,8 @@ def _failed(outbox: Outbox, batch: int | None, image: int | None) -> Sequence[Ro
             values.append(value)
     with outbox.database.reading() as transaction:
         return transaction.rows(
-            "SELECT i.id, i.batch, i.state, i.failed_in, i.file, i.quarantine, b.root FROM image i"
+            "SELECT i.id, i.batch, i.state, i.failed_in, i.file, i.quarantine, b.root, i.size, i.mtime_ns, i.same_as,"
+            " i.reason, (SELECT image FROM instance WHERE instance_key = i.instance_key) FROM image i"
             " JOIN batch b ON b.id = i.batch"
             " WHERE i.dismissed = 0"
             " AND (i.state = 'ERROR' OR EXISTS (SELECT 1 FROM delivery d WHERE d.image = i.id AND d.state = 'ERROR'))"
@@ -79,15 +90,32 @@ def _failed(outbox: Outbox, batch: int | None, image: int | None) -> Sequence[Ro
 def _put_in_order(outbox: Outbox, found: Sequence[Row], said: str) -> None:
     now = outbox.clock.now()
     with outbox.database.writing() as transaction, at_once(transaction, {row[1] for row in found}, now) as settle:
-        for image, batch, state, failed_in, *_ in found:
+        for image, batch, state, failed_in, *rest in found:
+            after = State.NEW if _is_made_anew(image, *rest) else retried(State(failed_in or state))
             if state == State.ERROR:
-                settle.move([(image, batch)], State.ERROR, retried(State(failed_in)), said)
+                settle.move([(image, batch)], State.ERROR, after, said)
             transaction.count(
                 "UPDATE image SET fault = NULL, quarantine = NULL, tries = 0, first = NULL, due = 0 WHERE id = ?", (image,)
             )
+            if state == State.ERROR and after is State.NEW:
+                forget(transaction, [image])
+                continue
+            transaction.rows(_TO_ALL, (image, batch, image))
             transaction.count(
                 "UPDATE delivery SET state = 'DONEPROCESSING', tries = 0, first = NULL, due = 0, reason = NULL"
                 " WHERE image = ? AND state = 'ERROR'",
                 (image,),
             )
         transaction.count("UPDATE destination SET due = 0")
+
+
+def _is_made_anew(image: int, *row: Any) -> bool:
+    """Whether what was made of an image is gone, or would not be made so again."""
+    file, _, root, size, mtime_ns, same_as, reason, holder = row
+    if reason == LOST or same_as is not None or holder != image:
+        return True
+    try:
+        status = (Path(os.fsdecode(root)) / os.fsdecode(file)).stat()
+    except OSError:
+        return False  # what was made of it is there
+    return (status.st_size, status.st_mtime_ns) != (size, mtime_ns)

@@ -12,12 +12,26 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from rtbids.send.database import Database, Row, Transaction
+from rtbids.errors import UsageFault
+from rtbids.send.database import JOINING, Database, Row, Transaction
 
 logger = logging.getLogger("rtbids")
 BEAT = 5.0  # seconds
 LEASE = 60.0  # seconds without a beat after which a process of another machine is taken to be gone
+Watched: TypeAlias = dict[int, tuple[int, float, bool]]  # a process → its last beat, since when, and whether that was new
+
+
+class OtherRules(UsageFault):
+    """Another process makes what leaves this outbox by other rules; it may be gone where that is not ``certain``."""
+
+    def __init__(self, certain: bool) -> None:
+        super().__init__(
+            "another rtbids send is at work on this outbox, with another key, recipe or options of de-identification",
+            "give each an outbox of its own: --outbox DIR",
+        )
+        self.certain = certain
 
 
 @dataclass
@@ -27,41 +41,78 @@ class Owner:
     number: int
     host: str
     alone: bool  # whether no other process was at work when it came
-    _seen: dict[int, tuple[int, float]] = field(default_factory=dict)  # other → its last new beat, and when
+    rules: str = ""  # by which it makes what leaves
+    _seen: Watched = field(default_factory=dict)
 
     def is_gone(self, other: Row, now: float) -> bool:
         """Say whether another process is gone, `now` in seconds of any clock of ours."""
         number, host, pid, started, beats = other
         if host == self.host:
             return bool(_started(pid) != started)
-        last, since = self._seen.get(number, (None, now))
-        if last != beats:
-            since = now
-        self._seen[number] = (beats, since)
+        last, since, _ = self._seen.get(number, (beats, now, False))
+        is_new = last != beats
+        since = now if is_new else since
+        self._seen[number] = (beats, since, is_new)
         return bool(now - since >= LEASE)
 
+    def has_beaten(self, other: Row) -> bool:
+        """Say whether another process is surely at work: it is one of this machine, or has just beaten."""
+        number, host, *_ = other
+        return bool(host == self.host) or self._seen[number][2]
 
-def enter(database: Database, now: float) -> Owner:
-    """Write this process into the database."""
-    host, pid = here(), os.getpid()
-    started = _started(pid)
+
+def enter(database: Database, now: float, rules: str = "", watched: Watched | None = None) -> Owner:
+    """Write this process into the database; what processes that are gone had claimed is free again.
+
+    `watched` keeps what was seen of the others from one call to the next.
+
+    Raises
+    ------
+    OtherRules
+        Another process is at work that makes what leaves by other rules.
+    """
+    owner = Owner(0, here(), True, rules, {} if watched is None else watched)
     with database.writing() as transaction:
-        others = transaction.rows("SELECT host, pid, started FROM owner")
-        [[number]] = transaction.rows(
-            "INSERT INTO owner (host, pid, started, beats) VALUES (?, ?, ?, 0) RETURNING id", (host, pid, started)
-        )
-    alone = all(other == host and _started(which) != since for other, which, since in others)
-    return Owner(int(number), host, alone)
+        _join(transaction, owner, now)
+    return owner
+
+
+def _join(transaction: Transaction, owner: Owner, now: float) -> None:
+    transaction.rows(JOINING + transaction.lock)
+    rows = transaction.rows("SELECT id, host, pid, started, beats, rules FROM owner")
+    there = [row for row in rows if not owner.is_gone(row[:5], now)]
+    for number in {row[0] for row in rows} - {row[0] for row in there}:
+        _free(transaction, number)
+    if differing := [row for row in there if row[5] != owner.rules]:
+        raise OtherRules(certain=any(owner.has_beaten(row[:5]) for row in differing))
+    [[owner.number]] = transaction.rows(
+        "INSERT INTO owner (host, pid, started, beats, rules) VALUES (?, ?, ?, 0, ?) RETURNING id",
+        (owner.host, os.getpid(), _started(os.getpid()), owner.rules),
+    )
+    owner.alone = not there
+    _free_orphans(transaction)
 
 
 def beat(database: Database, owner: Owner, now: float, paused: str | None) -> int:
-    """Say that this process is there; free what processes that are gone had claimed, and return how many they were."""
+    """Say that this process is there; free what processes that are gone had claimed, and return how many they were.
+
+    Who was silent for so long that it was taken to be gone itself comes back under another number: what it had claimed is lost
+    to it.
+
+    Raises
+    ------
+    OtherRules
+        It was taken to be gone, and another process has come since that works by other rules.
+    """
     with database.writing() as transaction:
-        transaction.count("UPDATE owner SET beats = beats + 1, paused = ? WHERE id = ?", (paused, owner.number))
+        if not transaction.count("UPDATE owner SET beats = beats + 1, paused = ? WHERE id = ?", (paused, owner.number)):
+            _join(transaction, owner, now)
+            logger.warning("this rtbids send was silent for so long that others have taken over its work; it goes on")
         others = transaction.rows("SELECT id, host, pid, started, beats FROM owner WHERE id <> ?", (owner.number,))
         gone = [row[0] for row in others if owner.is_gone(row, now)]
         for number in gone:
             _free(transaction, number)
+        _free_orphans(transaction)
     for _ in gone:
         logger.warning("another rtbids send ended in the midst of its work; it is taken over")
     return len(gone)
@@ -77,6 +128,12 @@ def working(transaction: Transaction) -> list[str | None]:
     """Return, for each process at work, why it waits, where it does; those of this machine that are gone are left out."""
     rows = transaction.rows("SELECT host, pid, started, paused FROM owner ORDER BY id")
     return [paused for host, pid, started, paused in rows if host != here() or _started(pid) == started]
+
+
+def _free_orphans(transaction: Transaction) -> None:
+    """Free what is claimed by a number that is no process's any more."""
+    for table in ("image", "delivery"):
+        transaction.count(f"UPDATE {table} SET owner = NULL WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner)")
 
 
 def _free(transaction: Transaction, number: int) -> None:

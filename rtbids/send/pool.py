@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rtbids.errors import CannotWrite, ConnectionLost
-from rtbids.send import lines, metrics, owners
+from rtbids.send import anew, lines, metrics, owners
 from rtbids.send.apart import Apart
 from rtbids.send.cleaning import Cleaner, Deidentify
 from rtbids.send.cleanup import Cleanup
@@ -27,6 +27,7 @@ from rtbids.send.work import LOOK, Work
 
 logger = logging.getLogger("rtbids")
 PARTING = 0.5
+AS_IS = "as they are"
 FAREWELL = 5.0  # seconds that workers are waited for at the end; what a destination then still holds is asked for next time
 
 
@@ -63,8 +64,9 @@ def run(
     if clean is None:
         logger.warning("images are not de-identified: they go out as they are")
     work = Work(outbox)
+    rules = AS_IS if clean is None else f"de-identified {settings.rules}"
     before = _last_transition(outbox)
-    with _entered(outbox, destinations) as numbers, metrics.served(outbox, settings.metrics), _watched(stop, work):
+    with _entered(outbox, destinations, rules, stop) as numbers, metrics.served(outbox, settings.metrics), _watched(stop, work):
         steps = _steps(outbox, batches, list(zip(destinations, numbers, strict=True)), clean, settings, work)
         threads = [threading.Thread(target=work.steadily, args=step, name=step[0], daemon=True) for step in steps]
         for thread in threads:
@@ -86,15 +88,20 @@ def _steps(
     clean: Deidentify | None,
     settings: Settings,
     work: Work,
-) -> Iterator[tuple[str, Callable[[], bool]]]:
-    yield "intake", Intake(outbox, batches, settings, work).step
-    yield "beat", lambda: _beat(outbox, work)
-    yield "cleanup", Cleanup(outbox, settings).step
+) -> Iterator[tuple[str, Callable[[], bool], Callable[[], None]]]:
+    yield "intake", Intake(outbox, batches, settings, work).step, _nothing
+    yield "beat", lambda: _beat(outbox, work), _nothing
+    yield "cleanup", Cleanup(outbox, settings).step, _nothing
     for number in range(max(1, settings.workers)):
-        yield f"cleaner {number}", Cleaner(outbox, _own(clean, settings, work), settings, work).step
+        yield f"cleaner {number}", Cleaner(outbox, _own(clean, settings, work), settings, work).step, _nothing
     for destination, number in destinations:
         for connection in range(max(1, destination.parallel)):
-            yield f"{destination.url} {connection}", Carrier(outbox, destination, number, settings, work).step
+            carrier = Carrier(outbox, destination, number, settings, work)
+            yield f"{destination.url} {connection}", carrier.step, carrier.close
+
+
+def _nothing() -> None:
+    """What is closed at the end of who holds nothing open."""
 
 
 def _own(clean: Deidentify | None, settings: Settings, work: Work) -> Deidentify | None:
@@ -112,17 +119,35 @@ def _own(clean: Deidentify | None, settings: Settings, work: Work) -> Deidentify
 
 
 @contextmanager
-def _entered(outbox: Outbox, destinations: Sequence[Destination]) -> Iterator[list[int]]:
+def _entered(outbox: Outbox, destinations: Sequence[Destination], rules: str, stop: threading.Event) -> Iterator[list[int]]:
     """Be one of the processes that work on the outbox."""
-    outbox.owner = owners.enter(outbox.database, outbox.clock.now())
+    outbox.owner = _joined(outbox, rules, stop)
     try:
         numbers = lines.serve(outbox, destinations, outbox.owner.alone)
+        anew.renew(outbox)
         owners.beat(outbox.database, outbox.owner, outbox.clock.now(), None)
         yield numbers
     finally:
         with suppress(CannotWrite, ConnectionLost):  # then it is known to be gone all the same
             owners.leave(outbox.database, outbox.owner)
         outbox.owner = None
+
+
+def _joined(outbox: Outbox, rules: str, stop: threading.Event) -> owners.Owner:
+    """Join those at work; one of another machine that works by other rules is watched for a minute, for it may be gone."""
+    watched: owners.Watched = {}
+    told = False
+    while True:
+        try:
+            return owners.enter(outbox.database, outbox.clock.now(), rules, watched)
+        except owners.OtherRules as error:
+            if error.certain:
+                raise
+            if not told:
+                logger.warning("%s; waiting to see whether it is still there", error)
+            told = True
+            if stop.wait(LOOK):
+                raise
 
 
 @contextmanager
@@ -145,6 +170,7 @@ def _watched(stop: threading.Event, work: Work) -> Iterator[None]:
 def _beat(outbox: Outbox, work: Work) -> bool:
     if outbox.owner is not None and owners.beat(outbox.database, outbox.owner, outbox.clock.now(), work.paused):
         outbox.bell.ring()
+    anew.renew(outbox)
     work.wait_for_news(owners.BEAT)
     return True
 

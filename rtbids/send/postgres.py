@@ -18,6 +18,13 @@ _WORDS = {
     "bytes": "BYTEA",
     "turn": "SELECT pg_advisory_xact_lock(7261637)",
 }
+_SILENCE = {
+    "connect_timeout": 10,  # seconds, but for the last
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 
 class PostgresDatabase:
@@ -58,7 +65,7 @@ class PostgresDatabase:
         connection = getattr(self._own, "connection", None)
         if connection is None or connection.closed:
             with self._told():
-                connection = psycopg.connect(self.url, autocommit=True, connect_timeout=10, application_name="rtbids send")
+                connection = psycopg.connect(self.url, autocommit=True, application_name="rtbids send", **_patience(self.url))
             self._own.connection = connection
             self._all = [each for each in self._all if not each.closed] + [connection]
         return connection
@@ -77,9 +84,15 @@ class PostgresDatabase:
             raise DatabaseLost(f"the outbox {self.url} does not answer: {_first_line(error)}") from error
 
 
+def _patience(url: str) -> dict[str, Any]:
+    """Return how long a server that says nothing is waited for, as far as the URL does not say; a cut link tells nobody."""
+    return {name: value for name, value in _SILENCE.items() if f"{name}=" not in urlsplit(url).query}
+
+
 class _PostgresTransaction:
     lock = " FOR UPDATE"
     skip = " FOR UPDATE SKIP LOCKED"
+    share = " FOR SHARE"
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

@@ -30,11 +30,7 @@ def _remove(outbox: Outbox, number: int, kept: bool) -> None:
     with outbox.database.writing() as transaction:
         if not kept:
             transaction.count("DELETE FROM seen WHERE identity IN (SELECT identity FROM image WHERE batch = ?)", (number,))
-        transaction.count(
-            "DELETE FROM instance WHERE instance_key IN (SELECT instance_key FROM image WHERE batch = ?)"
-            f" AND image IN {of_batch}",
-            (number, number),
-        )
+        transaction.count(f"DELETE FROM instance WHERE image IN {of_batch}", (number,))
         for table in ("transition", "delivery", "image"):
             transaction.count(f"DELETE FROM {table} WHERE batch = ?", (number,))
         transaction.count("DELETE FROM batch WHERE id = ?", (number,))

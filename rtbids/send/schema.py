@@ -7,11 +7,12 @@ import secrets
 from rtbids.errors import UsageFault
 from rtbids.send.database import Database, Transaction
 
-VERSION = 1
+VERSION = 2
 # {serial}, {int}, {real}, {bytes}: types of columns in the database's own words. Times are POSIX seconds.
 TABLES = """
 CREATE TABLE owner (
-    id {serial}, host TEXT NOT NULL, pid {int} NOT NULL, started {real} NOT NULL, beats {int} NOT NULL, paused TEXT
+    id {serial}, host TEXT NOT NULL, pid {int} NOT NULL, started {real} NOT NULL, beats {int} NOT NULL, paused TEXT,
+    rules TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE destination (
     id {serial}, url TEXT NOT NULL UNIQUE, active {int} NOT NULL, refused {int} NOT NULL DEFAULT 0,
@@ -21,16 +22,17 @@ CREATE TABLE destination (
 CREATE TABLE batch (
     id {serial}, added {real} NOT NULL, changed {real} NOT NULL, state TEXT NOT NULL, images {int} NOT NULL,
     new {int} NOT NULL, processing {int} NOT NULL DEFAULT 0, doneprocessing {int} NOT NULL DEFAULT 0,
-    sent {int} NOT NULL DEFAULT 0, done {int} NOT NULL DEFAULT 0, error {int} NOT NULL DEFAULT 0,
+    sent {int} NOT NULL DEFAULT 0, done {int} NOT NULL DEFAULT 0, skipped {int} NOT NULL DEFAULT 0,
+    error {int} NOT NULL DEFAULT 0,
     errors {int} NOT NULL DEFAULT 0, label TEXT, root {bytes}, spooled {int} NOT NULL, reason TEXT, cleaned {real},
-    kept {int} NOT NULL DEFAULT 1, marked {int} NOT NULL DEFAULT 0
+    kept {int} NOT NULL DEFAULT 1, marked {int} NOT NULL DEFAULT 0, tidying {int}, tidy_due {real} NOT NULL DEFAULT 0
 );
 CREATE TABLE image (
     id {serial}, batch {int} NOT NULL REFERENCES batch, identity {bytes} NOT NULL, state TEXT NOT NULL,
     file {bytes}, size {int} NOT NULL, mtime_ns {int} NOT NULL, added {real} NOT NULL, changed {real} NOT NULL,
     owner {int}, tries {int} NOT NULL DEFAULT 0, first {real}, due {real} NOT NULL DEFAULT 0,
     fault TEXT, reason TEXT, failed_in TEXT, quarantine {bytes}, as_is {int} NOT NULL DEFAULT 0, same_as {int},
-    dismissed {int} NOT NULL DEFAULT 0,
+    dismissed {int} NOT NULL DEFAULT 0, rules TEXT, original {int} NOT NULL DEFAULT 0,
     clean TEXT, clean_size {int}, sha256 TEXT, instance_key {bytes}, sop_class TEXT, instance TEXT, series TEXT, study TEXT,
     patient TEXT, name TEXT, syntax TEXT
 );
@@ -52,10 +54,15 @@ CREATE TABLE day (
 CREATE TABLE finished (id {int} PRIMARY KEY, batches {int} NOT NULL, seconds {real} NOT NULL);
 INSERT INTO finished (id, batches, seconds) VALUES (1, 0, 0.0);
 CREATE INDEX batch_state ON batch (state);
+CREATE INDEX batch_tidy ON batch (id) WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL;
+CREATE INDEX batch_tidying ON batch (tidying) WHERE tidying IS NOT NULL;
+CREATE INDEX batch_errors ON batch (id) WHERE errors > 0;
 CREATE INDEX image_batch ON image (batch, state);
 CREATE INDEX image_state ON image (state, id);
+CREATE INDEX image_rules ON image (rules) WHERE state = 'DONEPROCESSING';
 CREATE INDEX image_owner ON image (owner) WHERE owner IS NOT NULL;
 CREATE INDEX image_same ON image (same_as) WHERE same_as IS NOT NULL;
+CREATE INDEX instance_image ON instance (image);
 CREATE INDEX delivery_state ON delivery (destination, state, image);
 CREATE INDEX delivery_due ON delivery (destination, due) WHERE due > 0;
 CREATE INDEX delivery_owner ON delivery (owner) WHERE owner IS NOT NULL;

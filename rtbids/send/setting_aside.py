@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import shutil
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 from rtbids.send.claims import Raw
-from rtbids.send.folder import Folder, full, put
+from rtbids.send.folder import Folder, full, put, sync
 
 _LONGEST = 150  # of a file's name, so that what is put before and behind it has room
 
@@ -24,11 +26,11 @@ def set_aside(folder: Folder, raw: Raw, reason: str, move: bool) -> bytes | None
 
     May be called again when it was broken off.
     """
-    target = place(folder, raw.batch, raw.image, raw.path.name)
     try:
+        target = unused(place(folder, raw.batch, raw.image, raw.path.name), raw.path)
         target.parent.mkdir(mode=0o700, exist_ok=True)
         put(reason_of(target), f"{reason}\n".encode(), "reason")
-        if raw.path.is_file():
+        if raw.path.is_file() and not leads_out(raw.path, raw.root):
             carry(raw.path, target, move)
             target.chmod(0o600)
         elif not target.exists():
@@ -59,16 +61,40 @@ def carry(source: Path, target: Path, move: bool) -> None:
         os.fsync(file.fileno())
     os.replace(unfinished, target)
     if move:
+        sync(target.parent)  # or the power may go when it is neither here nor there
         source.unlink()
 
 
-def put_back(folder: Folder, raw_path: Path, quarantine: bytes) -> None:
-    """Take a file out of quarantine: to where it was found, unless it is still there."""
+def unused(target: Path, source: Path) -> Path:
+    """Return a name that is no other file's than this; where it is a file's that is the same, it was being carried there."""
+    names = chain([target], (target.with_name(f"{target.stem}.{number}{target.suffix}") for number in count(2)))
+    return next(name for name in names if not os.path.lexists(name) or _is_same(name, source))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two files hold the same; also where the other is gone, for then it was moved to the one."""
+    try:
+        return not os.path.lexists(other) or filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a file that was found in a folder is a link to somewhere else."""
+    real, inside = os.path.realpath(path), os.path.realpath(root)
+    return path.is_relative_to(root) and not Path(real).is_relative_to(inside)
+
+
+def put_back(folder: Folder, raw_path: Path, quarantine: bytes) -> bool:
+    """Take a file out of quarantine, to where it was found; say whether it could: not where another file is now."""
     target = folder.root / os.fsdecode(quarantine)
     if target.exists() and not raw_path.exists():
         raw_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         carry(target, raw_path, move=True)
+    elif target.exists() and not _is_same(raw_path, target):
+        return False
     target.unlink(missing_ok=True)
     reason_of(target).unlink(missing_ok=True)
     with suppress(OSError):
         target.parent.rmdir()
+    return True

@@ -13,8 +13,8 @@ from rtbids.errors import UsageFault
 class Settings:
     """What the workers may do.
 
-    ``rules`` is a digest of what decides how images are de-identified: the profile, the recipe and the key. What was made by other
-    rules and has not left is made anew from the raw file.
+    ``rules`` is a digest of what decides how images are de-identified: the profile, the recipe and the key. What was made by
+    other rules and has not left is made anew from the raw file.
 
     ``raw`` says what becomes of raw files when every image of their batch has been received: they stay where they are, are
     deleted, or are moved to the folder ``archive``. Files that were spooled in the outbox are always deleted or moved.

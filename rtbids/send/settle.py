@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rtbids.send.database import Transaction
+from rtbids.send.database import JOINING, Transaction
 from rtbids.send.states import State, batch_state, may_become
 
 logger = logging.getLogger("rtbids")
@@ -58,12 +58,14 @@ class Settle:
     def settle(self, batch: int) -> None:
         """Let the state of a batch follow."""
         counts, errors = self._counts(batch)
-        if set(counts) <= {State.SENT, State.DONE} and State.SENT in counts and not errors:
+        if set(counts) <= {State.SENT, State.DONE, State.SKIPPED} and State.SENT in counts and not errors:
             rows = self._transaction.rows("SELECT id, batch FROM image WHERE batch = ? AND state = 'SENT'", (batch,))
             self.move([(image, batch) for image, batch in rows], State.SENT, State.DONE)
-            counts = {State.DONE: sum(counts.values())}
+            skipped = counts.get(State.SKIPPED, 0)
+            counts = {State.DONE: sum(counts.values()) - skipped, State.SKIPPED: skipped}
         [[before]] = self._transaction.rows("SELECT state FROM batch WHERE id = ?", (batch,))
-        after = batch_state(counts) if counts else State.DONE  # all of it was dismissed
+        nothing_left = not counts or set(counts) == {State.SKIPPED}  # all of it was dismissed or left out
+        after = State.DONE if nothing_left else batch_state(counts)
         tally = [counts.get(state, 0) for state in State]
         self._transaction.count(_TALLY, (after, errors, self._now, *tally, batch))
         if after is State.DONE and before != State.DONE:
@@ -86,6 +88,7 @@ def at_once(transaction: Transaction, batches: Iterable[int], now: float) -> Ite
     numbers = sorted(set(batches))
     settle = Settle(transaction, now)
     settle.batches.update(numbers)
+    transaction.rows(JOINING + transaction.share)  # nobody brings a new destination meanwhile
     if transaction.lock and numbers:  # or two who finish the last two images of one batch would not see each other
         transaction.rows(
             f"SELECT id FROM batch WHERE id IN ({', '.join('?' * len(numbers))}) ORDER BY id{transaction.lock}", numbers

@@ -47,6 +47,7 @@ class ImageShown:
     size: int
     clean_size: int | None
     as_is: bool
+    original: bool  # whether it goes out under an identifier of before
     instance: str | None  # the new SOP Instance UID
     same_as: int | None
     reason: str | None
@@ -57,7 +58,7 @@ class ImageShown:
     transitions: tuple[TransitionShown, ...]
 
     def as_json(self) -> dict[str, Any]:
-        hidden = {"file", "quarantine"} | ({"instance"} if self.as_is else set())
+        hidden = {"file", "quarantine"} | ({"instance"} if self.as_is or self.original else set())
         return {key: value for key, value in asdict(self).items() if key not in hidden}
 
 
@@ -89,7 +90,7 @@ def shown(outbox: Outbox, number: int) -> Shown:
         transitions = _transitions(transaction, number)
         deliveries = _deliveries(transaction, number)
         images = transaction.rows(
-            "SELECT id, state, size, clean_size, as_is, instance, same_as, reason, due, file, quarantine FROM image"
+            "SELECT id, state, size, clean_size, as_is, original, instance, same_as, reason, due, file, quarantine FROM image"
             " WHERE batch = ? ORDER BY id",
             (number,),
         )
@@ -104,9 +105,9 @@ def shown(outbox: Outbox, number: int) -> Shown:
 
 
 def _image(row: tuple[Any, ...], deliveries: list[DeliveryShown], transitions: list[TransitionShown]) -> ImageShown:
-    number, state, size, clean_size, as_is, instance, same_as, reason, due, file, quarantine = row
+    number, state, size, clean_size, as_is, original, instance, same_as, reason, due, file, quarantine = row
     return ImageShown(
-        *(number, State(state), size, clean_size, bool(as_is), instance, same_as, reason, due or None),
+        *(number, State(state), size, clean_size, bool(as_is), bool(original), instance, same_as, reason, due or None),
         *(_text(file), _text(quarantine), tuple(deliveries), tuple(transitions)),
     )
 

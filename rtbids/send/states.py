@@ -14,21 +14,23 @@ class State(StrEnum):
     DONEPROCESSING = "DONEPROCESSING"  # the de-identified file is on disk, or the raw one goes out by explicit setting
     SENT = "SENT"  # sent, and verified received, at every destination
     DONE = "DONE"  # all of its batch has been received: what is left behind may be cleaned up
+    SKIPPED = "SKIPPED"  # left out, as the recipe says
     ERROR = "ERROR"  # cannot go on
 
     @property
     def ends(self) -> bool:
         """Whether nothing follows by itself."""
-        return self in (State.DONE, State.ERROR)
+        return self in (State.DONE, State.SKIPPED, State.ERROR)
 
 
-ORDER = (State.NEW, State.PROCESSING, State.DONEPROCESSING, State.SENT, State.DONE)
+ORDER = (State.NEW, State.PROCESSING, State.DONEPROCESSING, State.SENT, State.DONE, State.SKIPPED)
 ALLOWED: Mapping[State, frozenset[State]] = {
     State.NEW: frozenset({State.PROCESSING, State.ERROR}),
-    State.PROCESSING: frozenset({State.DONEPROCESSING, State.ERROR}),
-    State.DONEPROCESSING: frozenset({State.SENT, State.ERROR}),
+    State.PROCESSING: frozenset({State.DONEPROCESSING, State.SKIPPED, State.ERROR}),
+    State.DONEPROCESSING: frozenset({State.NEW, State.SENT, State.ERROR}),  # NEW: other rules hold now
     State.SENT: frozenset({State.DONE}),
     State.DONE: frozenset(),
+    State.SKIPPED: frozenset(),
     State.ERROR: frozenset({State.NEW, State.DONEPROCESSING}),  # by `retry` only
 }
 

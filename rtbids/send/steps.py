@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtbids.send.backoff import delay, exhausted
-from rtbids.send.claims import Raw, Waiting, marks, owner_of
+from rtbids.send.claims import Raw, Waiting, marks, owner_of, rules_of
 from rtbids.send.database import Transaction
 from rtbids.send.destinations import Failure
 from rtbids.send.settings import Settings
@@ -38,6 +38,7 @@ class Cleaned:
     sha256: str
     raw: tuple[int, int]  # size and time of change of the file that was read
     clean: str | None  # file, relative to the outbox; None for the raw one
+    original: bool = False  # whether one of the identifiers is of before
 
     @property
     def as_is(self) -> bool:
@@ -62,7 +63,7 @@ def cleaned(outbox: Outbox, results: Sequence[tuple[Raw, Cleaned]]) -> list[Raw]
             if clash:
                 clashes.append(raw)
             else:
-                _write(outbox.secret, transaction, settle, raw, result, same_as)
+                _write(outbox, transaction, settle, raw, result, same_as)
                 _deliver(transaction, settle, raw, active, same_as)
     outbox.bell.ring()
     return clashes
@@ -81,36 +82,47 @@ def _key(secret: bytes, instance: str) -> bytes:
 
 
 def _same(secret: bytes, transaction: Transaction, raw: Raw, result: Cleaned) -> tuple[int | None, bool]:
-    """Return the image taken in before that is the same as this one, and whether there is one of its UID that is not."""
+    """Return the image taken in before that is the same as this one, and whether there is one of its UID that is not.
+
+    One that could not go on, and arrived nowhere, gives way.
+    """
     key = _key(secret, result.instance)
     transaction.count(
         "INSERT INTO instance (instance_key, image, sha256) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (key, raw.image, result.sha256),
     )
     [[image, sha256]] = transaction.rows("SELECT image, sha256 FROM instance WHERE instance_key = ?", (key,))
-    if image == raw.image:
-        transaction.count("UPDATE instance SET sha256 = ? WHERE instance_key = ?", (result.sha256, key))
+    if image == raw.image or _arrives_nowhere(transaction, image):
+        mine = (raw.image, result.sha256, key)
+        transaction.count("UPDATE instance SET image = ?, sha256 = ? WHERE instance_key = ?", mine)
         return None, False
     return (image, False) if sha256 == result.sha256 else (None, True)
 
 
-def _write(secret: bytes, transaction: Transaction, settle: Settle, raw: Raw, result: Cleaned, same_as: int | None) -> None:
+def _arrives_nowhere(transaction: Transaction, image: int) -> bool:
+    arrived = "EXISTS (SELECT 1 FROM delivery WHERE image = i.id AND (state = 'SENT' OR under_way = 1))"
+    return bool(transaction.rows(f"SELECT 1 FROM image i WHERE id = ? AND state = 'ERROR' AND NOT {arrived}", (image,)))
+
+
+def _write(outbox: Outbox, transaction: Transaction, settle: Settle, raw: Raw, result: Cleaned, same_as: int | None) -> None:
     said = f"the same as image {same_as}, which is sent once" if same_as else AS_IS if result.as_is else None
     settle.move([(raw.image, raw.batch)], State.PROCESSING, State.DONEPROCESSING, said)
     transaction.count(
         "UPDATE image SET owner = NULL, tries = 0, first = NULL, due = 0, as_is = ?, same_as = ?, size = ?, mtime_ns = ?,"
         " clean = ?, clean_size = ?, sha256 = ?, instance_key = ?, sop_class = ?, instance = ?, series = ?, study = ?,"
-        " patient = ?, name = ?, syntax = ? WHERE id = ?",
+        " patient = ?, name = ?, syntax = ?, original = ?, rules = ? WHERE id = ?",
         (
-            *(int(result.as_is), same_as, *result.raw, result.clean, result.size, result.sha256, _key(secret, result.instance)),
+            *(int(result.as_is), same_as, *result.raw, result.clean, result.size, result.sha256),
+            _key(outbox.secret, result.instance),
             *(result.sop_class, result.instance, result.series, result.study, result.patient, result.name, result.syntax),
-            raw.image,
+            *(int(result.original), rules_of(outbox), raw.image),
         ),
     )
 
 
 def _deliver(transaction: Transaction, settle: Settle, raw: Raw, active: Sequence[int], same_as: int | None) -> None:
     if same_as is None:
+        transaction.count("UPDATE delivery SET state = 'DONEPROCESSING' WHERE image = ? AND state = 'NEW'", (raw.image,))
         transaction.each(
             "INSERT INTO delivery (image, destination, batch, state) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [(raw.image, destination, raw.batch, State.DONEPROCESSING) for destination in active],
@@ -119,6 +131,17 @@ def _deliver(transaction: Transaction, settle: Settle, raw: Raw, active: Sequenc
     [[state]] = transaction.rows("SELECT state FROM image WHERE id = ?", (same_as,))
     if state in (State.SENT, State.DONE):
         settle.move([(raw.image, raw.batch)], State.DONEPROCESSING, State.SENT, f"the same as image {same_as}, which was sent")
+    elif state == State.ERROR:
+        settle.move([(raw.image, raw.batch)], State.DONEPROCESSING, State.ERROR, f"the same as image {same_as}: see there")
+
+
+def skipped(outbox: Outbox, raw: Raw, reason: str) -> None:
+    """Let an image pass to SKIPPED: the recipe leaves it out."""
+    with outbox.database.writing() as transaction, at_once(transaction, {raw.batch}, outbox.clock.now()) as settle:
+        if _mine(outbox, transaction, [raw.image]):
+            settle.move([(raw.image, raw.batch)], State.PROCESSING, State.SKIPPED, reason)
+            transaction.count("UPDATE image SET owner = NULL WHERE id = ?", (raw.image,))
+    outbox.bell.ring()
 
 
 def failed(outbox: Outbox, raw: Raw, reason: str, quarantine: bytes | None) -> None:
@@ -228,15 +251,15 @@ def _pass_on(transaction: Transaction, settle: Settle, images: Sequence[tuple[in
         [[total, sent, errors, reason]] = transaction.rows(_TALLY, (image,))
         if sent == total:
             settle.move([(image, batch)], State.DONEPROCESSING, State.SENT)
-            _twins(transaction, settle, image)
+            _twins(transaction, settle, image, State.SENT, f"the same as image {image}, which was sent")
         elif sent + errors == total:
             settle.move([(image, batch)], State.DONEPROCESSING, State.ERROR, reason)
+            _twins(transaction, settle, image, State.ERROR, f"the same as image {image}: see there")
 
 
-def _twins(transaction: Transaction, settle: Settle, image: int) -> None:
-    """Images that are the same as one that was sent count as sent with it."""
+def _twins(transaction: Transaction, settle: Settle, image: int, after: State, said: str) -> None:
+    """Images that are the same as one that was sent count as sent with it, and fail with it."""
     twins = transaction.rows("SELECT id, batch FROM image WHERE same_as = ? AND state = 'DONEPROCESSING'", (image,))
-    said = f"the same as image {image}, which was sent"
-    settle.move([(twin, batch) for twin, batch in twins], State.DONEPROCESSING, State.SENT, said)
+    settle.move([(twin, batch) for twin, batch in twins], State.DONEPROCESSING, after, said)
     for batch in {batch for _, batch in twins}:
         settle.also(batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rtbids.send.database import DatabaseLost, NoSpace
 from rtbids.send.found import Found
 from rtbids.send.settings import Settings
 from rtbids.send.work import LOOK, Stopping, Work
@@ -26,7 +27,7 @@ class Intake:
     def step(self) -> bool:
         """Take in one batch; with the last one the worker ends."""
         if self._found is None:
-            self._found = next(self._batches, None)
+            self._found = self._next()
         if self._found is None:
             self._work.taken_in = True
             self._outbox.bell.ring()
@@ -35,6 +36,14 @@ class Intake:
         self._outbox.add(self._found)
         self._found = None
         return True
+
+    def _next(self) -> Found | None:
+        """Return the next batch; an error of who watches ends the work, for whoever has raised one may be over."""
+        try:
+            return next(self._batches, None)
+        except (NoSpace, DatabaseLost) as error:
+            self._work.fail(error)
+            raise Stopping from None
 
     def _wait_for_room(self) -> None:
         while (free := self._outbox.folder.free()) < self._settings.watermark:

@@ -85,11 +85,18 @@ class Work:
             logger.warning("going on after: %s", why)
             self._told.set()
 
-    def steadily(self, who: str, step: Callable[[], bool]) -> None:
+    def steadily(self, who: str, step: Callable[[], bool], close: Callable[[], None] = lambda: None) -> None:
         """Call `step` until the work is over, again at once where it found something to do, else when the bell rings.
 
-        A full disk and a database that does not answer are waited for; any other error ends all work.
+        At the end `close` is called, in the same thread. A full disk and a database that does not answer are waited for; any
+        other error ends all work.
         """
+        try:
+            self._again_and_again(who, step)
+        finally:
+            close()
+
+    def _again_and_again(self, who: str, step: Callable[[], bool]) -> None:
         failures = 0
         while not self.over:
             heard = self._outbox.bell.heard()
