@@ -11,7 +11,12 @@ import pytest
 from small_image import image, written
 
 from rtbids.cli.main import cli, run
-from rtbids.deidentify.mapping import Key
+from rtbids.deidentify.by_recipe import Cleaner
+from rtbids.deidentify.engine import Deidentifier
+from rtbids.deidentify.mapping import Key, Mapping
+from rtbids.deidentify.profile import Profile
+from rtbids.deidentify.recipe import Recipe, Turned
+from rtbids.errors import BadData
 
 PERSON = {"PatientName": "Doe^Jane", "PatientID": "MRN-4711", "AccessionNumber": "ACC-0815", "StudyDate": "20240229"}
 
@@ -91,6 +96,18 @@ def test_a_recipe_that_makes_one_patient_of_several_says_so_once(place, capsys, 
     (place / "site.yaml").write_text("elements: {PatientID: {replace: S01}}\n")
     assert deidentify("in", "out", "--recipe", "site.yaml") == 0
     assert capsys.readouterr().err.count("gives one PatientID to several patients") == warned
+
+
+def test_what_a_rule_cannot_look_at_is_not_let_pass_nor_quoted():
+    class Failing(Recipe):
+        def verdict(self, said):
+            raise KeyError(said("PatientName"))
+
+    recipe = Failing(turned=(Turned("skip", (("SeriesDescription", "localizer"),)),))
+    cleaner = Cleaner(Deidentifier(Profile(), Mapping(Key(bytes(32)))), recipe)
+    with pytest.raises(BadData, match=r"cannot be read to apply the recipe \(KeyError\)$") as caught:
+        cleaner.clean(written(image(**PERSON)))
+    assert "Doe" not in str(caught.value)
 
 
 def test_an_option_of_the_command_wins_over_the_recipe(place):
