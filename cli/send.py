@@ -85,6 +85,7 @@ class WithCommands(click.Group):
     metavar="keep|delete|move:DIR",
     help="What becomes of raw files when all of their batch have arrived.",
 )
+@click.option("--mark-failed", is_flag=True, help="At the end, rename folders of which nothing could be used to NAME.err.")
 @click.option(
     "--watermark", type=amounts.Bytes(), default="1G", show_default=True, metavar="SIZE", help="Leave SIZE of the disk free."
 )

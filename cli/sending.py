@@ -47,6 +47,7 @@ class Request:
     form: Literal["dicom", "nifti"]
     quiet_time: float
     time_out: float
+    mark_failed: bool
     watermark: int
     workers: int
     processes: bool
@@ -153,6 +154,7 @@ def _settings(request: Request) -> Settings:
         rules=cleaners.rules_digest(request.rules) if request.deidentify else "",
         raw=request.cleanup.raw,
         archive=request.cleanup.archive,
+        mark_failed=request.mark_failed,
         workers=request.workers,
         processes=request.processes,
         attempts=request.retries + 1,

@@ -73,7 +73,7 @@ class Rest:
             return None
         return Failure(f"{self._name} answered {str(status)[:_WORDS]!r}", permanent=status == "FilteredOut")
 
-    def _find(self, instances: Sequence[str]) -> Iterator[tuple[object, dict[str, Any]]]:
+    def _find(self, instances: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Give the UIDs that it has, and what it says of each."""
         asked = {"Level": "Instance", "Query": {"SOPInstanceUID": "\\".join(instances)}, "Expand": True}
         answer = self._link.ask("POST", "/tools/find", json.dumps(asked).encode())

@@ -9,9 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from conftest import Outcome
-from peers import LONG, until
-
+LONG = 100.0  # seconds: the bound of a wait for something that takes a few
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
@@ -45,13 +43,9 @@ class Forked:
         """What it has written for people."""
         return self._err.read_text() if self._err.exists() else ""
 
-    def until_said(self, text: str) -> None:
-        def attempt() -> None:
-            if text not in self.said:
-                assert self._process.is_alive(), self.said
-                raise ConnectionError
-
-        until(attempt, f"it never said {text!r}")
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
 
     def signal(self, number: signal.Signals) -> int | None:
         """Send a signal; return the exit code."""
@@ -60,10 +54,11 @@ class Forked:
         self._process.join(LONG)
         return self._process.exitcode
 
-    def ended(self) -> Outcome:
-        self._process.join(5 * LONG)
+    def ended(self) -> tuple[int, bytes, str]:
+        """Wait for the end; return the exit code and what was printed."""
+        self._process.join(LONG)
         assert self._process.exitcode is not None, self.said
-        return Outcome(self._process.exitcode, self._out.read_bytes(), self.said)
+        return self._process.exitcode, self._out.read_bytes(), self.said
 
 
 def _run(arguments: list[str], out: str, err: str, environment: Mapping[str, str], cwd: str) -> None:

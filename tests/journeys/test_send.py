@@ -92,7 +92,7 @@ class Node:
         return self.running[-1]
 
     def call(self, *words: object, cwd: Path | None = None) -> Outcome:
-        return self.start(*words, cwd=cwd).ended()
+        return Outcome(*self.start(*words, cwd=cwd).ended())
 
     @property
     def export(self) -> Path:
@@ -217,8 +217,17 @@ def kill(sender: Forked) -> None:
     assert sender.signal(signal.SIGKILL) == -signal.SIGKILL
 
 
+def until_said(sender: Forked, text: str) -> None:
+    def attempt() -> None:
+        if text not in sender.said:
+            assert sender.is_alive, sender.said
+            raise ConnectionError
+
+    until(attempt, f"it never said {text!r}")
+
+
 def watching(sender: Forked) -> None:
-    sender.until_said("watching")
+    until_said(sender, "watching")
 
 
 def test_folders_that_are_there_arrive_de_identified_and_the_end_says_so(node: Node, pacs: Pacs) -> None:
@@ -476,7 +485,7 @@ def test_a_full_disk_is_said_and_all_arrives_when_there_is_room(node: Node, pacs
         filler.write_bytes(bytes(3_600_000))
         words = [word if word != node.outbox else outbox for word in node.words(pacs.url, "--watermark", "0")]
         sender = node.start(*words)
-        sender.until_said("no space left")
+        until_said(sender, "no space left")
         filler.unlink()
         until(lambda: None if len(pacs.files()) == 20 else fail(), "not all have arrived")
         kill(sender)
@@ -532,6 +541,13 @@ def test_a_folder_that_is_not_finished_when_all_else_has_arrived_is_said(node: N
     assert "1 image sent" in done.err
     assert "rtbids: 1 folder not finished" in done.err
     assert_clean(pacs.files(), 1)
+
+
+def test_a_folder_of_which_nothing_could_be_used_is_marked_where_that_is_wanted(node: Node, pacs: Pacs) -> None:
+    fill(node.export / "bad", [b"no image", b"nor this"])
+    fill(node.export / "good", series(7)[:1])
+    assert node.once(pacs.url, "--mark-failed").code == 65
+    assert sorted(path.name for path in node.export.iterdir()) == ["bad.err", "good"]
 
 
 def test_retry_sends_what_has_been_put_right(node: Node, pacs: Pacs) -> None:
