@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile("shared", deadline=None)  # how long an example takes is of the machine, which tests share
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
