@@ -244,6 +244,8 @@ def _pixels_alone(file: part10.File, header: Header, options: Options) -> list[E
             *compressed.edits(file.content, found, file.syntax, frames, plane),
             *_wrong_tables(file, header, found, frames),
         ]
+    if file.syntax not in part10.NATIVE:
+        raise BadData("its pixel data are not compressed, as its transfer syntax says that they are")
     pixels.check_unused(header, file.content[found.value : found.value + promised], file.encoding.order, options)
     tables = [(table.start, table.stop, b"") for table in header.elements(_EXTENDED_TABLES)]  # none is compressed
     if found.stop - found.value <= promised:
@@ -262,7 +264,8 @@ def _wrong_tables(file: part10.File, header: Header, pixels: Found, frames: int)
 def _values(gone: Iterable[Element]) -> Iterator[str | bytes]:
     for element in gone:
         if element.vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE", "UI", "DA", "DT", "TM", "AS", "CS", "DS", "IS"):
-            yield from (one.strip() for one in charsets.decoded(element.value, element.charset).split("\\") if one.strip())
+            found = (one.strip(" \0") for one in charsets.decoded(element.value, element.charset).split("\\"))
+            yield from (one for one in found if one and one not in UID_dictionary)  # those of the standard stay elsewhere
         else:
             yield element.value
 

@@ -18,6 +18,7 @@ _IMPLEMENTATION, _VERSION_NAME = 0x00020012, 0x00020013
 _OURS = "2.25.141925903516174306437012219164405938281"  # of the implementation that wrote the file, which is this one
 _IMPLICIT_LITTLE, _EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 _DEFLATED, _EXPLICIT_BIG = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95"), "1.2.840.10008.1.2.2"
+NATIVE = frozenset({_IMPLICIT_LITTLE, _EXPLICIT_LITTLE, _EXPLICIT_BIG, *_DEFLATED})  # whose pixels are not compressed
 _MOST_INFLATED, _SMALL = 256, 1 << 26  # times the file's size; bytes that are always allowed
 
 

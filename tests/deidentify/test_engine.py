@@ -417,6 +417,13 @@ def test_what_went_is_known_in_memory_and_not_shown() -> None:
     assert "Doe" not in repr(clean)
 
 
+def test_a_class_that_goes_with_a_sequence_is_no_value_that_must_be_nowhere() -> None:
+    gone = item(ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.4", ReferencedSOPInstanceUID="1.2.3.4.5")
+    removed = images.clean(images.header(RequestAttributesSequence=[gone])).removed
+    assert "1.2.3.4.5" in removed
+    assert "1.2.840.10008.5.1.4.1.1.4" not in removed
+
+
 def test_names_of_files_are_made_of_new_values() -> None:
     clean = images.clean(images.header())
     assert clean.name == f"{clean.patient}/{clean.series}/{clean.instance}.dcm"

@@ -242,6 +242,15 @@ def test_what_is_compressed_in_a_way_that_is_not_looked_into_is_refused() -> Non
         images.clean(compressed(MPEG2MPML, b"\0\0\1\xb3"))
 
 
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])
+def test_pixels_that_are_not_compressed_as_they_are_said_to_be_are_bad(syntax: str) -> None:
+    native = images.content(images.header())
+    head, more = native[:132], native[144 + int.from_bytes(native[140:144], "little") :]
+    said = b"\x02\0\x10\0UI" + struct.pack("<H", len(syntax) + len(syntax) % 2) + syntax.encode() + b"\0" * (len(syntax) % 2)
+    with pytest.raises(BadData, match="not compressed"):
+        images.clean(head + said + more)
+
+
 def test_pixels_twice_are_refused() -> None:
     given = images.header()
     given.add_new(0x7FE00008, "OF", bytes(1024))
