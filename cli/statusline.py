@@ -23,6 +23,7 @@ _WORDS = {
     State.DONEPROCESSING: "to send",
     State.SENT: "sent",
     State.DONE: "done",
+    State.SKIPPED: "left out",
     State.ERROR: "in error",
 }
 

@@ -68,14 +68,14 @@ class Carrier:
             self._carry(connection, found)
         except _Odd as error:
             self.close()
-            left = list(self._held.values())
-            if len(left) > 1 and not self._destination.whole:
+            left = [self._held[each.image] for each in found if each.image in self._held]
+            if len(found) > 1 and not self._destination.whole:
                 for each in left:
                     self._carry_or_part([each])
                 return
             logger.warning("%s: an unexpected error (%s) with %d images", self._destination.url, error, len(left))
             failure = Failure(f"it could not be sent, by an unexpected error ({error}): please report this", permanent=True)
-            self._answered([(each, failure) for each in left if each in found or self._destination.whole])
+            self._answered([(each, failure) for each in left])
 
     def close(self) -> None:
         """Close the connection; a link that is broken says nothing more."""
