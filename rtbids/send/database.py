@@ -63,6 +63,10 @@ class Database(Protocol):
         """Begin a transaction that sees one moment and changes nothing."""
         ...
 
+    def wipe(self) -> None:
+        """Leave nothing in the files of what was removed from the tables."""
+        ...
+
     def close(self) -> None:
         """Let go of all connections."""
         ...
@@ -94,6 +98,14 @@ class SqliteDatabase:
         with told(self.path):
             self._check_there()
             yield from self._within("BEGIN")
+
+    def wipe(self) -> None:
+        """Write the file anew, for a page keeps what was moved within it, and empty the log, which keeps all until then."""
+        with self._turn, told(self.path):
+            self._check_there()
+            connection = self._connection()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         with self._turn:

@@ -20,9 +20,11 @@ from rtbids.send.destinations import Destination
 from rtbids.send.found import Found
 from rtbids.send.left import Stillness, what_is_left
 from rtbids.send.outbox import Outbox
+from rtbids.send.schema import check_key
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
 from rtbids.send.taking_in import Intake
+from rtbids.send.wiping import Wiper, wipe
 from rtbids.send.work import LOOK, Work
 
 logger = logging.getLogger("rtbids")
@@ -65,6 +67,8 @@ def run(
         logger.warning("images are not de-identified: they go out as they are")
     work = Work(outbox)
     rules = AS_IS if clean is None else f"de-identified {settings.rules}"
+    if settings.key and clean is not None:
+        check_key(outbox.database, outbox.secret, settings.key)
     before = _last_transition(outbox)
     with _entered(outbox, destinations, rules, stop) as numbers, metrics.served(outbox, settings.metrics), _watched(stop, work):
         steps = _steps(outbox, batches, list(zip(destinations, numbers, strict=True)), clean, settings, work)
@@ -75,6 +79,8 @@ def run(
         work.end()
         _join(threads)
         work.close()
+        with suppress(CannotWrite, ConnectionLost):  # then it is done at the next start
+            wipe(outbox)
     if work.failure is not None:
         raise work.failure
     Cleanup(outbox, settings).mark_failed()
@@ -92,6 +98,7 @@ def _steps(
     yield "intake", Intake(outbox, batches, settings, work).step, _nothing
     yield "beat", lambda: _beat(outbox, work), _nothing
     yield "cleanup", Cleanup(outbox, settings).step, _nothing
+    yield "wiping", Wiper(outbox).step, _nothing
     for number in range(max(1, settings.workers)):
         yield f"cleaner {number}", Cleaner(outbox, _own(clean, settings, work), settings, work).step, _nothing
     for destination, number in destinations:

@@ -53,6 +53,11 @@ class PostgresDatabase:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 yield _PostgresTransaction(connection)
 
+    def wipe(self) -> None:
+        with self._told():
+            for table in ("batch", "image"):
+                self._connection().execute(f"VACUUM {table}")
+
     def close(self) -> None:
         for connection in self._all:
             connection.close()

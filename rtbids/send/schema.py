@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 
 from rtbids.errors import UsageFault
@@ -55,6 +56,7 @@ CREATE TABLE finished (id {int} PRIMARY KEY, batches {int} NOT NULL, seconds {re
 INSERT INTO finished (id, batches, seconds) VALUES (1, 0, 0.0);
 CREATE INDEX batch_state ON batch (state);
 CREATE INDEX batch_tidy ON batch (id) WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL;
+CREATE INDEX batch_cleaned ON batch (cleaned);
 CREATE INDEX batch_tidying ON batch (tidying) WHERE tidying IS NOT NULL;
 CREATE INDEX batch_errors ON batch (id) WHERE errors > 0;
 CREATE INDEX image_batch ON image (batch, state);
@@ -99,3 +101,16 @@ def _make(transaction: Transaction, words: dict[str, str]) -> dict[str, str]:
     found = {"version": str(VERSION), "secret": secrets.token_hex(32)}
     transaction.each("INSERT INTO meta (name, value) VALUES (?, ?)", list(found.items()))
     return found
+
+
+def check_key(database: Database, secret: bytes, fingerprint: str) -> None:
+    """Write down with which key of de-identification an outbox begins; raise where it began with another."""
+    known = hmac.digest(secret, fingerprint.encode(), "sha256").hex()
+    with database.writing() as transaction:
+        transaction.count("INSERT INTO meta (name, value) VALUES ('key', ?) ON CONFLICT DO NOTHING", (known,))
+        [[first]] = transaction.rows("SELECT value FROM meta WHERE name = 'key'")
+    if first != known:
+        raise UsageFault(
+            "the site's key is another than the one that this outbox began with: a patient would get a second number",
+            "put its copy back; or give a new --outbox DIR where the key was changed on purpose",
+        )

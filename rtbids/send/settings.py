@@ -14,7 +14,8 @@ class Settings:
     """What the workers may do.
 
     ``rules`` is a digest of what decides how images are de-identified: the profile, the recipe and the key. What was made by
-    other rules and has not left is made anew from the raw file.
+    other rules and has not left is made anew from the raw file. ``key`` is the fingerprint of the site's key: an outbox
+    that began with one takes no other.
 
     ``raw`` says what becomes of raw files when every image of their batch has been received: they stay where they are, are
     deleted, or are moved to the folder ``archive``. Files that were spooled in the outbox are always deleted or moved.
@@ -25,6 +26,7 @@ class Settings:
     """
 
     rules: str = ""
+    key: str = ""
     raw: Literal["keep", "delete", "move"] = "keep"
     archive: Path | None = None
     mark_failed: bool = False

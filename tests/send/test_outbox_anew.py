@@ -12,7 +12,7 @@ from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.clock import ManualClock
 from rtbids.errors import BadData, ConnectionLost, LeftOut, NeedsPerson, UsageFault
-from rtbids.send import claims, cleaning, lines, owners, steps
+from rtbids.send import claims, cleaning, lines, owners, steps, wiping
 from rtbids.send.database import DatabaseLost
 from rtbids.send.destinations import Failure
 from rtbids.send.found import Found
@@ -407,3 +407,39 @@ def test_a_batch_of_a_folder_with_another_name_is_followed_when_it_is_added(outb
     found.root.rename(tmp_path / "new")
     assert outbox.add(Found("new", tmp_path / "new", (tmp_path / "new" / "0001.dcm",), renamed_from=tmp_path / "old")) is None
     assert outbox.show(1).root == str(tmp_path / "new")
+
+
+def test_another_key_than_the_one_it_began_with_is_refused(outbox, far, tmp_path):
+    go(outbox, [folder_of(tmp_path / "in", [1])], far, key="one")
+    with pytest.raises(UsageFault, match="another than the one that this outbox began with"):
+        go(outbox, [], far, key="two")
+    go(outbox, [], far, key="one")
+    with outbox.database.reading() as transaction:
+        assert "one" not in dict(transaction.rows("SELECT name, value FROM meta")).values()
+
+
+@pytest.mark.timeout(60)
+def test_names_are_in_no_file_of_the_outbox_soon_after_it_is_done_while_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(wiping, "EVERY", 0.0)
+    stop, far = threading.Event(), FarSide(tmp_path / "far")
+    with Outbox.open(tmp_path / "outbox") as outbox:
+        outbox.add(folder_of(tmp_path / "in" / "Doe-Jane-1970", range(200)))
+
+        def waiting():
+            stop.wait(50)
+            yield from ()
+
+        def holding():
+            return [file for file in outbox.folder.root.glob("outbox.sqlite*") if b"Doe-Jane" in file.read_bytes()]
+
+        assert holding()
+        sender = threading.Thread(target=go, args=(outbox, waiting(), far), kwargs={"stop": stop})
+        sender.start()
+        try:
+            while holding():
+                assert not stop.wait(0.05)
+            assert outbox.status().images[State.DONE] == 200
+            assert outbox.status().working == 1
+        finally:
+            stop.set()
+            sender.join()
