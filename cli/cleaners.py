@@ -92,11 +92,15 @@ def cleaner(rules: Rules, pause: Callable[[float], object]) -> Cleaner:
 
 def rules_digest(rules: Rules) -> str:
     """Return what tells one way to de-identify from another: other options, another recipe, service or key."""
+    said = [sorted(rules.given.items()), digest(rules.recipe), rules.recipe_partly, rules.identifiers, rules.identifiers_study]
+    return f"{hashlib.sha256(repr(said).encode()).hexdigest()[:16]} key {key_fingerprint(rules)}"
+
+
+def key_fingerprint(rules: Rules) -> str:
+    """Return what tells the site's key from another."""
     from rtbids.deidentify.mapping import Key, key_path
 
-    key = Key.load(key_file(rules.key) or key_path()).fingerprint
-    said = [sorted(rules.given.items()), digest(rules.recipe), rules.recipe_partly, rules.identifiers, rules.identifiers_study]
-    return f"{hashlib.sha256(repr(said).encode()).hexdigest()[:16]} key {key}"
+    return Key.load(key_file(rules.key) or key_path()).fingerprint
 
 
 def key_file(given: Path | None) -> Path | None:
