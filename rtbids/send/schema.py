@@ -55,7 +55,7 @@ CREATE TABLE day (
 CREATE TABLE finished (id {int} PRIMARY KEY, batches {int} NOT NULL, seconds {real} NOT NULL);
 INSERT INTO finished (id, batches, seconds) VALUES (1, 0, 0.0);
 CREATE INDEX batch_state ON batch (state);
-CREATE INDEX batch_tidy ON batch (id) WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL;
+CREATE INDEX batch_tidy ON batch (state, errors, cleaned) WHERE state = 'DONE' AND errors = 0 AND cleaned IS NULL;
 CREATE INDEX batch_cleaned ON batch (cleaned);
 CREATE INDEX batch_tidying ON batch (tidying) WHERE tidying IS NOT NULL;
 CREATE INDEX batch_errors ON batch (id) WHERE errors > 0;

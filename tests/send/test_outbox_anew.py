@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -12,7 +13,8 @@ from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.clock import ManualClock
 from rtbids.errors import BadData, ConnectionLost, LeftOut, NeedsPerson, UsageFault
-from rtbids.send import claims, cleaning, lines, owners, steps, wiping
+from rtbids.send import claims, cleaning, cleanup, lines, owners, setting_aside, steps, wiping
+from rtbids.send.apart import Fault
 from rtbids.send.database import DatabaseLost
 from rtbids.send.destinations import Failure
 from rtbids.send.found import Found
@@ -20,6 +22,7 @@ from rtbids.send.outbox import Outbox
 from rtbids.send.pool import run
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
+from rtbids.send.work import LOOK
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -443,3 +446,54 @@ def test_names_are_in_no_file_of_the_outbox_soon_after_it_is_done_while_it_runs(
         finally:
             stop.set()
             sender.join()
+
+
+def test_a_file_that_is_carried_to_another_disk_is_on_it_before_it_goes_here(tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "there" / "target"
+    target.parent.mkdir()
+    source.write_bytes(b"an image")
+    calls = []
+
+    def other_disk(one, other):
+        if one == source:
+            raise OSError(errno.EXDEV, "another disk")
+        os.rename(one, other)
+
+    monkeypatch.setattr(os, "replace", other_disk)
+    monkeypatch.setattr(setting_aside, "sync", lambda folder: calls.append((folder, source.exists(), target.exists())))
+    setting_aside.carry(source, target, move=True)
+    assert calls == [(target.parent, True, True)]
+    assert (target.read_bytes(), source.exists()) == (b"an image", False)
+
+
+def test_a_file_whose_process_was_ended_by_a_stop_is_no_fault(outbox, far, tmp_path):
+    stop = threading.Event()
+
+    def ended(content):
+        stop.set()
+        while not far.folder.joinpath("over").exists():
+            threading.Event().wait(0.01)
+        raise Fault("its process ended")
+
+    found = folder_of(tmp_path / "in", [1])
+    sender = threading.Thread(target=go, args=(outbox, [found], far), kwargs={"clean": ended, "stop": stop})
+    sender.start()
+    assert stop.wait(30)
+    over = threading.Timer(2 * LOOK, far.folder.joinpath("over").touch)  # by then the work is over
+    over.start()
+    sender.join()
+    assert (outbox.status().images[State.ERROR], outbox.show(1).images[0].state) == (0, State.PROCESSING)
+    assert not list(outbox.folder.quarantine.rglob("*"))
+    assert go(outbox, [], far).sent == 1
+
+
+def test_a_server_that_says_nothing_any_more_is_noticed(fresh_database, tmp_path):
+    with Outbox.open(tmp_path / "outbox", fresh_database) as outbox, outbox.database.reading() as transaction:
+        said = transaction._connection.info.get_parameters()
+        assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("10", "30000")
+
+
+def test_a_hundred_thousand_done_batches_are_not_gone_through_each_second(tmp_path):
+    with Outbox.open(tmp_path / "outbox") as outbox, outbox.database.reading() as transaction:
+        plan = transaction.rows(f"EXPLAIN QUERY PLAN {cleanup._TO_TIDY}", (0.0,))
+        assert "USING INDEX batch_tidy" in str(plan)
