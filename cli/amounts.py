@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import click
 
-if TYPE_CHECKING:
-    from rtbids.cli.sending import Cleanup
+
+@dataclass(frozen=True)
+class Cleanup:
+    """What becomes of raw files that have arrived."""
+
+    raw: Literal["keep", "delete", "move"] = "keep"
+    archive: Path | None = None
 
 
 class Span(click.ParamType[float]):
@@ -48,8 +54,6 @@ class CleanupType(click.ParamType[Any]):
     name = "cleanup"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Cleanup:
-        from rtbids.cli.sending import Cleanup
-
         what, colon, folder = str(value).partition(":")
         if what == "move" and folder:
             return Cleanup("move", Path(folder))

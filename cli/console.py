@@ -101,6 +101,8 @@ def flush() -> None:
 
 def log_error(message: str) -> None:
     """Put what a command ended with into its log file; the person is told by whoever ends the command."""
+    if not logger.handlers:  # it ended before the log was set up, and Python would print the message itself
+        return
     logger.error(message, extra={_SAID: True})
     flush()
 

@@ -131,10 +131,11 @@ def times(*, since: float | None, outbox: Path | None, database: str | None) -> 
     """Print every change of state as a table."""
     with _opened(outbox, database) as opened:
         first = 0.0 if since is None else opened.clock.now() - since
-        _write(["batch", "image", "destination", "time", "before", "after", "reason"])
         with opened.database.reading() as transaction:
-            for row in transaction.rows(_TIMES, (first,)):
-                _write(list(row))
+            rows = transaction.rows(_TIMES, (first,))
+    _write(["batch", "image", "destination", "time", "before", "after", "reason"])
+    for row in rows:  # when the database is closed: who reads them may have gone, and that is no fault of it
+        _write(list(row))
 
 
 _TIMES = (

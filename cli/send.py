@@ -11,8 +11,8 @@ from rtbids.cli import amounts, options
 from rtbids.cli.cleaners import rule_options
 
 if TYPE_CHECKING:
+    from rtbids.cli.amounts import Cleanup
     from rtbids.cli.cleaners import Rules
-    from rtbids.cli.sending import Cleanup
     from rtbids.cli.sources import Live
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -58,7 +58,7 @@ class WithCommands(click.Group):
 
 @click.group(name="send", cls=WithCommands, short_help="Send finished series on, de-identified, losing none.")
 @click.argument("source")
-@click.argument("destinations", metavar="DEST...", nargs=-1)
+@click.argument("destinations", metavar="[DEST]...", nargs=-1)
 @_outbox_options
 @click.option("--as", "form", type=click.Choice(["dicom", "nifti"]), default="dicom", show_default=True, help="What arrives.")
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,11 +12,12 @@ from typing import Any, Literal
 
 from rtbids import dicomnet
 from rtbids.cli import arrivals, cleaners, console, sources, statusline
+from rtbids.cli.amounts import Cleanup
 from rtbids.cli.held import Noted
 from rtbids.cli.outboxes import place
 from rtbids.cli.sources import Live, Network
 from rtbids.cli.stopping import stopping
-from rtbids.errors import BadData, ConnectionLost, UsageFault
+from rtbids.errors import BadData, ConnectionLost, InputMissing, UsageFault
 from rtbids.send import destinations
 from rtbids.send.outbox import Outbox
 from rtbids.send.pool import Outcome, run
@@ -23,14 +25,6 @@ from rtbids.send.settings import Settings
 from rtbids.send.states import State
 from rtbids.wakeup import Wakeup
 from rtbids.watch.finished import Held, Rule
-
-
-@dataclass(frozen=True)
-class Cleanup:
-    """What becomes of raw files that have arrived."""
-
-    raw: Literal["keep", "delete", "move"] = "keep"
-    archive: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +98,7 @@ def _check(request: Request) -> None:
     """Say what is wrong with a request before anything is made or opened."""
     _port(request.metrics)
     _check_endpoint(request)
+    _check_word(request.source)
     if not request.deidentify and request.rules != cleaners.Rules({}):
         raise UsageFault("--key, --recipe and their like are of the de-identification that --no-deidentify leaves out")
     if not sources.is_network(request.source):
@@ -129,6 +124,14 @@ def _check_apart(request: Request, outbox: Path) -> None:
             raise UsageFault(f"{inner} lies in {request.source}, which is watched", f"give a {name} elsewhere")
 
 
+def _check_word(source: str) -> None:
+    """Say which command was meant by a word that is nearly one, and no path."""
+    from rtbids.cli.send import command
+
+    if not Path(source).exists() and (close := difflib.get_close_matches(source, command.commands, n=1)):
+        raise InputMissing(f"{source}: no such file or folder", f"did you mean rtbids send {close[0]}?")
+
+
 def _check_endpoint(request: Request) -> None:
     """Refuse an address that nobody would be asked at: images would go to another service than was meant."""
     if request.endpoint is not None and not any(url.lower().startswith("s3://") for url in request.destinations):
@@ -152,6 +155,7 @@ def _access(request: Request) -> destinations.Access:
 def _settings(request: Request) -> Settings:
     return Settings(
         rules=cleaners.rules_digest(request.rules) if request.deidentify else "",
+        key=cleaners.key_fingerprint(request.rules) if request.deidentify else "",
         raw=request.cleanup.raw,
         archive=request.cleanup.archive,
         mark_failed=request.mark_failed,
@@ -201,13 +205,25 @@ def _sum_up(outcome: Outcome, outbox: Outbox, held: Sequence[Held]) -> None:
     if errors := counts[State.ERROR]:
         raise BadData(f"{_count(errors, 'image')} in ERROR", "see which, and why: rtbids send status")
     if outcome.waiting:
-        why = f" ({outcome.down[0]})" if outcome.down else ""
-        raise ConnectionLost(
-            f"{_count(outcome.waiting, 'image')} to be sent{why}", "start rtbids send again: it goes on where it was"
-        )
+        why = outcome.down[0] if outcome.down else _reason(outbox)
+        what = f"{_count(outcome.waiting, 'image')} to be sent{why and f' ({why})'}"
+        raise ConnectionLost(what, "start rtbids send again: it goes on where it was")
     if held:
         unfinished = _count(len(held), "folder")
         raise ConnectionLost(f"{unfinished} not finished, such as one: {held[0].reason}", "start rtbids send again when it is")
+
+
+_WAITS = (
+    "SELECT t.url, d.reason FROM delivery d JOIN destination t ON t.id = d.destination"
+    " WHERE d.state = 'DONEPROCESSING' AND t.active = 1 ORDER BY d.reason IS NULL, t.id LIMIT 1"
+)
+
+
+def _reason(outbox: Outbox) -> str:
+    """Say what images wait for at a destination that answers."""
+    with outbox.database.reading() as transaction:
+        rows = transaction.rows(_WAITS)
+    return next((str(reason or f"{url} has not taken them in time") for url, reason in rows), "")
 
 
 def _count(number: int, what: str) -> str:

@@ -237,7 +237,7 @@ def delivered(
     except NoAnswer as error:
         yield from ((item, Failure(f"{error}; {error.hint}", permanent=True)) for item in taken)
         return
-    missing = Failure(f"{destination.url} said that it had stored the image, and does not list it", permanent=False)
+    missing = Failure(f"{destination.url} said that it had stored the image, and does not list it; {TRUST}", permanent=False)
     yield from ((item, None if item.instance in there else missing) for item in taken)
 
 

@@ -23,6 +23,7 @@ from rtbids.watch.changes import Changes, Kind, Looking
 from rtbids.watch.finished import Finished, Held, Listing, Pending, Rule
 from rtbids.watch.handed import Handed, Known
 from rtbids.watch.mounts import changes_of
+from rtbids.watch.unfinished import Unfinished
 
 logger = logging.getLogger("rtbids")
 BITE = 0.05  # seconds of a look at everything after which events are heard again
@@ -74,7 +75,7 @@ def batches(
     stop = stop or Wakeup()
     with closing(changes_of(Path(root), poll) if wait else Looking("once")) as changes:
         by_times = not wait or changes.fileno() is not None
-        watch = _Watch(root, changes, replace(rule, by_times=by_times), stop, Handed(known), on_held, clock)
+        watch = _Watch(root, changes, replace(rule, by_times=by_times), stop, Handed(known), Unfinished(root, on_held), clock)
         if not existing:
             watch.ignore_present()
         on_mode(changes.mode if wait else "what is there, once")
@@ -91,16 +92,14 @@ class _Watch:
         rule: Rule,
         stop: Wakeup,
         handed: Handed,
-        on_held: Callable[[Sequence[Held]], None],
+        unfinished: Unfinished,
         clock: Clock,
     ) -> None:
         self._root, self._changes, self._rule, self._stop, self._clock = root, changes, rule, stop, clock
-        self._handed, self._on_held = handed, on_held
+        self._handed, self._unfinished = handed, unfinished
         self._pending: dict[str, Pending] = {}
         self._due: list[tuple[float, str]] = []  # a heap; what is out of date in it does no harm
-        self._named: dict[str, tuple[float, str]] = {}  # folders that are unfinished by their names, or cannot be listed
         self._renamed: dict[str, str] = {}  # folder → its name when it was handed on
-        self._said: tuple[Held, ...] = ()
         self._looking: Iterator[str] | None = None
         self._spent, self._next_look = 0.0, clock.now()
         self._active = clock.now()
@@ -127,7 +126,7 @@ class _Watch:
             if self._looking is None:
                 waited = [pending.due(self._rule) for pending in self._pending.values() if not pending.held]
                 if not waited:
-                    self._tell_held(self._clock.now())
+                    self._unfinished.tell(self._pending, self._clock.now())
                     return
                 self._next_look = max(waited)
                 self._stop.wait(max(0.0, min(waited) - self._clock.now()))
@@ -204,10 +203,11 @@ class _Watch:
         now = self._clock.now()
         self._looking, self._next_look = None, now + max(self._changes.interval, SHARE * self._spent)
         self._handed.forget_gone()
-        for known in (self._pending, self._named, self._renamed):
+        for known in (self._pending, self._renamed):
             for folder in [folder for folder in known if not os.path.isdir(folder)]:
                 del known[folder]
-        self._tell_held(now - self._rule.time_out)
+        self._unfinished.forget_gone()
+        self._unfinished.tell(self._pending, now - self._rule.time_out)
 
     def _visit(self, folder: str) -> Iterator[Finished]:
         """Look at one folder, and hand it out where it is finished."""
@@ -260,41 +260,13 @@ class _Watch:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._refuse(folder, error.strerror or str(error))
+            self._unfinished.refuse(folder, error.strerror or str(error), self._clock.now())
             return None
-        self._named.pop(folder, None)
+        self._unfinished.forget(folder)
         return there
-
-    def _refuse(self, folder: str, why: str) -> None:
-        if folder not in self._named:
-            name = "the watched folder itself" if folder == self._root else "a folder in it"
-            logger.warning("%s: cannot be listed (%s)", name, why)
-            self._named[folder] = self._clock.now(), f"it cannot be listed ({why})"
 
     def _folders(self, top: str) -> Iterator[str]:
         return listing.every(top, self._changes.enter, self._is_wanted)
 
     def _is_wanted(self, path: str) -> bool:
-        """Say whether the name of a folder tells that it is finished; else keep in mind since when it is not."""
-        name = os.path.basename(path)
-        if not finished.is_unfinished(name):
-            return True
-        if not name.startswith(".") and not name.endswith(finished.SET_ASIDE) and path not in self._named:
-            self._named[path] = self._clock.now(), "its name says that it is being written"
-        return False
-
-    def _tell_held(self, since: float) -> None:
-        """Name the folders that have been unfinished since then, or longer, where these are others than before."""
-        held = [Held(self._label(path), pending.reason, pending.first) for path, pending in self._pending.items()]
-        held += [Held(self._label(path), reason, first) for path, (first, reason) in self._named.items()]
-        told = tuple(sorted((one for one in held if one.since <= since), key=_order))
-        if told != self._said:
-            self._said = told
-            self._on_held(told)
-
-    def _label(self, folder: str) -> str:
-        return os.path.relpath(folder, self._root)
-
-
-def _order(held: Held) -> tuple[float, str]:
-    return held.since, held.label
+        return self._unfinished.is_wanted(path, self._clock.now())

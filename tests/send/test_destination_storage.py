@@ -26,10 +26,10 @@ from rtbids.clock import CLOCK
 from rtbids.dicomnet import MR, UNCOMPRESSED, NoRoom, NotWanted, be_prompt
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
-from rtbids.send.destinations import Failure, Item, NoAnswer, delivered, parse
+from rtbids.send.destinations import TRUST, Failure, Item, NoAnswer, delivered, parse
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-NOT_THERE = "said that it had stored the image, and does not list it"
+NOT_THERE = f"said that it had stored the image, and does not list it; {TRUST}"
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from rtbids.dicomnet import NotWanted
 from rtbids.errors import ConnectionLost, InputMissing, UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.send.credentials import PASSWORD as VARIABLE
-from rtbids.send.destinations import Failure, Item, parse
+from rtbids.send.destinations import TRUST, Failure, Item, parse
 from rtbids.send.web import NAMELESS
 
 OTHER = "has another image of this UID: its content is not the one that was sent"
@@ -288,7 +288,7 @@ def test_a_success_without_an_image_is_not_believed(tmp_path: Path, kind: str) -
     with service(lies) as web:
         where = url(kind, web.port, user="")
         failures = outcome(where, items(tmp_path))
-    missing = Failure(f"{where} said that it had stored the image, and does not list it", permanent=False)
+    missing = Failure(f"{where} said that it had stored the image, and does not list it; {TRUST}", permanent=False)
     assert failures == [missing] * 3
 
 
