@@ -88,9 +88,9 @@ def has_arrived(place, instances: set[str]) -> None:
 @pytest.mark.timeout(400)
 def test_killed_before_any_one_operation_it_goes_on_without_loss_or_double(raw, tmp_path):
     instances = {blank(image(number)).instance for number in range(3)}
-    settings = Settings(watermark=0, raw=raw, archive=tmp_path / "archive", workers=1)
     for point in range(1, 1000):
         place = tmp_path / str(point)
+        settings = Settings(watermark=0, raw=raw, archive=place / "archive", workers=1)
         found = folder_of(place / "in" / "series", range(3))
         foreign = found.root / "foreign.txt"
         foreign.write_text("no image")
@@ -105,6 +105,8 @@ def test_killed_before_any_one_operation_it_goes_on_without_loss_or_double(raw, 
             assert sorted(file.read_text() for file in aside) == ["no image", "not a DICOM file\n"]
             assert not list(outbox.folder.clean.rglob("*.dcm"))
         assert len(list(found.root.rglob("*.dcm"))) == (3 if raw == "keep" else 0)
+        archived = [file.read_bytes() for file in (place / "archive").rglob("*.dcm")]
+        assert sorted(archived) == (sorted(map(image, range(3))) if raw == "move" else [])
         shutil.rmtree(place)
         if not killed:
             break
