@@ -37,6 +37,7 @@ class Settings:
     age: float = 86400.0
     patience: float | None = None
     watermark: int = 1 << 30
+    room: float | None = None  # seconds that room on the disk is waited for; None: as long as it takes
     metrics: int | None = None  # port on loopback; 0: any
 
     def __post_init__(self) -> None:

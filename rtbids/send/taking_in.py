@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rtbids.errors import CannotWrite
 from rtbids.send.database import DatabaseLost, NoSpace
 from rtbids.send.found import Found
 from rtbids.send.settings import Settings
@@ -46,9 +47,13 @@ class Intake:
             raise Stopping from None
 
     def _wait_for_room(self) -> None:
+        since = self._outbox.clock.now()
         while (free := self._outbox.folder.free()) < self._settings.watermark:
             said = f"less than {self._settings.watermark / 1e9:.1f} GB free for the outbox: no new batch is taken in"
             self._work.pause("watermark", said)
-            if free >= 0 and self._work.wait(LOOK):
+            waited = self._outbox.clock.now() - since
+            if self._settings.room is not None and waited >= self._settings.room:
+                self._work.fail(CannotWrite(said, "free some space and start again: it goes on where it was"))
+            if self._work.wait(LOOK):
                 raise Stopping
         self._work.resume("watermark")

@@ -12,7 +12,7 @@ import pytest
 from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.clock import ManualClock
-from rtbids.errors import BadData, ConnectionLost, LeftOut, NeedsPerson, UsageFault
+from rtbids.errors import BadData, CannotWrite, ConnectionLost, LeftOut, NeedsPerson, UsageFault
 from rtbids.send import claims, cleaning, cleanup, lines, owners, setting_aside, steps, wiping
 from rtbids.send.apart import Fault
 from rtbids.send.database import DatabaseLost
@@ -497,3 +497,10 @@ def test_a_hundred_thousand_done_batches_are_not_gone_through_each_second(tmp_pa
     with Outbox.open(tmp_path / "outbox") as outbox, outbox.database.reading() as transaction:
         plan = transaction.rows(f"EXPLAIN QUERY PLAN {cleanup._TO_TIDY}", (0.0,))
         assert "USING INDEX batch_tidy" in str(plan)
+
+
+def test_where_the_source_ends_room_on_the_disk_is_not_waited_for_without_end(outbox, far, tmp_path):
+    found = folder_of(tmp_path / "in", [1])
+    with pytest.raises(CannotWrite, match="no new batch is taken in"):
+        go(outbox, [found], far, watermark=1 << 62, room=0.1)
+    assert go(outbox, [found], far).sent == 1
