@@ -163,6 +163,7 @@ def _settings(request: Request) -> Settings:
         processes=request.processes,
         attempts=request.retries + 1,
         patience=request.open_timeout,
+        room=None if request.live.wait else request.open_timeout,
         watermark=request.watermark,
         metrics=_port(request.metrics),
     )

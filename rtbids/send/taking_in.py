@@ -48,7 +48,7 @@ class Intake:
 
     def _wait_for_room(self) -> None:
         since = self._outbox.clock.now()
-        while (free := self._outbox.folder.free()) < self._settings.watermark:
+        while self._outbox.folder.free() < self._settings.watermark:
             said = f"less than {self._settings.watermark / 1e9:.1f} GB free for the outbox: no new batch is taken in"
             self._work.pause("watermark", said)
             waited = self._outbox.clock.now() - since
