@@ -53,7 +53,10 @@ class Storage:
     def open(self) -> Iterator[Associations]:
         """Open one association; more follow where one cannot offer everything."""
         associations = Associations(self)
-        associations.begin()
+        try:
+            associations.begin()
+        except ConnectionLost as error:  # which names the address without its encryption
+            raise type(error)(str(error).replace(str(self.address), self.url, 1), error.hint) from None
         try:
             yield associations
         except BaseException:

@@ -349,10 +349,12 @@ class Reluctant:
 
         self.asked: dict[str, int] = {}
         self.stored: list[str] = []
+        self.ended: list[str] = []
         self._lock = threading.Lock()
         application = AE("RELUCTANT")
         application.supported_contexts = StoragePresentationContexts
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_CONN_OPEN, dicomnet.be_prompt)]
+        handlers += [(kind, lambda event: self.ended.append(event.event.name)) for kind in (evt.EVT_RELEASED, evt.EVT_ABORTED)]
         self.server = application.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         self.url = f"dicom://RELUCTANT@127.0.0.1:{self.server.server_address[1]}"
 
@@ -373,6 +375,7 @@ def test_what_a_destination_takes_half_of_arrives_whole_and_once(node: Node) -> 
     receiver.server.shutdown()
     assert done.code == 0, done.err
     assert len(receiver.stored) == len(set(receiver.stored)) == 12
+    assert "EVT_RELEASED" in receiver.ended  # an end is said, not cut off
 
 
 def test_two_senders_on_one_outbox_share_the_work_and_send_nothing_twice(node: Node, pacs: Pacs) -> None:

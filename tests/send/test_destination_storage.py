@@ -403,3 +403,11 @@ def test_who_lacks_the_certificate_that_is_asked_for_hears_so(tmp_path: Path) ->
 def test_an_address_that_is_none_is_a_wrong_option() -> None:
     with pytest.raises(UsageFault, match="expected the receiver's AE title"):
         parse("dicom://pacs:104")
+
+
+def test_encryption_with_who_has_none_names_the_destination_as_it_was_given(tmp_path: Path) -> None:
+    with receiver() as pacs:
+        where = url(pacs.port, scheme="dicom+tls")
+        with pytest.raises(NotWanted) as refused:
+            outcome(where, items(tmp_path))
+    assert str(refused.value).startswith(f"{where}: no encrypted connection")
