@@ -55,5 +55,5 @@ def wipe(outbox: Outbox) -> bool:
 
 def _last(transaction: Transaction) -> tuple[str, str]:
     [[last]] = transaction.rows(_LAST)
-    found = dict(transaction.rows("SELECT name, value FROM meta WHERE name = 'wiped'"))
+    found: dict[str, str] = dict(transaction.rows("SELECT name, value FROM meta WHERE name = 'wiped'"))
     return repr(float(last)), found.get("wiped", "0.0")
