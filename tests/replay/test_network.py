@@ -190,7 +190,9 @@ def test_an_image_that_is_refused_is_named_and_the_next_one_sent(receiver, caplo
         leave(modality)
     assert pacs.numbers == [1, 3, 4]
     assert (modality.stored, modality.refused) == (3, ["2.dcm"])
-    assert caplog.messages == [f"2.dcm: not stored: {pacs.address} refused the image with status 0x0122: it does not take this class of image"]
+    assert caplog.messages == [
+        f"2.dcm: not stored: {pacs.address} refused the image with status 0x0122: it does not take this class of image"
+    ]
     assert pacs.associations == 1
 
 
