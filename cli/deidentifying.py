@@ -14,7 +14,7 @@ from rtbids.cli.litter import Litter
 from rtbids.cli.stopping import stopping
 from rtbids.deidentify import destinations, files
 from rtbids.deidentify.by_recipe import Cleaner, Skipped
-from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.engine import Clean, InternalFault
 from rtbids.deidentify.mapping import Key, key_path
 from rtbids.deidentify.names import Names
 from rtbids.deidentify.pixels import Refused
@@ -50,6 +50,7 @@ class Tally:
     skipped: int = 0
     survived: int = 0
     bad: int = 0
+    faults: int = 0  # of ours, among the bad
     remarks: set[str] = field(default_factory=set)
 
     @property
@@ -186,6 +187,7 @@ class _Job:
     def _count(self, error: BadData) -> None:
         kind = _kind(error)
         setattr(self.tally, kind, getattr(self.tally, kind) + 1)
+        self.tally.faults += isinstance(error, InternalFault)
         self.records.left_out(kind, str(error))
 
     def _remark(self, clean: Clean) -> None:
@@ -215,6 +217,8 @@ def _sum_up(tally: Tally, request: Request) -> None:
         console.say(", ".join(words))
     if tally.is_good and not tally.written:
         console.say("the recipe skips every file; nothing was written")
+    if tally.faults:
+        raise BadData(f"{tally.faults} of {tally.seen} files were left out by a fault of rtbids itself", _ABOVE)
     if tally.survived:
         raise BadData(f"{tally.survived} of {tally.seen} files still held a removed value and were not written", _ABOVE)
     if not tally.is_good:

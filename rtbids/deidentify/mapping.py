@@ -17,7 +17,7 @@ from rtbids.errors import BadData, CannotWrite, InputMissing, UsageFault, cannot
 _BYTES = 32
 _MARK = "rtbids site key 1 "
 _LEAST_SHIFT, _SPAN = 64_000, 9_131  # days: 2100 comes to lie in 1925, and patients up to 25 years apart
-_NEW_KEY = "make one, once and for all of the site: rtbids deidentify --new-key"
+_NEW_KEY = "put back its copy; a site that never had one makes it, once: rtbids deidentify --new-key"
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,7 +17,9 @@ import images
 import pytest
 from pydicom import dcmread
 
-from rtbids.deidentify.mapping import Key
+from rtbids.cli import cleaners, deidentifying
+from rtbids.deidentify.mapping import Key, Mapping
+from rtbids.errors import BadData
 
 RTBIDS = (sys.executable, "-m", "rtbids", "deidentify")
 
@@ -348,3 +350,19 @@ def test_options_that_could_not_mean_anything_are_refused(
     assert done.returncode == 64
     assert words in said(done)
     assert not (site / options[0]).exists()
+
+
+def test_a_fault_of_ours_in_one_file_stops_no_other_and_is_no_success(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shift = Mapping.shift
+
+    def broken(self: Mapping, old_id: str) -> int:
+        if old_id == "faulty":
+            raise NameError(old_id)
+        return shift(self, old_id)
+
+    (site / "export" / "other.dcm").write_bytes(image(9, PatientID="faulty"))
+    monkeypatch.setattr(Mapping, "shift", broken)
+    rules = cleaners.Rules({})
+    with pytest.raises(BadData, match="1 of 4 files were left out by a fault of rtbids itself"):
+        deidentifying.run(deidentifying.Request(str(site / "export"), str(site / "clean"), rules))
+    assert len(written(site / "clean")) == 3
