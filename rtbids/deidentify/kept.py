@@ -29,14 +29,25 @@ class Kept:
 @cache
 def listing() -> Mapping[int, Kept]:
     """Return what stays, by tag."""
-    with resources.as_file(resources.files("rtbids.deidentify") / LISTED) as path:
-        return {_tag(keyword): _kept(said) for keyword, said in config.load(path)["elements"].items()}
+    return {_tag(keyword): _kept(said) for keyword, said in _listed()["elements"].items()}
+
+
+@cache
+def words(which: str) -> frozenset[str]:
+    """Return the words that `makers` or `models` are named by, or of which `codes` are made."""
+    return frozenset(word.casefold() for word in _listed()[which])
 
 
 def fits(tag: int, text: str) -> bool:
     """Tell whether a text, or several, is what an element of a known form may hold."""
     form = listing()[tag].form
     return form is None or form.fit_texts([one.strip() for one in text.split("\\")])
+
+
+@cache
+def _listed() -> Mapping[str, Any]:
+    with resources.as_file(resources.files("rtbids.deidentify") / LISTED) as path:
+        return config.load(path)
 
 
 def _tag(keyword: str) -> int:

@@ -15,13 +15,15 @@ from rtbids.errors import BadData
 
 CHARACTER_SET = 0x00080005
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-KEEP, TEXT, TERM, NUMBER, TIME, CODE, WORDS, FORM, CREATOR, PRIVATE, OTHER = range(11)  # up to FORM copied, if fit to be
+KEEP, TEXT, TERM, NUMBER, TIME, CODE, WORDS, COUNT, FORM, CREATOR, PRIVATE, OTHER = range(12)  # up to FORM copied, if fit to be
 # Signs of how a text that stays is looked at: as a term of a maker, as a maker's own word, as a number, as a time of day, as
-# a code, by its known words, by the form of the element whose tag follows.
-AS_TERM, AS_WORD, AS_NUMBER, AS_TIME, AS_CODE, AS_WORDS, AS_FORM = b"!", b"?", b"#", b":", b"/", b"~", b"="
+# a code, by its known words, as a number that counts, by the form of the element whose tag follows.
+AS_TERM, AS_WORD, AS_NUMBER, AS_TIME, AS_CODE, AS_WORDS, AS_COUNT, AS_FORM = b"!", b"?", b"#", b":", b"/", b"~", b"%", b"="
 REMOVED = PrivateRule(Action.REMOVE)
 _TIME_ZONE = 0x00080201
-_TECHNICAL = frozenset({0x00080070, 0x00081090, 0x00181020})  # maker, model, software: a station may be called like them
+_TECHNICAL = frozenset({0x00081090, 0x00181020})  # model, software: a station may be called like them
+# Numbers of series and images, times of triggers: they run through five digits, and one may be that of the patient.
+_COUNTS = frozenset({0x00200011, 0x00200013, 0x00200100, 0x00181060, 0x00541300})
 _NUMBERS = frozenset({"DS", "IS", "UI"})
 _KINDS = {kept.TEXT: TEXT, kept.WORDS: WORDS, kept.NUMBERS: KEEP, "": FORM}
 _SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "AT": 4, "FD": 8, "SV": 8, "UV": 8}
@@ -94,6 +96,8 @@ def kind(tag: int, vr: str) -> int:
         return TERM
     if tag in kept.listing():
         return _KINDS[kept.listing()[tag].how]
+    if tag in _COUNTS:
+        return COUNT
     if tag == _TIME_ZONE or _NUMBERS & {vr, expected} or (vr in TEXTS and expected in _SIZES):
         return NUMBER
     return TEXT if TEXTS & {vr, expected} else KEEP
@@ -101,7 +105,7 @@ def kind(tag: int, vr: str) -> int:
 
 def signs(charset: bytes) -> tuple[bytes, ...]:
     """Return the sign of each kind of text of a character set; those of a form have one for each element."""
-    return b"", charset, AS_TERM + charset, AS_NUMBER, AS_TIME, AS_CODE, AS_WORDS + charset, b""
+    return b"", charset, AS_TERM + charset, AS_NUMBER, AS_TIME, AS_CODE, AS_WORDS + charset, AS_COUNT, b""
 
 
 def form(tag: int) -> bytes:

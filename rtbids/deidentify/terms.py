@@ -6,18 +6,29 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from rtbids.deidentify.charsets import decoded
 from rtbids.deidentify.notes import Element
 from rtbids.deidentify.profile import rows
-from rtbids.deidentify.words import vocabulary
+from rtbids.deidentify.words import is_of_the_trade, vocabulary
 
-FREE, MAKER, TECHNIQUE = range(3)  # where a term is looked for: in free text, in a maker's words too, in terms of technique too
+# Where a term is looked for: in free text, in a maker's private words, in codes and terms of technique that are none of the
+# trade, in all of them.
+FREE, MAKER, CODED, TECHNIQUE = 1, 2, 4, 8
+_USUAL = FREE | MAKER | CODED
+_ALWAYS = _USUAL | TECHNIQUE
 LONGEST = 64
 _PARTS = re.compile(r"[\s^=,.\-_]+")
 _LEAST_TERM, _LEAST_PART, _LEAST_WORD, _LEAST_DIGITS = 4, 2, 5, 5
 _IDENTIFIERS = frozenset({0x00100020, 0x00101000, 0x00080050, 0x00101001, 0x00102154, 0x00102155, 0x00101040})
-_PLACES = frozenset({0x00080080, 0x00080081, 0x00081040, 0x00101040, 0x00081010})  # institution, addresses, department, station
+_NUMBERED = _IDENTIFIERS | {0x00181000, 0x00200010, 0x00380010, 0x00081010, 0x00400241}  # serial, study, admission, stations
+# Institution, addresses, department, stations, location, service, issuer, residence.
+_PLACES = frozenset(
+    {0x00080080, 0x00080081, 0x00081040, 0x00101040, 0x00081010, 0x00400241, 0x00400243, 0x00321033, 0x00100021}
+    | {0x00102150, 0x00102152}
+)
+_LEAST_NUMBERED = 4  # digits of a word that is not letters alone
 _TELEPHONE = 0x00102154
 _LEAST_CODE = 5  # characters
 _LEAST_DESCRIPTION = 12  # characters: a shorter one may be the word of the trade that a kept element is made of
@@ -27,35 +38,56 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _IDEOGRAPHS = 0x2E80  # the first character of scripts in which one sign may be a name
 
 
-def terms(gone: Iterable[Element]) -> Iterator[tuple[str, int]]:
+class Term(NamedTuple):
+    """What must not stand in a text, and in which texts; `alone`: only as a word by itself."""
+
+    text: str
+    reach: int
+    alone: bool = False
+
+
+def terms(gone: Iterable[Element]) -> Iterator[Term]:
     """Yield what must not stand in a text, and where. A word of the trade names nobody: a patient may be called Rest."""
     for element in gone:
-        for term, reach in _of(element):
-            if term.casefold() not in vocabulary():
-                yield term, reach
+        yield from _named_by(element)
 
 
-def _of(element: Element) -> Iterator[tuple[str, int]]:
+@lru_cache(1 << 12)
+def _named_by(element: Element) -> tuple[Term, ...]:
+    return tuple(term for term in _of(element) if term.text.casefold() not in vocabulary())
+
+
+def _of(element: Element) -> Iterator[Term]:
     if element.vr == "PN":
-        yield from ((part, _reach(part, TECHNIQUE)) for part in _of_name(decoded(element.value, element.charset)))
+        yield from (Term(part, _reach(part, _ALWAYS)) for part in _of_name(decoded(element.value, element.charset)))
     elif element.vr in ("DA", "DT"):
-        yield from ((spelling, MAKER) for spelling in _of_dates(element.value))
+        yield from (Term(spelling, _USUAL) for spelling in _of_dates(element.value))
     elif element.vr in _TEXTS and element.tag in rows():
         least = _LEAST_DESCRIPTION if "descriptors" in rows()[element.tag][1] else _LEAST_TERM
         text = decoded(element.value, element.charset)
-        most = TECHNIQUE if element.tag in _IDENTIFIERS else MAKER
-        yield from ((one, _reach(one, most)) for one in _of_text(text, least))
-        if element.tag in _IDENTIFIERS:
-            yield from ((one, MAKER) for one in _of_identifier(text, is_telephone=element.tag == _TELEPHONE))
+        most = _ALWAYS if element.tag in _IDENTIFIERS else _USUAL
+        yield from (Term(one, _reach(one, most)) for one in _of_text(text, least))
+        if element.tag in _NUMBERED:
+            yield from (Term(one, _USUAL) for one in _of_identifier(text, is_telephone=element.tag == _TELEPHONE))
         if element.tag in _PLACES:
-            yield from ((one, FREE) for one in re.split(r"[\W\d_]+", text) if len(one) >= _LEAST_WORD)
+            yield from (Term(one, FREE | CODED) for one in re.split(r"[\W\d_]+", text) if len(one) >= _LEAST_WORD)
+        if least == _LEAST_DESCRIPTION:
+            yield from (Term(one, FREE | CODED, alone=True) for one in _telling_words(text))
+
+
+def _telling_words(text: str) -> Iterator[str]:
+    """Yield the words of a text that are none of the trade: who is named in a description may be named in a kept text too."""
+    for word in re.split(r"[\W_]+", text):
+        is_telling = word.isalpha() or sum(map(str.isdigit, word)) >= _LEAST_NUMBERED
+        if len(word) >= _LEAST_TERM and is_telling and not is_of_the_trade(word):
+            yield word
 
 
 def _reach(term: str, most: int) -> int:
     """Return how far a term is looked for: XA60 is a version of software, and two letters stand for many things."""
     if len(term) <= _LEAST_PART and term.isascii():
-        return FREE
-    return min(most, MAKER) if len(term) < _LEAST_CODE and not term.isalpha() else most
+        return FREE | CODED
+    return FREE | MAKER if len(term) < _LEAST_CODE and not term.isalpha() else most
 
 
 def _of_identifier(text: str, *, is_telephone: bool) -> Iterator[str]:

@@ -25,7 +25,7 @@ from rtbids.deidentify import charsets, private
 from rtbids.deidentify.engine import Clean
 from rtbids.deidentify.needles import Needle, folded, needles
 from rtbids.deidentify.profile import Action, Profile
-from rtbids.deidentify.words import words_kept
+from rtbids.deidentify.words import is_of_the_trade, words_kept
 from rtbids.errors import BadData
 
 _PIXELS = 0x7FE00010
@@ -34,10 +34,12 @@ _OUR_UIDS = re.compile(rb"2\.25\.\d{20,39}")
 _PRINTABLE = np.zeros(256, bool)
 _PRINTABLE[0x20:0x7F] = True
 _RUN = 6  # characters
+_LEAST_TECHNICAL = 4  # characters of a value that is looked for in codes and the names of makers
 _TEXT = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _BINARY = frozenset(("OB", "UN", "OW"))
 # Words of the standard or of the maker, which a removed value may equal by chance; and what de-identification itself says.
-_TERMS = frozenset((0x00080070, 0x00081090, 0x00181020, 0x00120062, 0x00120063, 0x00020012, 0x00020013))
+_MAKERS = frozenset((0x00080070, 0x00081090, 0x00181020))
+_TERMS = _MAKERS | {0x00120062, 0x00120063, 0x00020012, 0x00020013}
 _UTF_8 = b"ISO_IR 192"
 _GZIP = b"\x1f\x8b\x08"
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
@@ -72,7 +74,8 @@ def check(clean: Clean, profile: Profile = PLAIN) -> None:
     stand_ins = [path for path, action in clean.done.items() if action in _NEW]
     removed = [value for value in clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
     lesser = [value for value in clean.removed - clean.removed_public if not _is_of_the_trade(value, profile.options.words)]
-    found = survivors(clean.content, removed, lesser, stand_ins, partial(_keeps, profile), names(clean))
+    spoken = _spoken(clean)
+    found = survivors(clean.content, removed, lesser, stand_ins, partial(_keeps, profile), names(clean), spoken)
     if found:
         named = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
         hint = "the file is not written; a recipe's rule for the element removes it"
@@ -86,6 +89,7 @@ def survivors(
     written: Collection[str] = (),
     keeps: Keeps = lambda tag, vr: False,
     names: Collection[str] | None = None,
+    spoken: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return where in the Part-10 file `content` a value of `removed` is still to be read, as element paths.
 
@@ -101,18 +105,28 @@ def survivors(
         Tells by tag and VR of what is kept on purpose, where a value may stand by itself.
     names
         Those of the values taken out that persons are called by, whose every part counts; by default told by their form.
+    spoken
+        Those that coded elements and the names of makers held: there they stay beside others that went.
     """
     wanted = needles(removed, lesser, names)
     content = _inflated(content)
     head, pixels = _halves(content)
     suspects = _suspects(head, wanted) | _in_pixels(pixels, wanted)
-    return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written), keeps))) if suspects else ()
+    said = frozenset(folded(value.encode()) for value in spoken)
+    return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written), keeps, said))) if suspects else ()
 
 
 def names(clean: Clean) -> frozenset[str]:
     """Return the names of persons among what went: in other texts a caret makes no name of all the words around."""
     values = (charsets.decoded(element.value, element.charset) for element in clean.gone if element.vr == "PN")
     return frozenset(one.strip() for value in values for one in value.split("\\"))
+
+
+def _spoken(clean: Clean) -> frozenset[str]:
+    """Return the values that went from coded elements and the names of makers, of which others stay."""
+    technical = (element for element in clean.gone if element.vr == "CS" or element.tag in _MAKERS)
+    values = (charsets.decoded(element.value, element.charset) for element in technical)
+    return frozenset(one.strip(" \0") for value in values for one in value.split("\\"))
 
 
 def _is_of_the_trade(value: str | bytes, words: frozenset[str]) -> bool:
@@ -155,7 +169,9 @@ def _runs(pixels: bytes) -> bytes:
     return b"\0".join(match.group() for match in re.finditer(rb"[\x20-\x7e]{6,}", pixels))
 
 
-def _places(content: bytes, head: bytes, suspects: Collection[Needle], written: frozenset[str], keeps: Keeps) -> Iterator[str]:
+def _places(
+    content: bytes, head: bytes, suspects: Collection[Needle], written: frozenset[str], keeps: Keeps, spoken: frozenset[bytes]
+) -> Iterator[str]:
     """Yield where the `suspects` really are; what is in no element is told by the part of the file."""
     try:
         dataset = dcmread(io.BytesIO(content), force=True)
@@ -165,7 +181,12 @@ def _places(content: bytes, head: bytes, suspects: Collection[Needle], written: 
         return
     looked_for = _telling(suspects, places)
     for place in places:
-        if place.path not in written and _any_counts(looked_for, place, is_kept=keeps(place.tag, place.vr)):
+        if place.path in written:
+            continue
+        if _is_technical(place):
+            if _is_repeated(place, [needle for needle in suspects if needle.folded not in spoken]):
+                yield place.path
+        elif _any_counts(looked_for, place, is_kept=keeps(place.tag, place.vr)):
             yield place.path
     inside = folded(b"\n".join(place.value for place in places))
     for needle in looked_for:
@@ -223,6 +244,19 @@ def _value(element: DataElement | RawDataElement | None) -> bytes:
     if isinstance(value, bytes):
         return value
     return b"" if value is None else str(value).encode()
+
+
+def _is_technical(place: _Place) -> bool:
+    """Tell whether a place holds public codes, or the name of a maker, of a model or of software."""
+    return place.tag in _MAKERS or (place.vr == "CS" and not place.tag >> 16 & 1)
+
+
+def _is_repeated(place: _Place, suspects: Iterable[Needle]) -> bool:
+    """Tell whether what is none of the trade in codes or in a maker's words repeats a value that was taken out."""
+    mark = b"\\" if place.vr == "CS" else None
+    pieces = place.value.split(mark) if mark else place.value.replace(b"\\", b" ").split()
+    telling = b" ".join(piece for piece in pieces if not is_of_the_trade(piece.decode("latin-1").strip(" \0")))
+    return any(needle.found(telling) for needle in suspects if not needle.lesser and len(needle.exact) >= _LEAST_TECHNICAL)
 
 
 def _any_counts(looked_for: Collection[Needle], place: _Place, *, is_kept: bool) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from rtbids.deidentify.charsets import decoded, encoded
+from rtbids.deidentify.kept import words as listed
 
 _BREAKS = re.compile(r"([\s_^/+,;:()\[\]{}|\\&@=]+)")
 _ENTITY = re.compile(
@@ -16,6 +17,7 @@ _PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+(?:[.,]\d+)?|.")
 _MANY_DIGITS = re.compile(r"\d{5}")
 _GROUPS = re.compile(r"(?<!\d)\d{1,8}(?:[\s_./-]+\d{1,8}){2,}(?!\d)")  # a date, a telephone number
 _YEARS = (range(1900, 2000), range(2001, 2030))
+_VERSION = re.compile(r"[A-Z]{1,2}\d{2}[A-Z]?|V\d[\dSPVRO.*]{0,12}|release:[A-Z]{2}\d\d\.\d_R\d\d_\d{4}\.[a-z]")
 
 
 def words_kept(value: bytes, charset: bytes, words: frozenset[str]) -> bytes:
@@ -62,6 +64,24 @@ def _is_piece(piece: str, pieces: list[str], words: frozenset[str]) -> bool:
 def _is_setting(number: int) -> bool:
     """Tell whether a number beside letters may be a setting (TR2000, b1000): a year or an identifier is rarely round."""
     return number < 1000 or (number % 10 == 0 and not any(number in years for years in _YEARS))
+
+
+def is_of_the_trade(text: str) -> bool:
+    """Tell whether a text is made of known words, defined terms and versions of software: it names nobody."""
+    return all(_is_term(word) for word in text.split())
+
+
+@lru_cache(1 << 12)
+def _is_term(word: str) -> bool:
+    if _VERSION.fullmatch(word) or words_kept_in(word, makers() | listed("models")) == word:
+        return True
+    parts = [part.casefold() for part in word.split("_")]
+    return all(part in listed("codes") or part in vocabulary() for part in parts)
+
+
+def makers() -> frozenset[str]:
+    """Return the words that makers are named by; persons may be called so too."""
+    return listed("makers")
 
 
 @cache

@@ -121,6 +121,21 @@ def test_of_the_protocol_only_known_settings_of_a_known_form_stay() -> None:
     assert len(element) == len(PROTOCOL)
 
 
+@pytest.mark.parametrize("name", ["HeadMatrix", "Head_32", "HeadNeck_64", "8Tx32Rx_Head_C", "Body"])
+def test_coils_of_the_protocol_keep_the_form_of_their_names(name: str) -> None:
+    assert name in coil_left(name)
+
+
+@pytest.mark.parametrize("name", ["19410317", "32", "7788912345", "_4711_", "Head19410317", "32Ch_Weissmueller", "4711Head"])
+def test_what_is_no_name_of_a_coil_leaves_the_protocol(name: str) -> None:
+    assert name not in coil_left(name)
+
+
+def coil_left(name: str) -> str:
+    line = f'asCoilSelectMeas[0].asList[0].sCoilElementID.tCoilID\t = \t""{name}""\n### ASCCONV END'
+    return mask_of("SIEMENS MR SDS 01", "(0021,xx19)")(PROTOCOL.replace("### ASCCONV END", line).encode()).decode()
+
+
 def test_a_header_of_the_first_form_becomes_one_of_the_second() -> None:
     name = b"NumberOfImagesInMosaic".ljust(64, b"\0")
     items = b"".join(

@@ -18,6 +18,18 @@ def kept(name: str, *own: str) -> str:
     "name",
     [
         "func_task-faces_run-01",
+        "task-fingertapping_bold",
+        "task-fingerfootlips_run-1",
+        "task-verbGeneration",
+        "task-lineBisection",
+        "task-oneback",
+        "task-nback_run-2",
+        "task-sternberg",
+        "task-stopsignal",
+        "task-naturalistic",
+        "task-houses",
+        "task-breathhold",
+        "task-upregulation",
         "func_ses-01_task-faceMatching_run-1",
         "ep2d_bold_rest",
         "ep2d_bold_mb4_p2_s2_2mm",
@@ -286,3 +298,112 @@ def test_numbers_that_are_names_go_and_numbers_stay(vr: str) -> None:
 )
 def test_a_character_set_that_the_standard_does_not_know_goes(value: bytes, left: bytes) -> None:
     assert known_sets(value) == left
+
+
+_TECHNICAL = {"Manufacturer": "SIEMENS", "ManufacturerModelName": "TrioTim", "SoftwareVersions": "syngo MR B17"}
+_CODED = {"ScanOptions": "PFP", "BodyPartExamined": "HEAD", "SpectrallySelectedSuppression": "FAT"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "repeated"),
+    [
+        ("InstitutionName", "Quillberg", "Quillberg"),
+        ("InstitutionAddress", "Quillberg", "Quillberg"),
+        ("InstitutionalDepartmentName", "Quillberg", "Quillberg"),
+        ("StationName", "QXSTN42", "QXSTN42"),
+        ("PerformedStationName", "QXSTN42", "QXSTN42"),
+        ("PerformedLocation", "Quillberg", "Quillberg"),
+        ("DeviceSerialNumber", "QX77123", "77123"),
+        ("StudyID", "QX77123", "QX77123"),
+        ("AdmissionID", "QX77123", "77123"),
+        ("IssuerOfPatientID", "Quillberg", "Quillberg"),
+        ("RequestingService", "Quillberg", "Quillberg"),
+        ("MilitaryRank", "Quillmajor", "Quillmajor"),
+        ("EthnicGroup", "Quillian", "Quillian"),
+        ("CountryOfResidence", "Quilland", "Quilland"),
+        ("RegionOfResidence", "Quillregion", "Quillregion"),
+        ("PatientAddress", "Hauptstr. 5, Quillberg", "Quillberg"),
+        *(
+            ("PatientBirthDate", "19410317", day)
+            for day in ("19410317", "1941-03-17", "17.03.1941", "17MAR1941", "410317", "1941_03_17", "17Mar41")
+        ),
+        ("StudyDate", "20140310", "2014_03_10"),
+        ("StudyDate", "20140310", "10Mar14"),
+        ("PatientID", "QX-0048151623", "48151623"),
+        ("PatientID", "QXA0099887", "99887"),
+        ("PatientName", "Xi^Li", "XI"),
+        *(
+            (description, "bold Quillwort", "QUILLWORT")
+            for description in (
+                "StudyDescription",
+                "StudyComments",
+                "PatientComments",
+                "Occupation",
+                "RequestedProcedureDescription",
+                "ProtocolName",
+            )
+        ),
+    ],
+)
+def test_what_went_is_cut_out_of_models_versions_and_codes_too(keyword: str, value: str, repeated: str) -> None:
+    code = "".join(one if one.isalnum() else "_" for one in repeated.upper())
+    beside = {word: f"{term} {repeated}" for word, term in _TECHNICAL.items()}
+    beside |= {word: [term, code] for word, term in _CODED.items()} | {"ReceiveCoilName": f"BC {repeated}"}
+    after = images.after(images.header(**{keyword: value}, **beside))
+    left = {word: after[word].value for word in beside}
+    assert left == {**_TECHNICAL, **_CODED, "ReceiveCoilName": "BC"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("StationName", "Galan 3T"),
+        ("StationName", "TRIOTIM"),
+        ("InstitutionName", "Siemens Healthineers"),
+        ("PatientBirthDate", "19310318"),
+        ("PatientName", "Dv^Lx"),
+        ("PatientName", "Xa^Li"),
+        ("StudyDescription", "HEAD FREQUENCY TRACEW syngo"),
+    ],
+)
+def test_what_makers_call_a_scanner_or_a_code_stays_though_something_else_is_called_so(keyword: str, value: str) -> None:
+    stays = {
+        "Manufacturer": "Siemens Healthineers",
+        "ManufacturerModelName": "Galan 3T" if "3T" in value else "TrioTim",
+        "SoftwareVersions": ["syngo MR XA30", "MR Software release:DV26.0_R03_1831.b", "V6.0SP2000*"],
+        "ImageType": ["ORIGINAL", "PRIMARY", "TRACEW", "FREQUENCY"],
+        "BodyPartExamined": "HEAD",
+    }
+    after = images.after(images.header(**{keyword: value}, **stays))
+    assert {word: after[word].value for word in stays} == stays
+
+
+@pytest.mark.parametrize(
+    "maker", ["SIEMENS", "GE MEDICAL SYSTEMS", "Philips Medical Systems", "CANON_MEC", "TOSHIBA_MEC", "UIH"]
+)
+def test_of_a_manufacturer_known_words_stay(maker: str) -> None:
+    assert images.after(images.header(Manufacturer=f"{maker} Weyland")).Manufacturer == maker
+
+
+def test_a_person_called_like_a_maker_is_cut_out_all_the_same() -> None:
+    after = images.after(
+        images.header(PatientName="Bruker^Jane", ManufacturerModelName="Vida Bruker", ImageType=["M", "BRUKER"])
+    )
+    assert not after.ManufacturerModelName
+    assert after.ImageType == "M"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "identifier", "number", "stays"),
+    [
+        ("AcquisitionNumber", "QXA0099887", 99887, False),
+        ("EchoTime", "99887", 99887, False),
+        ("EchoTime", "99887", 99.887, True),
+        ("InstanceNumber", "99887", 99887, True),  # there are series of more images
+        ("InstanceNumber", "199887", 199887, False),
+        ("AcquisitionNumber", "9988", 9988, True),
+    ],
+)
+def test_the_digits_of_an_identifier_are_no_number(keyword: str, identifier: str, number: float, stays: bool) -> None:
+    after = images.after(images.header(PatientID=identifier, **{keyword: number}))
+    assert after[keyword].value == (number if stays else None)

@@ -116,6 +116,31 @@ def test_what_is_short_or_said_by_the_standard_is_no_find(removed: str, keyword:
     assert survivors(written(image(**{keyword: value})), {removed}) == ()
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "tag"),
+    [
+        ("Manufacturer", "SIEMENS Quillberg", "(0008,0070)"),
+        ("ManufacturerModelName", "Quillberg", "(0008,1090)"),
+        ("SoftwareVersions", ["syngo MR B17", "quillberg"], "(0018,1020)"),
+        ("SoftwareVersions", "B17 17.03.1941", "(0018,1020)"),
+        ("BodyPartExamined", "QUILLBERG", "(0018,0015)"),
+        ("ImageType", ["ORIGINAL", "PRIMARY", "HEAD_QUILLBERG"], "(0008,0008)"),
+        ("ScanOptions", ["PFP", "ROSE"], "(0018,0022)"),
+        ("ScanOptions", "19410317", "(0018,0022)"),
+    ],
+)
+def test_a_value_is_found_in_codes_and_in_what_makers_call_their_scanners(keyword: str, value: object, tag: str) -> None:
+    content = written(image(**{keyword: value}))
+    assert survivors(content, {"Quillberg", "19410317", "Rose"}) == (tag,)
+    assert survivors(content, {"Other"}) == ()
+
+
+def test_a_code_beside_which_another_went_is_no_find() -> None:
+    dataset = image(PatientName="Quillon^Jane", ImageType=["ORIGINAL", "PRIMARY", "QXCODE", "QUILLON"])
+    dataset.SoftwareVersions = ["Qxware", "Quillon 3"]
+    check(deidentified(dataset))
+
+
 def test_a_date_among_the_digits_of_a_new_uid_is_no_find() -> None:
     uid = "2.25.119991231" + "7" * 25
     assert survivors(written(image(FrameOfReferenceUID=uid)), {"19991231"}) == ()
