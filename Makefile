@@ -24,7 +24,7 @@ demo: $(INSTALLED)-base
 
 # Tests whose runs keep time have the machine to themselves; before them the others are shared out among the processors, file by file.
 # Both parts print their counts, and both must pass. PYTEST_ARGS, where given, are the arguments of one plain pytest.
-ALONE := tests/journeys tests/run tests/watch
+ALONE := tests/journeys tests/watch
 OTHERS := $(filter-out $(ALONE) tests/conftest.py,$(wildcard tests/[a-z]*))
 SHARED := $(addprefix --ignore=,$(ALONE)) --numprocesses auto --maxprocesses 8 --dist loadfile
 
