@@ -32,7 +32,6 @@ class File:
     content: bytes  # in which the dataset begins at `position`
     position: int
     deflated: bool = False
-    headless: bool = False  # begins with its dataset
 
 
 def read(content: bytes) -> File:
@@ -74,7 +73,7 @@ def _meta(content: bytes) -> tuple[dict[int, bytes], int]:
 
 def _headless(content: bytes) -> File:
     if content[:2] in (b"\x08\0", b"\0\x08") and len(content) > 8:
-        return File({}, *_guessed(content, 0), content, 0, headless=True)
+        return File({}, *_guessed(content, 0), content, 0)
     if content[:2] == b"\x02\0":
         return read(bytes(128) + b"DICM" + content)
     raise BadData("it is no DICOM file (no DICM mark at byte 128, no DICOM element at byte 0)")

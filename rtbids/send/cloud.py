@@ -6,6 +6,7 @@ import base64
 import importlib
 import logging
 import os
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +26,7 @@ _SLOW = 1 << 20  # bytes a second that a line carries at the least
 _MD5 = 32  # digits of an ETag that is one
 
 
-class Cloud:
+class Cloud(ABC):
     """A bucket, and the prefix in it that all names have."""
 
     def __init__(self, scheme: str, bucket: str, prefix: str, access: Access) -> None:
@@ -63,8 +64,8 @@ class Cloud:
         """The client of the service."""
         return self._connected()
 
-    def _connected(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _connected(self) -> Any: ...
 
 
 class S3(Cloud):
