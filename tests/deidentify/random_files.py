@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from identity import Ledger
-from odd_files import having
 from planted import ESSENTIAL, Planted, element, once, private, rows
 from pydicom._private_dict import private_dictionaries
 from pydicom.datadict import DicomDictionary, dictionary_has_tag, dictionary_VR, repeater_has_tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from raw_files import Element, made
+from raw_files import Element, having, made
 
 KINDS = ("LO", "SH", "ST", "LT", "UT", "PN", "UC", "UN", "OB", "UI", "DA", "DT", "AE", "CS", "UR")
 SEQUENCES = [tag for tag in DicomDictionary if dictionary_VR(tag) == "SQ" and tag >> 16 > 7 and tag not in ESSENTIAL]
-# Times in other representations are a case of `odd_files.py`.
+# Times in other representations are a case of `odd_representations.py`.
 OTHERS = {tag for tag in DicomDictionary if dictionary_VR(tag) in {"TM", "SQ"}} | ESSENTIAL
 ROWS = [tag for tag, *_ in rows() if tag not in OTHERS and tag >> 16 > 7]
 CREATORS = list(private_dictionaries)

@@ -228,6 +228,10 @@ def merged(dataset: tuple[Element, ...], others: tuple[Element, ...]) -> tuple[E
     return tuple(sorted(({e.tag: e for e in dataset} | {e.tag: e for e in others}).values(), key=lambda e: e.tag))
 
 
+def having(file: RawFile, *elements: Element) -> RawFile:
+    return replace(file, dataset=merged(file.dataset, elements))
+
+
 def made(sop_class: str = "1.2.840.10008.5.1.4.1.1.4", syntax: str = ExplicitVRLittleEndian) -> RawFile:
     """Return a file made from nothing: one slice of MR of 16 x 16 voxels."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import odd_files
 import pytest
 from identity import Ledger
 from planted import ESSENTIAL, element, once, sequence
 from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from raw_files import Element, made
+from raw_files import Element, having, made
 from search import missing, survivors
 
 from rtbids.deidentify import kept
@@ -60,7 +59,7 @@ def test_what_any_element_says_goes_but_for_the_few_that_stay(syntax: str, neste
     ledger = Ledger()
     blob = "OB" if syntax == ExplicitVRBigEndian else ""  # which swaps the bytes of others
     elements = tuple(of_everything(ledger, frozenset() if nested else DECIDES, blob))
-    content = odd_files.having(made(syntax=syntax), *([sequence(NESTED, elements)] if nested else elements)).content()
+    content = having(made(syntax=syntax), *([sequence(NESTED, elements)] if nested else elements)).content()
     assert len(ledger.sought) > 1500
     assert missing(ledger.sought, content) == []
     left = survivors(ledger.sought, ENGINE.clean(content).content)
@@ -97,6 +96,6 @@ def test_texts_of_a_form_stay_where_they_have_it(keyword: str, value: str, left:
     tag = tag_for_keyword(keyword)
     assert tag is not None
     wanted = element(tag, dictionary_VR(tag), value)
-    out = ENGINE.clean(odd_files.having(made(), sequence(NESTED, (wanted,))).content()).content
+    out = ENGINE.clean(having(made(), sequence(NESTED, (wanted,))).content()).content
     assert element(tag, dictionary_VR(tag), left).value in out
     assert b"uillbert" not in out.replace(b"UILLBERT", b"uillbert")

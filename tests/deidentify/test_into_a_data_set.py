@@ -15,10 +15,9 @@ import nibabel
 import pytest
 from identity import FAMILY, GIVEN, PERSON, Ledger
 from journeys.series_of_a_session import BOLD, write
-from odd_files import having
 from planted import element, plant
 from pydicom import dcmread
-from raw_files import RawFile, read
+from raw_files import RawFile, having, read
 from search import missing, survivors
 
 from rtbids.deidentify.mapping import Key

@@ -27,7 +27,7 @@ from pydicom._private_dict import private_dictionaries
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from random_files import Dice
-from raw_files import PIXELS, Element, RawFile, encode, made, merged, read
+from raw_files import PIXELS, Element, RawFile, encode, having, made, merged, read
 from search import missing, survivors
 
 from rtbids.deidentify.engine import Clean, Deidentifier
@@ -188,7 +188,7 @@ def test_a_comment_in_a_compressed_frame_does_not_survive_and_the_image_does(nam
     file = read(path.read_bytes())
     pixels = next(e for e in file.dataset if e.tag == PIXELS)
     fragments = commented(pixels.bytes, COMMENTS[name], ledger.word("a comment").encode(), place)
-    content = odd_files.having(file, Element(PIXELS, pixels.vr, fragments, True)).content()
+    content = having(file, Element(PIXELS, pixels.vr, fragments, True)).content()
     assert missing(ledger.sought, content) == []
     result = attempted(content)
     if not isinstance(result, BadData):
@@ -285,7 +285,7 @@ def test_who_it_is_does_not_survive_where_more_is_kept(options: Options, kept: t
 
 @pytest.mark.parametrize("options", [Options(), Options(patient=True)], ids=["removed", "kept"])
 def test_an_age_above_89_is_not_told(options: Options) -> None:
-    file = odd_files.having(made(), element(0x00101010, "AS", "097Y"))
+    file = having(made(), element(0x00101010, "AS", "097Y"))
     assert dataset(cleaned(file.content(), options).content).get("PatientAge", "") in {"", "089Y", "090Y"}
 
 
@@ -378,7 +378,7 @@ def test_private_elements_that_pydicom_knows_pass_on_nothing_but_physics(kinds: 
             if value is not None:
                 blocks.setdefault((creator, group), []).append((int(low, 16), vr[:2], value))
     items = [tuple(private(creator, group, *values)) for (creator, group), values in blocks.items()]
-    file = odd_files.having(made(), sequence(0x00189042, *items))
+    file = having(made(), sequence(0x00189042, *items))
     assert len(ledger.sought) > 900
     assert missing(ledger.sought, file.content()) == []
     assert survivors(ledger.sought, cleaned(file.content()).content) == {}
@@ -392,11 +392,11 @@ def test_nothing_survives_in_a_file_of_random_elements(seed: int) -> None:
 
 
 REFUSED = {
-    "burned in": odd_files.having(made(), element(0x00280301, "CS", "YES")),
+    "burned in": having(made(), element(0x00280301, "CS", "YES")),
     "secondary capture": made("1.2.840.10008.5.1.4.1.1.7"),
     "multi-frame secondary capture": made("1.2.840.10008.5.1.4.1.1.7.4"),
     "encapsulated PDF": made("1.2.840.10008.5.1.4.1.1.104.1"),
-    "a screen saved": odd_files.having(made(), element(0x00080008, "CS", "DERIVED\\SECONDARY\\SCREEN SAVE")),
+    "a screen saved": having(made(), element(0x00080008, "CS", "DERIVED\\SECONDARY\\SCREEN SAVE")),
 }
 
 
@@ -430,7 +430,7 @@ def numbered(number: int, patient: str = PATIENT_ID, day: str = "20171129", refe
     if references is not None:
         uid = element(0x00081155, "UI", f"1.3.12.2.1107.5.2.43.{references}")
         elements += [sequence(0x00081140, (uid,)), sequence(0x00089124, (sequence(0x00082112, (uid,)),))]
-    file = odd_files.having(made(), *elements)
+    file = having(made(), *elements)
     uid_of_meta = element(0x00020003, "UI", f"1.3.12.2.1107.5.2.43.{number}")
     return RawFile(merged(file.meta, (uid_of_meta,)), file.dataset).content()
 
@@ -524,5 +524,5 @@ def test_private_elements_of_a_creator_go_by_their_creator_and_not_by_their_numb
     ledger = Ledger()
     unknown = private("ACME", 0x0029, (0x10, "OB", ledger.word("an unknown creator in a usual block")))
     group = Element(0x00280106, "US", struct.pack("<H", 0))
-    clean = cleaned(odd_files.having(made(), group, *unknown).content())
+    clean = cleaned(having(made(), group, *unknown).content())
     assert survivors(ledger.sought, clean.content) == {}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from identity import FAMILY, GIVEN, NAME, PATIENT_ID, PERSON, Ledger
-from odd_files import every_case, having
+from odd_files import every_case
 from planted import Planted, element, plant
 from pydicom import dcmread
-from raw_files import RawFile, made, merged
+from raw_files import RawFile, having, made, merged
 from search import missing, survivors
 
 EVERY = {name: (planted, refusable) for name, planted, refusable in every_case()}
