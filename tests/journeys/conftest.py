@@ -10,10 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from sending import Node, Pacs
 
 RTBIDS = [sys.executable, "-m", "rtbids"]
 SHAPE = (8, 9, 5)
@@ -114,6 +118,36 @@ def start() -> Iterator[Callable[..., subprocess.Popen]]:
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A node that sends, with a key of its site; what still runs at the end of the test is killed."""
+    from sending import Node
+
+    from rtbids.deidentify.mapping import Key
+
+    made = Node(tmp_path / "node")
+    made.export.mkdir(parents=True)
+    Key.make(made.home / "site.key")
+    yield made
+    for process in made.running:
+        process.signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def one_pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
+    from sending import receiving
+
+    with receiving(tmp_path_factory.mktemp("pacs") / "orthanc") as pacs:
+        yield pacs
+
+
+@pytest.fixture
+def pacs(one_pacs: Pacs) -> Pacs:
+    """An Orthanc without images."""
+    one_pacs.clear()
+    return one_pacs
 
 
 def table(study: Path, description: str) -> list[dict[str, str]]:
