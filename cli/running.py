@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rtbids import __version__
+from rtbids import __version__, private
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
 from rtbids.cli import archiving, console, experiments, sources, whole_session
@@ -22,7 +22,6 @@ from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
 from rtbids.priority import first_in_line
 from rtbids.replay.pacing import paced
 from rtbids.run.ahead import Ahead
-from rtbids.run.control import control
 from rtbids.run.control.control import Control
 from rtbids.run.control.orders import Orders
 from rtbids.run.hearing import Hearing
@@ -127,7 +126,7 @@ def _control(
 
     orders = Orders(session, prepare, {"process": os.getpid(), "version": __version__, "began": CLOCK.now(), **about})
     try:
-        orders.control = Control(*control.listening(), orders.take)
+        orders.control = Control(*private.listening(), orders.take)
     except OSError as error:
         logger.info("rtbids status will not see this run: no control socket (%s)", error)
         return None

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rtbids import private
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite, RtbidsError
 from rtbids.pipeline import Inbox
-from rtbids.run.control import control
 from rtbids.run.control.control import Control
 from rtbids.run.lanes import Lane
 from rtbids.run.process.experiment_process import ExperimentProcess
@@ -131,7 +131,7 @@ class Loop:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._control = session.control = Control(*control.listening(), lambda request, reply: None)
+        self._control = session.control = Control(*private.listening(), lambda request, reply: None)
 
     def do(self, action: Callable[[], None]) -> None:
         done = threading.Event()

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from rtbids import private
 from rtbids.errors import ConnectionLost, UsageFault
-from rtbids.run.control import control, status
+from rtbids.run.control import status
 from rtbids.run.control.control import MOST_CLIENTS, MOST_LINE, MOST_REPLY, Control, Reply
 
 LONG = "x" * 1000
@@ -33,7 +34,7 @@ def take(request: Mapping[str, Any], reply: Callable[[Reply], None]) -> None:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, runtime_folder) -> Iterator[Control]:
-    listener, path = control.listening()
+    listener, path = private.listening()
     made = Control(listener, path, take)
     yield made
     made.close()
@@ -69,7 +70,7 @@ def test_nobody_but_its_owner_can_open_it(run):
 def test_a_folder_that_others_could_read_is_closed_to_them(runtime_folder):
     runtime_folder.mkdir(exist_ok=True)
     runtime_folder.chmod(0o755)
-    listener, path = control.listening()
+    listener, path = private.listening()
     assert stat.S_IMODE(runtime_folder.stat().st_mode) == 0o700
     listener.close()
     path.unlink()
@@ -78,7 +79,7 @@ def test_a_folder_that_others_could_read_is_closed_to_them(runtime_folder):
 def test_a_path_too_long_for_a_socket_gives_way_to_the_next_folder(tmp_path, monkeypatch, runtime_folder):
     monkeypatch.setenv("XDG_STATE_HOME", str(runtime_folder.parent))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / LONG[:200]))
-    listener, path = control.listening()
+    listener, path = private.listening()
     assert path.parent == runtime_folder.parent / "rtbids" / "run"
     listener.close()
     path.unlink()
@@ -178,7 +179,7 @@ def test_one_client_more_than_there_may_be_takes_the_place_of_the_oldest(run):
 
 
 def test_the_socket_that_a_killed_run_left_is_removed(runtime_folder):
-    listener, path = control.listening()
+    listener, path = private.listening()
     listener.close()
     assert list(status.runs()) == []
     assert not path.exists()
@@ -189,11 +190,11 @@ def test_a_run_that_is_starting_is_not_taken_for_dead(runtime_folder):
 
     def look(frame: object, event: str, called: object) -> None:
         if event == "c_return" and getattr(called, "__name__", "") in ("bind", "chmod", "listen", "rename"):
-            there.extend(control._is_alive(path) for path in status.sockets())
+            there.extend(private.is_alive(path) for path in status.sockets())
 
     sys.setprofile(look)  # what a client would see between any two steps
     try:
-        listener, path = control.listening()
+        listener, path = private.listening()
     finally:
         sys.setprofile(None)
     listener.close()
@@ -202,13 +203,13 @@ def test_a_run_that_is_starting_is_not_taken_for_dead(runtime_folder):
 
 
 def test_a_run_with_the_same_number_in_another_container_keeps_its_socket(runtime_folder):
-    first, second = control.listening(), control.listening()
+    first, second = private.listening(), private.listening()
     assert first[1] != second[1]
     assert [fields["process"] for _, fields in _asked([first, second])] == [os.getpid()] * 2
     for listener, path in (first, second):
         listener.close()
         path.unlink()
-    assert control.listening()[1] == first[1]
+    assert private.listening()[1] == first[1]
 
 
 def _asked(listening: list[tuple[socket.socket, Path]]) -> list[tuple[Path, status.Fields]]:
@@ -220,7 +221,7 @@ def _asked(listening: list[tuple[socket.socket, Path]]) -> list[tuple[Path, stat
 
 def test_a_run_that_does_not_reply_is_named(runtime_folder, monkeypatch):
     monkeypatch.setattr(status.ask, "__defaults__", (0.05,))
-    listener, path = control.listening()
+    listener, path = private.listening()
     ((_, fields),) = status.runs()
     listener.close()
     path.unlink()

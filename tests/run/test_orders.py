@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from run.sessions import Lines, apart, lane, session, volume
 
+from rtbids import private
 from rtbids.cli import experiments
 from rtbids.pipeline import Inbox
-from rtbids.run.control import control
 from rtbids.run.control.control import Control
 from rtbids.run.control.orders import Orders
 from rtbids.volume import Item
@@ -45,7 +45,7 @@ def test_a_request_that_makes_no_sense_is_refused_and_the_run_goes_on(tmp_path, 
         return experiments.prepared(request, taken, {"kept": kept}, apart, lambda said: None)
 
     orders = Orders(one, prepare, {})
-    listener, path = control.listening()
+    listener, path = private.listening()
     orders.control = one.control = Control(listener, path, orders.take)
     replies = []
 

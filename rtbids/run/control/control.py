@@ -6,12 +6,9 @@ does not read what it asked for loses its own connection at most.
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-import os
 import queue
-import secrets
 import socket
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
@@ -189,64 +186,3 @@ def refusal(error: Exception) -> Reply:
     """Return the reply that says why something was not done."""
     known = error if isinstance(error, RtbidsError) else RtbidsError(short(error))
     return {"ok": False, "error": short(known), "hint": known.hint, "code": known.exit_code}
-
-
-def folders() -> list[Path]:
-    """Return the folders that control sockets may be in, the best first."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    found = [Path(runtime) / "rtbids"] if runtime else []
-    return [*found, Path(state) / "rtbids" / "run"]
-
-
-def listening() -> tuple[socket.socket, Path]:
-    """Listen on a socket of this process's own, which nobody but the owner can open; raise OSError where there is no place.
-
-    Its name is there when it listens and no sooner: who asks meanwhile would take the run for dead.
-    """
-    refused: OSError | None = None
-    for folder in folders():
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        unnamed = folder / f"{os.getpid()}.{secrets.token_hex(2)}"
-        try:
-            _make_private(folder)
-            listener.bind(str(unnamed))
-            unnamed.chmod(0o600)
-            listener.listen(MOST_CLIENTS)
-            path = _free(folder)
-            unnamed.rename(path)
-        except OSError as error:  # also a path that is too long for a socket
-            listener.close()
-            refused = error
-        else:
-            return listener, path
-    raise refused or OSError("no folder for a control socket")
-
-
-def _free(folder: Path) -> Path:
-    """Return the name of this process, with a number where a run in another container has the same."""
-    names = itertools.chain([str(os.getpid())], (f"{os.getpid()}-{number}" for number in itertools.count(2)))
-    return next(path for name in names if not _is_alive(path := folder / f"{name}.sock"))
-
-
-def _is_alive(path: Path) -> bool:
-    """Say whether somebody listens there; what a killed run left is nobody's."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
-        end.setblocking(False)
-        try:
-            end.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:  # many are waiting for it
-            return True
-    return True
-
-
-def _make_private(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    there = folder.lstat()
-    if there.st_uid != os.getuid():
-        raise PermissionError(f"{folder} is another user's")
-    if there.st_mode & 0o077:
-        folder.chmod(0o700)

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rtbids import private
 from rtbids.errors import ConnectionLost, RtbidsError
-from rtbids.run.control import control
 
 if TYPE_CHECKING:
     from rtbids.run.lanes import Lane
@@ -42,6 +42,11 @@ def described(session: Session, about: Mapping[str, Any]) -> Fields:
         "paused": session.paused,
         "ending": session.stop.is_set(),
         "unwritten": session.unwritten,
+        "missed": sum(tally.reasons["deadline"] for tally in progress.tallies),
+        "warned": progress.warned,
+        "warnings": [vars(each) for each in list(progress.warnings)],
+        "resources": _plain(progress.resources),
+        "link": _linked(progress.link),
         "experiments": [_experiment(lane) for lane in session.lanes],
     }
 
@@ -74,8 +79,22 @@ def _experiment(lane: Lane) -> Fields:
         "backlog": host.backlog,
         "value": tally.value,
         "values": list(tally.values),
+        "recent": tally.recent.as_json,
+        "displacements": list(tally.recent.displacements),
+        "latencies": tally.recent.latencies_as_json,
+        "reasons": dict(tally.reasons),
+        "usual_analysis": lane.usual_analysis,
+        "advice": tally.advice,
         "destinations": list(lane.destinations),
     }
+
+
+def _plain(resources: Resources | None) -> Fields | None:
+    return None if resources is None else dict(vars(resources))
+
+
+def _linked(link: Linked | None) -> Fields | None:
+    return None if link is None else {**vars(link), "resources": _plain(link.resources)}
 
 
 def _resident(process: int) -> int | None:
@@ -88,7 +107,7 @@ def _resident(process: int) -> int | None:
 
 def sockets() -> list[Path]:
     """Return the control sockets of this user's runs, those of the dead among them."""
-    return [path for folder in control.folders() for path in sorted(folder.glob("*.sock"))]
+    return [path for folder in private.folders() for path in sorted(folder.glob("*.sock"))]
 
 
 def runs() -> Iterator[tuple[Path, Fields]]:
