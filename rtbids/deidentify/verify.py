@@ -3,37 +3,30 @@
 The search knows nothing of how the values were taken out: it looks at the bytes that would be written, at text in every
 character set of DICOM and in UTF-16, in capitals or not, at dates in other spellings, at the parts of names, and into what is
 compressed.
-What is looked for, and what is not because it would be found by chance, is in `rtbids.deidentify.needles`.
+What is looked for, and what is not because it would be found by chance, is in `rtbids.deidentify.needles`; what of a file is
+looked at, in `rtbids.deidentify.layers` and `rtbids.deidentify.places`.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from pydicom import Dataset, dcmread
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.tag import BaseTag
+from pydicom import dcmread
 
-from rtbids.deidentify import charsets, private
+from rtbids.deidentify import charsets
 from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.layers import halves, inflated, plain_text, unpacked
 from rtbids.deidentify.needles import Needle, folded, needles
+from rtbids.deidentify.places import Place, elements
 from rtbids.deidentify.profile import Action, Profile
 from rtbids.deidentify.words import is_of_the_trade, words_kept
 from rtbids.errors import BadData
 
 _PIXELS = 0x7FE00010
-_PIXEL_TAG = b"\xe0\x7f\x10\x00"
 _OUR_UIDS = re.compile(rb"2\.25\.\d{20,39}")
-_PRINTABLE = np.zeros(256, bool)
-_PRINTABLE[0x20:0x7F] = True
-_RUN = 6  # characters
 _LEAST_TECHNICAL = 4  # characters of a value that is looked for in codes and the names of makers
 _TEXT = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _BINARY = frozenset(("OB", "UN", "OW"))
@@ -41,14 +34,7 @@ _BINARY = frozenset(("OB", "UN", "OW"))
 _MAKERS = frozenset((0x00080070, 0x00081090, 0x00181020))
 _TERMS = _MAKERS | {0x00120062, 0x00120063, 0x00020012, 0x00020013}
 _UTF_8 = b"ISO_IR 192"
-_GZIP = b"\x1f\x8b\x08"
-_ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
-_LARGEST = 1 << 24  # bytes that one compressed block may become
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-
-
 _NEW = (Action.DUMMY, Action.REPLACE, Action.PATIENT, Action.ACCESSION)
-
 
 PLAIN = Profile()
 Keeps = Callable[[int, str], bool]
@@ -56,14 +42,6 @@ Keeps = Callable[[int, str], bool]
 
 class Survived(BadData):
     """What was taken out of a file is still in it."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    path: str
-    tag: int
-    vr: str
-    value: bytes
 
 
 def check(clean: Clean, profile: Profile = PLAIN) -> None:
@@ -109,8 +87,8 @@ def survivors(
         Those that coded elements and the names of makers held: there they stay beside others that went.
     """
     wanted = needles(removed, lesser, names)
-    content = _inflated(content)
-    head, pixels = _halves(content)
+    content = inflated(content)
+    head, pixels = halves(content)
     suspects = _suspects(head, wanted) | _in_pixels(pixels, wanted)
     said = frozenset(folded(value.encode()) for value in spoken)
     return tuple(dict.fromkeys(_places(content, head, suspects, frozenset(written), keeps, said))) if suspects else ()
@@ -144,7 +122,7 @@ def _keeps(profile: Profile, tag: int, vr: str) -> bool:
 
 def _suspects(head: bytes, wanted: Iterable[Needle]) -> set[Needle]:
     """Return the needles that may be in `head` or what is compressed in it: cheaply, and a few too many."""
-    layers = [head, *_unpacked(head)]
+    layers = [head, *unpacked(head)]
     text = [folded(_OUR_UIDS.sub(b"", layer)) for layer in layers]
     exact = [folded(layer) for layer in layers]
     return {needle for needle in wanted if any(needle.folded in layer for layer in (text if needle.digits else exact))}
@@ -152,21 +130,8 @@ def _suspects(head: bytes, wanted: Iterable[Needle]) -> set[Needle]:
 
 def _in_pixels(pixels: bytes, wanted: Iterable[Needle]) -> set[Needle]:
     """Return the needles found in runs of plain text among the pixels."""
-    runs = _runs(pixels)
-    return {needle for needle in wanted if needle.strong and needle.exact in runs} if runs else set()
-
-
-def _runs(pixels: bytes) -> bytes:
-    """Return the stretches of at least six printable characters, apart from each other."""
-    printable = _PRINTABLE[np.frombuffer(pixels, np.uint8)]
-    if len(printable) < _RUN:
-        return b""
-    pairs = printable[:-1] & printable[1:]
-    fours = pairs[:-2] & pairs[2:]
-    starts = np.flatnonzero(fours[:-2] & pairs[4:])
-    if not len(starts):
-        return b""
-    return b"\0".join(match.group() for match in re.finditer(rb"[\x20-\x7e]{6,}", pixels))
+    text = plain_text(pixels)
+    return {needle for needle in wanted if needle.strong and needle.exact in text} if text else set()
 
 
 def _places(
@@ -175,7 +140,7 @@ def _places(
     """Yield where the `suspects` really are; what is in no element is told by the part of the file."""
     try:
         dataset = dcmread(io.BytesIO(content), force=True)
-        places = [place for part in (dataset.file_meta, dataset) for place in _elements(part, "")]
+        places = [place for part in (dataset.file_meta, dataset) for place in elements(part)]
     except Exception:  # whatever pydicom says of bytes it cannot read: then nobody can vouch for them
         yield "a file that cannot be read"
         return
@@ -194,7 +159,7 @@ def _places(
             yield "bytes outside of its elements"
 
 
-def _telling(suspects: Collection[Needle], places: Sequence[_Place]) -> list[Needle]:
+def _telling(suspects: Collection[Needle], places: Sequence[Place]) -> list[Needle]:
     """Leave out what is the name of the maker or of the model, which a station may be called like."""
     terms = {folded(term.strip()) for place in places if place.tag in _TERMS for term in place.value.split(b"\\")}
     words = terms | {word for term in terms for word in term.split()}
@@ -207,51 +172,12 @@ def _is_a_word(part: bytes) -> bool:
     return part.isascii() and _is_of_the_trade(part.decode(), frozenset())
 
 
-def _elements(dataset: Dataset, prefix: str) -> Iterator[_Place]:
-    for tag in list(dataset.keys()):
-        path = f"{prefix}({tag.group:04X},{tag.element:04X})"
-        element = dataset.get_item(tag)
-        vr = _vr(tag, element)
-        if vr == "SQ":
-            for number, item in enumerate(dataset[tag].value):
-                yield from _elements(item, f"{path}[{number}].")
-        else:
-            value = _value(element)
-            yield _Place(path, int(tag), "CS" if tag.is_private and _is_coded(dataset, tag, value) else vr, value)
-
-
-def _is_coded(dataset: Dataset, tag: BaseTag, value: bytes) -> bool:
-    """Tell whether a private element holds one of the words that are known of it, such as the name of a pulse sequence."""
-    creator = dataset.get_item(BaseTag(tag.group << 16 | tag.element >> 8))
-    name = _value(creator).decode("latin-1").strip(" \0")
-    known = private.listing()["elements"].get(name, {}).get(f"({tag.group:04X},xx{tag.element & 0xFF:02X})", {})
-    words = known.get("keep", {}).get("words", ()) if isinstance(known, dict) else ()
-    return value.decode("latin-1").strip(" \0") in words
-
-
-def _vr(tag: BaseTag, element: DataElement | RawDataElement | None) -> str:
-    vr = element.VR if element is not None else None
-    if vr and vr != "UN":
-        return str(vr)
-    try:
-        return dictionary_VR(tag).split(" ")[0]
-    except KeyError:
-        return "UN"
-
-
-def _value(element: DataElement | RawDataElement | None) -> bytes:
-    value = element.value if element is not None else None
-    if isinstance(value, bytes):
-        return value
-    return b"" if value is None else str(value).encode()
-
-
-def _is_technical(place: _Place) -> bool:
+def _is_technical(place: Place) -> bool:
     """Tell whether a place holds public codes, or the name of a maker, of a model or of software."""
     return place.tag in _MAKERS or (place.vr == "CS" and not place.tag >> 16 & 1)
 
 
-def _is_repeated(place: _Place, suspects: Iterable[Needle]) -> bool:
+def _is_repeated(place: Place, suspects: Iterable[Needle]) -> bool:
     """Tell whether what is none of the trade in codes or in a maker's words repeats a value that was taken out."""
     mark = b"\\" if place.vr == "CS" else None
     pieces = place.value.split(mark) if mark else place.value.replace(b"\\", b" ").split()
@@ -259,12 +185,12 @@ def _is_repeated(place: _Place, suspects: Iterable[Needle]) -> bool:
     return any(needle.found(telling) for needle in suspects if not needle.lesser and len(needle.exact) >= _LEAST_TECHNICAL)
 
 
-def _any_counts(looked_for: Collection[Needle], place: _Place, *, is_kept: bool) -> bool:
+def _any_counts(looked_for: Collection[Needle], place: Place, *, is_kept: bool) -> bool:
     """Tell whether finding any of these in `place` means that a value lives on."""
     if place.tag == _PIXELS:
         return any(needle.strong and needle.exact in place.value for needle in looked_for)
     by_itself = folded(place.value).strip() if is_kept else b""
-    layers = (place.value, *_unpacked(place.value)) if place.vr in _BINARY else (place.value,)
+    layers = (place.value, *unpacked(place.value)) if place.vr in _BINARY else (place.value,)
     for layer in layers:
         text = folded(layer)
         suspects = [needle for needle in looked_for if needle.folded in text and needle.folded != by_itself]
@@ -277,7 +203,7 @@ def _counts(needle: Needle, layer: bytes) -> bool:
     return needle.found(_OUR_UIDS.sub(b"", layer) if needle.digits else layer)
 
 
-def _may_count(needle: Needle, place: _Place) -> bool:
+def _may_count(needle: Needle, place: Place) -> bool:
     """Tell whether `needle` says anything in such a place."""
     is_private = bool(place.tag >> 16 & 1)
     if place.tag in _TERMS or place.vr == "CS" or (is_private and place.tag & 0xFFFF < 0x100):
@@ -291,40 +217,3 @@ def _may_count(needle: Needle, place: _Place) -> bool:
     if needle.name:
         return place.vr in _TEXT or (place.vr in _BINARY and len(needle.exact) > 3)
     return place.vr in _TEXT and not is_private
-
-
-def _halves(content: bytes) -> tuple[bytes, bytes]:
-    """Return what is before and after the head of the largest pixel data, and those pixels."""
-    best = (len(content), len(content))
-    for match in re.finditer(re.escape(_PIXEL_TAG) + rb"(?:O[BW]\0\0(....)|(....))", content, re.DOTALL):
-        length = int.from_bytes(match[1] or match[2], "little")
-        end = len(content) if length == 0xFFFFFFFF else match.end() + length
-        if end <= len(content) and end - match.end() > best[1] - best[0]:
-            best = match.end(), end
-    return content[: best[0]] + content[best[1] :], content[best[0] : best[1]]
-
-
-def _inflated(content: bytes) -> bytes:
-    """Return a deflated file (transfer syntax 1.2.840.10008.1.2.1.99) with its data set inflated behind the same head."""
-    if _DEFLATED not in content[:1024]:
-        return content
-    start = 144 + int.from_bytes(content[140:144], "little")
-    try:
-        return content[:start].replace(_DEFLATED, b"1.2.840.10008.1.2.1\0\0\0") + zlib.decompress(content[start:], -15)
-    except zlib.error:
-        return content
-
-
-def _unpacked(content: bytes, depth: int = 2) -> Iterator[bytes]:
-    """Yield what gzip and zlib blocks in `content` hold, and what is compressed once more in those."""
-    starts = [(match.start(), 31) for match in re.finditer(re.escape(_GZIP), content)]
-    starts += [(match.start(), 15) for match in _ZLIB.finditer(content)]
-    for start, window in starts:
-        try:
-            block = zlib.decompressobj(window).decompress(content[start:], _LARGEST)
-        except zlib.error:
-            continue
-        if block:
-            yield block
-            if depth > 1:
-                yield from _unpacked(block, depth - 1)
