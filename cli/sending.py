@@ -166,6 +166,7 @@ def _settings(request: Request) -> Settings:
         room=None if request.live.wait else request.open_timeout,
         watermark=request.watermark,
         metrics=_port(request.metrics),
+        source=Path(request.source).resolve() if _source(request).form == "folder" else None,
     )
 
 
@@ -204,7 +205,7 @@ def _sum_up(outcome: Outcome, outbox: Outbox, held: Sequence[Held]) -> None:
     counts = outbox.status(per_page=1).images
     console.say(f"{_count(outcome.sent, 'image')} sent")
     if errors := counts[State.ERROR]:
-        raise BadData(f"{_count(errors, 'image')} in ERROR", "see which, and why: rtbids send status")
+        raise BadData(f"{_count(errors, 'image')} in ERROR{_why(outbox)}", "see which, and why: rtbids send status")
     if outcome.waiting:
         why = outcome.down[0] if outcome.down else _reason(outbox)
         what = f"{_count(outcome.waiting, 'image')} to be sent{why and f' ({why})'}"
@@ -214,6 +215,19 @@ def _sum_up(outcome: Outcome, outbox: Outbox, held: Sequence[Held]) -> None:
         raise ConnectionLost(f"{unfinished} not finished, such as one: {held[0].reason}", "start rtbids send again when it is")
 
 
+_ERRORS = "SELECT reason, count(*) FROM image WHERE state = 'ERROR' AND dismissed = 0 GROUP BY reason ORDER BY 2 DESC, 1"
+
+
+def _why(outbox: Outbox) -> str:
+    """Say why images are in ERROR, where it is for one reason; else what most of them are for."""
+    with outbox.database.reading() as transaction:
+        found = transaction.rows(_ERRORS)
+    if len(found) > 1:
+        return f", {found[0][1]} of them: {found[0][0]}"
+    return f": {found[0][0]}" if found else ""  # somebody may just have retried them
+
+
+_HELD = "SELECT reason FROM image WHERE state = 'PROCESSING' AND reason IS NOT NULL ORDER BY id LIMIT 1"
 _WAITS = (
     "SELECT t.url, d.reason FROM delivery d JOIN destination t ON t.id = d.destination"
     " WHERE d.state = 'DONEPROCESSING' AND t.active = 1 ORDER BY d.reason IS NULL, t.id LIMIT 1"
@@ -221,8 +235,10 @@ _WAITS = (
 
 
 def _reason(outbox: Outbox) -> str:
-    """Say what images wait for at a destination that answers."""
+    """Say why images wait here, or what for at a destination that answers."""
     with outbox.database.reading() as transaction:
+        if held := transaction.rows(_HELD):
+            return str(held[0][0])
         rows = transaction.rows(_WAITS)
     return next((str(reason or f"{url} has not taken them in time") for url, reason in rows), "")
 

@@ -160,7 +160,11 @@ def kind(source: str) -> Kind:
         raise UsageFault(f"{source}: expected {expected}, found {scheme}://")
     path = Path(source)
     if not path.exists():
-        raise InputMissing(f"{source}: no such file or folder")
+        lost = f"a link to {os.readlink(path)}, where nothing is" if path.is_symlink() else "no such file or folder"
+        raise InputMissing(f"{source}: {lost}")
+    if not (path.is_file() or path.is_dir() or fifo.is_fifo(path)):
+        found = "a socket" if path.is_socket() else "a device"
+        raise UsageFault(f"{source}: expected a folder, a file or a named pipe, found {found}")
     if fifo.is_fifo(path) or path.suffix == ".tar":
         return "stream"
     if dataset.is_dataset(path) and folder.is_bidsi(path):

@@ -65,7 +65,7 @@ def _files(secret: bytes, found: Found) -> list[_File]:
 def _file(secret: bytes, root: Path, path: Path, fault: str | None) -> _File | None:
     name = os.fsencode(path.relative_to(root) if path.is_relative_to(root) else path)
     try:
-        status = path.stat()
+        status = path.stat() if fault is None else path.lstat()  # a link to nothing is one that is there
     except FileNotFoundError:
         return None
     known_by = identity(secret, path, status.st_size, status.st_mtime_ns)

@@ -32,6 +32,7 @@ class Raw:
     first: float | None  # POSIX seconds of the first try
     fault: str | None  # why it is known to be unusable
     root: Path  # the batch's folder
+    reason: str | None = None  # why it was put off last
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,16 @@ def claim_images(outbox: Outbox, limit: int) -> list[Raw]:
 
 def _to_clean(transaction: Transaction, state: State, now: float, limit: int) -> list[Row]:
     return transaction.rows(
-        "SELECT id, batch, file, size, mtime_ns, tries, first, fault, state FROM image"
+        "SELECT id, batch, file, size, mtime_ns, tries, first, fault, state, reason FROM image"
         " WHERE state = ? AND owner IS NULL AND due <= ? ORDER BY id LIMIT ?" + transaction.skip,
         (state, now, limit),
     )
 
 
 def _raw(row: tuple[object, ...], root: Path, spooled: bool) -> Raw:
-    image, batch, file, size, mtime_ns, tries, first, fault, _ = row
-    return Raw(image, batch, root / os.fsdecode(file), size, mtime_ns, spooled, tries, first, fault, root)  # type: ignore[arg-type]
+    image, batch, file, size, mtime_ns, tries, first, fault, _, reason = row
+    path = root / os.fsdecode(file)  # type: ignore[arg-type]
+    return Raw(image, batch, path, size, mtime_ns, spooled, tries, first, fault, root, reason)  # type: ignore[arg-type]
 
 
 _ITEM = "i.clean, i.sop_class, i.instance, i.series, i.study, i.patient, i.clean_size, i.sha256, i.name, i.syntax"

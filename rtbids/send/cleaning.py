@@ -18,6 +18,7 @@ from rtbids.send.claims import Raw, claim_images, owner_of, release
 from rtbids.send.database import NoSpace
 from rtbids.send.folder import Unfinished, begin, sync
 from rtbids.send.header import identified, syntax_of
+from rtbids.send.reach import AGAIN, AWAY, AWAY_LONGEST, GONE, GRACE, Reach
 from rtbids.send.setting_aside import leads_out, place, put_back, set_aside
 from rtbids.send.settings import Settings
 from rtbids.send.steps import Cleaned
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rtbids")
 LINK = "a link that leads out of the folder"
-GONE = "the file is not there any more"
 _FLUSH = 0.25  # seconds of work that are written down together
-_FOR_GOOD = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+_FOR_GOOD = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 class Clean(Protocol):
@@ -61,6 +61,7 @@ class Cleaner:
         self._clean = clean
         self._settings = settings
         self._work = work
+        self._reach = Reach.of(settings.source)
         self._failures = 0  # of the service that gives identifiers, in a row
         self._held: dict[int, Raw] = {}
         self._done: list[tuple[Raw, Cleaned]] = []
@@ -100,6 +101,7 @@ class Cleaner:
                 raise BadData(LINK)
             self._done.append((raw, self._cleaned(raw)))
             self._failures = 0
+            self._work.resume("source")
         except NoSpace:
             raise
         except LeftOut as error:
@@ -109,6 +111,8 @@ class Cleaner:
             self._fail(raw, str(error))
         except ConnectionLost as error:
             return self._wait_for_service(error)
+        except FileNotFoundError:
+            self._missing(raw)
         except OSError as error:
             self._unreadable(raw, error)
         except NeedsPerson as error:
@@ -157,13 +161,28 @@ class Cleaner:
     def _unreadable(self, raw: Raw, error: OSError) -> None:
         now = self._outbox.clock.now()
         reason = f"the file cannot be read: {error.strerror or type(error).__name__}"
-        gone = error.errno == errno.ENOENT and not raw.path.parent.exists()  # of a share that is not mounted just now, maybe
-        given_up = exhausted(raw.tries + 1, raw.first or now, now, self._settings.attempts, self._settings.age)
-        if given_up or (error.errno in _FOR_GOOD and not gone):
-            self._fail(raw, GONE if error.errno == errno.ENOENT else reason)
+        given_up = exhausted(raw.tries + 1, _since(raw, reason, now), now, self._settings.attempts, self._settings.age)
+        if given_up or error.errno in _FOR_GOOD:
+            self._fail(raw, reason)
         else:
-            steps.postponed(self._outbox, [raw], reason, delay(raw.tries + 1))
-            self._held.pop(raw.image)
+            self._postpone(raw, reason, delay(raw.tries + 1))
+
+    def _missing(self, raw: Raw) -> None:
+        """Wait for a file that is not there: as long as its source is away, else a little, for its folder may be renamed."""
+        now = self._outbox.clock.now()
+        if not self._reach.has(raw):
+            self._work.pause("source", AWAY)
+            self._postpone(raw, AWAY, min(AWAY_LONGEST, delay(raw.tries + 1)))
+            return
+        self._work.resume("source")
+        if raw.path.parent.exists() or now - _since(raw, GONE, now) >= GRACE:
+            self._fail(raw, GONE)
+        else:
+            self._postpone(raw, GONE, AGAIN)
+
+    def _postpone(self, raw: Raw, reason: str, seconds: float) -> None:
+        steps.postponed(self._outbox, [raw], reason, seconds)
+        self._held.pop(raw.image)
 
     def _wait_for_service(self, error: RtbidsError, seconds: float | None = None) -> bool:
         self._flush()
@@ -193,6 +212,11 @@ class Cleaner:
             self._fail(raw, steps.OTHER_CONTENT)
         for raw, _ in done:
             self._held.pop(raw.image, None)
+
+
+def _since(raw: Raw, reason: str, now: float) -> float:
+    """Return since when an image has been put off for this reason."""
+    return now if raw.first is None or raw.reason != reason else raw.first
 
 
 def _content(path: Path) -> tuple[bytes, tuple[int, int]]:

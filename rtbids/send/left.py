@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtbids.send.claims import marks
 from rtbids.send.database import Row
+from rtbids.send.reach import GONE
 
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
@@ -17,6 +18,7 @@ _TO_SEND = (
     "SELECT 1 FROM delivery d JOIN destination t ON t.id = d.destination"
     " WHERE t.id IN {} AND t.refused = 0 AND d.state = 'DONEPROCESSING' LIMIT 1"
 )
+_LOOKS = "SELECT 'looks', coalesce(sum(tries), 0) FROM image WHERE state = 'PROCESSING' AND reason = ?"  # they end soon
 
 
 def what_is_left(outbox: Outbox, destinations: Sequence[int]) -> bool:
@@ -44,6 +46,7 @@ class Stillness:
         with outbox.database.reading() as transaction:
             counts = transaction.rows("SELECT state, count(*) FROM image GROUP BY state ORDER BY state")
             counts += transaction.rows("SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state")
+            counts += transaction.rows(_LOOKS, (GONE,))
         if counts != self._counts:
             self._counts, self._since = counts, now
         return now - self._since >= patience

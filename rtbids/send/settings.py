@@ -39,6 +39,7 @@ class Settings:
     watermark: int = 1 << 30
     room: float | None = None  # seconds that room on the disk is waited for; None: as long as it takes
     metrics: int | None = None  # port on loopback; 0: any
+    source: Path | None = None  # the folder that is watched, without links
 
     def __post_init__(self) -> None:
         if self.raw == "move" and self.archive is None:

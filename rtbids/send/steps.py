@@ -154,13 +154,14 @@ def failed(outbox: Outbox, raw: Raw, reason: str, quarantine: bytes | None) -> N
 
 
 def postponed(outbox: Outbox, raws: Sequence[Raw], reason: str, seconds: float) -> None:
-    """Leave images in PROCESSING, to be tried again after `seconds`."""
+    """Leave images in PROCESSING, to be tried again after `seconds`; since when counts anew with another reason."""
     now = outbox.clock.now()
     with outbox.database.writing() as transaction:
         mine = _mine(outbox, transaction, [raw.image for raw in raws])
         transaction.each(
-            "UPDATE image SET owner = NULL, tries = tries + 1, first = coalesce(first, ?), due = ?, reason = ? WHERE id = ?",
-            [(now, now + seconds, reason, raw.image) for raw in raws if raw.image in mine],
+            "UPDATE image SET owner = NULL, tries = tries + 1, due = ?, reason = ?,"
+            " first = CASE WHEN reason = ? THEN coalesce(first, ?) ELSE ? END WHERE id = ?",
+            [(now + seconds, reason, reason, now, now, raw.image) for raw in raws if raw.image in mine],
         )
 
 

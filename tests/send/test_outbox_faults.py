@@ -208,7 +208,7 @@ def test_a_file_that_is_gone_is_in_error_until_it_is_back_and_retried(outbox, se
     series.files[3].unlink()
     assert go(outbox, [], far).errors == 1
     [gone] = [each for each in outbox.show(1).images if each.state is State.ERROR]
-    assert gone.reason == "the file is not there any more"
+    assert gone.reason == "its file is gone"
     series.files[3].write_bytes(content)
     outbox.retry(image=gone.image)
     assert go(outbox, [], far).sent == 1
