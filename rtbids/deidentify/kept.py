@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
-from rtbids import config
+from rtbids.deidentify import listed
 from rtbids.deidentify.private_values import Values
 
 LISTED = "kept.yaml"
@@ -46,8 +45,7 @@ def fits(tag: int, text: str) -> bool:
 
 @cache
 def _listed() -> Mapping[str, Any]:
-    with resources.as_file(resources.files("rtbids.deidentify") / LISTED) as path:
-        return config.load(path)
+    return listed.load(LISTED)
 
 
 def _tag(keyword: str) -> int:

@@ -10,11 +10,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
-from importlib import resources
 from typing import Any
 
-from rtbids import config
-from rtbids.deidentify import ge, siemens
+from rtbids.deidentify import ge, listed, siemens
 from rtbids.deidentify.private_values import Values
 from rtbids.deidentify.profile import Action
 
@@ -51,8 +49,7 @@ def rule(creator: str, group: int, low_byte: int) -> PrivateRule:
 @cache
 def listing() -> Mapping[str, Any]:
     """Return the file of rules as it is written."""
-    with resources.as_file(resources.files("rtbids.deidentify") / RULES) as path:
-        return config.load(path)
+    return listed.load(RULES)
 
 
 def fields(section: str) -> dict[str, Values]:
