@@ -140,7 +140,8 @@ def _recipe(rules: Rules) -> Recipe:
 
 
 def _service(rules: Rules, pause: Callable[[float], object]) -> Callable[[str, str], Identifiers]:
-    from rtbids.deidentify.identifiers import Question, Rest, read_token
+    from rtbids.deidentify.identifiers import Question
+    from rtbids.deidentify.identifiers_service import Rest, read_token
 
     rest = Rest(str(rules.identifiers), read_token(rules.identifiers_token), pause=pause)
     return lambda patient, accession: rest.ask(Question(patient, accession, rules.identifiers_study))

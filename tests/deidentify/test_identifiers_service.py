@@ -15,7 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from rtbids.deidentify.identifiers import Question, Rest, ServiceDown, ServiceRefuses, read_answer, read_token
+from rtbids.deidentify.identifiers import Question, ServiceDown, ServiceRefuses, read_answer
+from rtbids.deidentify.identifiers_service import Rest, read_token
 from rtbids.deidentify.mapping import Identifiers
 from rtbids.errors import BadData, ConnectionLost, InputMissing, UsageFault
 
