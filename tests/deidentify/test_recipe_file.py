@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from rtbids.deidentify import recipe
+from rtbids.deidentify import recipe, recipe_rules
 from rtbids.deidentify.profile import Action, Profile
 from rtbids.errors import InputMissing, UsageFault
 
@@ -198,5 +198,5 @@ def test_the_recipes_in_the_documentation_are_recipes(read, repository, page):
 
 def test_the_reference_names_every_action_and_option(repository):
     text = (repository / "docs/reference/recipe.rst").read_text()
-    assert all(f"``{word}``" in text for word in recipe.ACTIONS)
+    assert all(f"``{word}``" in text for word in recipe_rules.ACTIONS)
     assert all(f"``{option.name}``" in text for option in fields(recipe._Options))
