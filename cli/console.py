@@ -1,4 +1,4 @@
-"""What people are told, on standard error: warnings, a log without identifiers, and the live line of a run."""
+"""What people are told, on standard error: warnings, a log without identifiers, and how a run is in one line."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import json
 import logging
 import logging.handlers
 import queue
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from rtbids.errors import cannot_write
@@ -22,7 +20,6 @@ from rtbids.run.one_line import printable
 from rtbids.run.progress import Progress, Tally
 
 STEP = 10.0  # seconds between plain lines where there is no terminal
-_BARS = "▁▂▃▄▅▆▇█"
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 logger = logging.getLogger("rtbids")
 _quiet = False
@@ -130,38 +127,6 @@ def watching(source: str) -> Callable[[str], None]:
     return lambda mode: say(f"watching {source}: {mode}")
 
 
-@contextmanager
-def live(progress: Progress) -> Iterator[None]:
-    """Show a run while it goes on: one line that changes in a terminal, now and then a plain line elsewhere."""
-    if _quiet:
-        yield
-        return
-    over = threading.Event()
-    show = _show_live if stderr.is_terminal else _show_plain
-    thread = threading.Thread(target=show, args=(progress, over), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _show_live(progress: Progress, over: threading.Event) -> None:
-    with Live(console=stderr, auto_refresh=False, transient=True) as view:
-        while not over.wait(0.2):
-            view.update(Text(line(progress), no_wrap=True, overflow="ellipsis"), refresh=True)
-
-
-def _show_plain(progress: Progress, over: threading.Event) -> None:
-    shown = 0
-    last = time.monotonic()
-    while not over.wait(0.5):
-        if progress.volumes > shown and time.monotonic() - last >= STEP:
-            shown, last = progress.volumes, time.monotonic()
-            stderr.print(Text(line(progress, bars=False)))
-
-
 def left_out(name: str, number: int, reason: str, hint: str | None = None) -> None:
     """Tell the person which file is left out and why; the log gets its number, for names of files may identify."""
     why = f"{reason}; {hint}" if hint else reason
@@ -198,7 +163,7 @@ def counting(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         yield advance
 
 
-def line(progress: Progress, *, bars: bool = True) -> str:
+def line(progress: Progress) -> str:
     """Return the state of a run in one line of some 80 characters."""
     if not progress.runs:
         return "waiting for the first volume"
@@ -208,13 +173,11 @@ def line(progress: Progress, *, bars: bool = True) -> str:
     if progress.paused:
         parts.append("paused")
     tallies = list(progress.tallies)
-    return "  ".join(parts + [_of_experiment(tally, bars=bars, named=len(tallies) > 1) for tally in tallies])
+    return "  ".join(parts + [_of_experiment(tally, named=len(tallies) > 1) for tally in tallies])
 
 
-def _of_experiment(tally: Tally, *, bars: bool, named: bool) -> str:
+def _of_experiment(tally: Tally, *, named: bool) -> str:
     parts = [f"{tally.experiment}:" if named else "", "" if tally.state == "running" else tally.state]
-    if bars:
-        parts.append(sparkline(list(tally.values)[-16:]))
     if isinstance(tally.value, int | float):
         parts.append(f"{tally.value:.4g}")
     if tally.latency is not None and tally.is_due:
@@ -239,15 +202,6 @@ def good_data(minutes: float, left: float | None) -> str:
     """Return ``4.2 min good, 9 min to go``."""
     to_go = "" if left is None else ", enough" if left == 0 else f", {left:.0f} min to go" if left >= 1 else ", < 1 min to go"
     return f"{minutes:.1f} min good{to_go}"
-
-
-def sparkline(values: list[float | None]) -> str:
-    """Return the values as bars between their least and their greatest; a dot where there is none."""
-    present = [value for value in values if value is not None]
-    if not present:
-        return ""
-    low, span = min(present), (max(present) - min(present)) or 1.0
-    return "".join("·" if v is None else _BARS[int((v - low) / span * (len(_BARS) - 1))] for v in values)
 
 
 def _file(path: str, as_json: bool) -> logging.Handler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
 from rtbids.cli import archiving, console, experiments, sources, whole_session
 from rtbids.cli.experiments import Destinations
+from rtbids.cli.live import live
 from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, UsageFault
@@ -23,7 +25,9 @@ from rtbids.priority import first_in_line
 from rtbids.replay.pacing import paced
 from rtbids.run.ahead import Ahead
 from rtbids.run.control.control import Control
+from rtbids.run.control.lookout import LatestWarnings, Lookout
 from rtbids.run.control.orders import Orders
+from rtbids.run.control.status import described
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.process.launcher import Launcher
@@ -51,6 +55,7 @@ class Order:
     destinations: tuple[str, ...] = ("-",)
     responses: tuple[str, ...] = ()
     events: Path | None = None
+    allow: tuple[str, ...] = ()
     in_process: bool = False
     fill_gaps: Literal["previous", "zero"] | None = None
     overwrite: bool = False
@@ -68,10 +73,13 @@ def run(order: Order, request: sources.Request) -> Progress:
     events = _events(used)
     for recipe in found:
         experiments.check(recipe)
+    at_console = experiments.files(order.allow)
     found = _knowing(found, used, events, request.source, override=order.events is not None)
     places = Destinations(order.destinations, [recipe.name for recipe in found])
     progress = Progress()
-    with stopping(NOT_WAITED if order.bids_dir else None) as stop, ExitStack() as stack:
+    logger.addHandler(LatestWarnings(progress))
+    on_screen = threading.Event()
+    with stopping(NOT_WAITED if order.bids_dir else None, on_screen.is_set) as stop, ExitStack() as stack:
         sources.kind(request.source)  # before anything is made: is it there?
         identified = request.withheld.identified
         told = (kept.messages, request.faults)  # reports are closed last: what comes up when the others close is in them
@@ -80,7 +88,10 @@ def run(order: Order, request: sources.Request) -> Progress:
         archive = stack.enter_context(data_set) if data_set else None
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
         places.open(request.open_timeout, console.say, listens.servers)
-        make_host = experiments.here if order.in_process else experiments.apart(stack.enter_context(closing(Launcher())))
+        if order.in_process:
+            make_host = experiments.here(at_console)
+        else:
+            make_host = experiments.apart(stack.enter_context(closing(Launcher())), at_console)
         session = Session(
             [Lane(recipe, make_host, places.of(recipe.name), CLOCK) for recipe in found],
             archive,
@@ -95,11 +106,20 @@ def run(order: Order, request: sources.Request) -> Progress:
         placing = whole_session.placed(archive, order.others, request.entities, stop, request.withheld) if archive else None
         others = stack.enter_context(placing) if placing else None
         source = str(Path(request.source).resolve()) if Path(request.source).exists() else request.source
-        about = {"source": source, "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None}
+        about = {
+            "process": os.getpid(),
+            "version": __version__,
+            "began": CLOCK.now(),
+            "source": source,
+            "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None,
+        }
         session.control = _control(session, make_host, places, found, used, about)
         request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
         be_quick()
-        with nullcontext() if order.in_process else console.live(progress):  # a debugger has the terminal to itself
+        stack.enter_context(Lookout(session, order.bids_dir))
+        has_stdout = any(one.rpartition("=")[2] == "-" for one in order.destinations)
+        shown = live(progress, lambda: described(session, about), on_screen, has_stdout=has_stdout)
+        with nullcontext() if order.in_process else shown:  # a debugger has the terminal to itself
             inbox = Inbox(session.runs.opened(_items(order, request, archive, events, ahead)), around=first_in_line)
             with nullcontext() if order.in_process else first_in_line(2):  # a script in this process may do anything
                 session.run(inbox)
@@ -124,7 +144,7 @@ def _control(
         found.append(lane.recipe)
         return lane
 
-    orders = Orders(session, prepare, {"process": os.getpid(), "version": __version__, "began": CLOCK.now(), **about})
+    orders = Orders(session, prepare, about)
     try:
         orders.control = Control(*private.listening(), orders.take)
     except OSError as error:

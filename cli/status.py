@@ -15,6 +15,7 @@ _ALONE = ("pause", "resume", "end", "abort")  # requests that name no experiment
 
 @click.command(name="status", short_help="Show the runs in progress, and command them.")
 @click.option("--json", "as_json", is_flag=True, help="Print what there is to know as JSON, one line a run.")
+@click.option("--follow", is_flag=True, help="Go on showing them, a second apart, until Ctrl-C; in a terminal as a screen.")
 @click.option("--process", type=click.IntRange(1), metavar="N", help="Of several runs, the one of process N.")
 @click.option("--start", metavar="PATH", help="Start one more experiment: a folder, a script or a sample's name.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="With --start: a setting of it. Repeatable.")
@@ -34,6 +35,7 @@ _ALONE = ("pause", "resume", "end", "abort")  # requests that name no experiment
 @options.common_options
 def command(
     as_json: bool,
+    follow: bool,
     process: int | None,
     start: str | None,
     assignments: tuple[str, ...],
@@ -51,6 +53,7 @@ def command(
     \b
     Example:
       rtbids status
+      rtbids status --follow
       rtbids status --json
       rtbids status --start ./quality_monitor --feedback quality.tsv
       rtbids status --restart roi_feedback
@@ -66,8 +69,12 @@ def command(
         raise click.UsageError("--set, --feedback and --deadline go with --start")
     if len(requests) > 1:
         raise click.UsageError("one command at a time")
+    if requests and follow:
+        raise click.UsageError("--follow goes with no command")
     if requests:
         statuses.command(requests[0], process)
+    elif follow:
+        statuses.follow(process, as_json=as_json)
     elif as_json:
         for fields in statuses.found(process):
             click.echo(json.dumps(fields))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
-from rtbids.cli import console
+from rtbids.cli import console, screen
+from rtbids.cli.screen_words import span
 from rtbids.errors import InputMissing, UsageFault
 from rtbids.run.control import status
 from rtbids.run.recipe import recipe
 
+EVERY = 1.0  # seconds between two looks of --follow
 STARTING = 150.0  # seconds that a script may take until it is there
 _DONE = {
     "stop": "{experiment} is stopped",
@@ -82,12 +89,35 @@ def show(runs: Iterable[Mapping[str, Any]]) -> None:
     click.echo("\n\n".join(shown) if shown else "no run is in progress")
 
 
+def follow(process: int | None, *, as_json: bool) -> NoReturn:
+    """Show the runs again and again: as JSON lines, as a screen in a terminal, else as text."""
+    if as_json or not sys.stdout.isatty():
+        while True:
+            for fields in found(process):
+                click.echo(json.dumps(fields) if as_json else f"{text(fields)}\n")
+            sys.stdout.flush()
+            time.sleep(EVERY)
+    terminal = Console()
+    with Live(console=terminal, auto_refresh=False, screen=True) as view:
+        while True:
+            view.update(_screen(list(found(process)), terminal), refresh=True)
+            time.sleep(EVERY)
+
+
+def _screen(runs: list[Mapping[str, Any]], terminal: Console) -> Text:
+    width, height = terminal.size
+    if not runs:
+        return Text("no run is in progress")
+    each = max(1, (height - len(runs) + 1) // len(runs))
+    return Text("\n\n").join([screen.draw(fields, width, each, time.time()) for fields in runs])
+
+
 def text(fields: Mapping[str, Any], now: float | None = None) -> str:
     """Return the status of a run in lines."""
     if "error" in fields:
         return f"process {fields['process']}: {fields['error']}"
     run = fields["run"] or ("between runs" if fields["runs"] else "waiting for the first volume")
-    age = _span((time.time() if now is None else now) - fields["began"])
+    age = span((time.time() if now is None else now) - fields["began"])
     heading = [f"process {fields['process']}", run, *(word for word in ("paused", "ending") if fields[word])]
     rows = [
         ("source", fields["source"]),
@@ -114,6 +144,8 @@ def _experiment(each: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {', '.join(_counts(each))}"
     if quality := ", ".join(_quality(each)):
         yield f"  {quality}"
+    if each["advice"]:
+        yield f"  {each['advice']}"
     if each["destinations"]:
         yield f"  to {', '.join(each['destinations'])}"
 
@@ -150,8 +182,3 @@ def _quality(each: Mapping[str, Any]) -> Iterator[str]:
         yield f"{each['spikes']} spikes"
     if each["good_minutes"] is not None:
         yield console.good_data(each["good_minutes"], each["minutes_to_criterion"])
-
-
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -18,11 +18,11 @@ _STOPPING = b"\nstopping in order; once more to stop at once\n"
 
 
 @contextmanager
-def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
+def stopping(at_once: str | None = None, is_shown: Callable[[], bool] = lambda: False) -> Iterator[Wakeup]:
     """Give a flag that the first signal sets; a second one raises Stopped where the program is.
 
     When the body has ended in order after a signal, Stopped (exit 128 + signal) is raised. `at_once` is what to tell who did
-    not wait. Under nohup a terminal that closes ends nothing.
+    not wait; `is_shown` says whether a screen tells of it. Under nohup a terminal that closes ends nothing.
     """
     stop = Wakeup()
     received: list[tuple[int, float]] = []
@@ -35,7 +35,8 @@ def stopping(at_once: str | None = None) -> Iterator[Wakeup]:
             raise Stopped(number, at_once)
         received.append((number, now))
         with suppress(OSError):  # the terminal may be gone
-            os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
+            if not is_shown():
+                os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
         stop.set()
 
     spared = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()

@@ -87,6 +87,7 @@ class Lane:
         self._clock = clock
         self._parts: dict[tuple[tuple[str, str], ...], Part] = {}
         self._pace = Pace()
+        self._analysis = Pace()
         self._wrong: str | None = None  # why it is to be started again
         self._restarts = 0  # in a row
 
@@ -106,6 +107,11 @@ class Lane:
     def usual(self) -> float | None:
         """How many seconds the script takes for a volume, None as long as too little is known."""
         return self._pace.usual
+
+    @property
+    def usual_analysis(self) -> float | None:
+        """How many of them go by before the script is asked, None as long as too little is known."""
+        return self._analysis.usual
 
     @property
     def outstanding(self) -> int:
@@ -307,6 +313,8 @@ class Lane:
         self._restarts = 0
         if answer.given is not None and answer.answered is not None:
             self._pace.took(answer.answered - answer.given)
+        if answer.given is not None and answer.analysed is not None:
+            self._analysis.took(answer.analysed - answer.given)
         part.hold(answer, now)
 
     def _join(self) -> None:
@@ -333,7 +341,7 @@ class Lane:
             row = feedback.fields(self.name, part.run.name, line)
             for destination in self.destinations.values():
                 destination.send(row)
-            self.tally.sent(line)
+            self.tally.sent(line, withheld=part.was_withheld(line))
             if part.analysed:
                 self.host.tell(part.run.entities, Sent(line.volume, line.value, line.status))
             part.run.sent(self.name, line)

@@ -98,6 +98,10 @@ class Part:
             self.withheld.append(index)
         return self.deadlines.withheld(index, now)
 
+    def was_withheld(self, line: Line) -> bool:
+        """Say whether a line is what it is because feedback was paused."""
+        return line.reason == "deadline" and line.value is None and line.volume in self.withheld
+
     def hold(self, answer: Answer, now: float) -> None:
         """Keep an answer until its volume is safe."""
         self._held.append((answer, now))

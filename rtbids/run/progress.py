@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from rtbids.run.deadlines import Line, Value
+from rtbids.run.recent import Recent, Why
 from rtbids.run.record.derived_tables import Measure, Measures
+from rtbids.run.resources import Resources
 
 SHOWN = 40
+WARNED = 5
 State: TypeAlias = Literal["loading", "running", "failed", "stopping"]
 
 
@@ -29,6 +32,10 @@ class Tally:
         ratio so far, where they are worked out; `spikes` counts the volumes that are any.
     good_minutes, minutes_to_criterion
         Good data of the run so far, and how long it would take until there are enough.
+    reasons
+        How many alternates there were of each reason; those sent while feedback was paused are ``paused``.
+    advice
+        What to change where answers miss their due times again and again.
     """
 
     experiment: str
@@ -49,6 +56,9 @@ class Tally:
     spikes: int = 0
     good_minutes: float | None = None
     minutes_to_criterion: float | None = None
+    reasons: Counter[Why] = field(default_factory=Counter)
+    recent: Recent = field(default_factory=Recent)
+    advice: str | None = None
 
     @property
     def in_time(self) -> float | None:
@@ -60,16 +70,21 @@ class Tally:
         """Take what the analysis found in the latest volume."""
         motion, quality = measures.get("motion", {}), measures.get("quality", {})
         self.displacement = _number(motion.get("framewise_displacement"))
+        self.recent.moved(self.displacement)
         self.dvars, self.tsnr = _number(quality.get("dvars")), _number(quality.get("tsnr"))
         self.good_minutes = _number(quality.get("good_minutes"))
         self.minutes_to_criterion = _number(quality.get("minutes_to_criterion"))
         self.spikes += quality.get("spike", "none") != "none"
 
-    def sent(self, line: Line) -> None:
-        """Count a line that has left."""
+    def sent(self, line: Line, *, withheld: bool = False) -> None:
+        """Count a line that has left; `withheld` where nobody was asked, as feedback was paused."""
         if line.status == "late":
             self.late += 1
             return
+        reason: Why | None = "paused" if withheld else line.reason
+        if reason is not None:
+            self.reasons[reason] += 1
+        self.recent.sent(line, reason)
         self.answers += line.status == "ok"
         self.alternates += line.status == "alternate"
         self.value, self.is_due = line.value, line.due is not None
@@ -78,9 +93,64 @@ class Tally:
         self.values.append(float(line.value) if isinstance(line.value, int | float) else None)
 
 
+@dataclass(frozen=True)
+class Warned:
+    """A warning, and when it came, POSIX seconds."""
+
+    time: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Linked:
+    """How the connection to another machine stands.
+
+    Attributes
+    ----------
+    place
+        What it is with.
+    since
+        POSIX seconds, of the latest change of `is_up`.
+    cuts
+        How often it was cut.
+    waiting_members, waiting_bytes
+        What is not safe at the other side yet.
+    dropped
+        Members that were given up because the spool was full.
+    round_trip, offset, uncertainty
+        Seconds: there and back, how far the other clock is ahead, and how well that is known.
+    resources
+        Those of the other machine.
+    """
+
+    place: str
+    is_up: bool
+    since: float
+    cuts: int = 0
+    waiting_members: int = 0
+    waiting_bytes: int = 0
+    dropped: int = 0
+    round_trip: float | None = None
+    offset: float | None = None
+    uncertainty: float | None = None
+    resources: Resources | None = None
+
+
 @dataclass
 class Progress:
-    """The state of the latest run; counts are over all runs of the command. `left` is of experiments that were stopped."""
+    """The state of the latest run; counts are over all runs of the command.
+
+    Attributes
+    ----------
+    left
+        Of experiments that were stopped.
+    warnings, warned
+        The latest, and how many there were.
+    resources
+        Those of this machine, None until it was looked at.
+    link
+        To another machine, where there is one.
+    """
 
     run: str = ""
     volumes: int = 0
@@ -89,12 +159,21 @@ class Progress:
     runs: list[str] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
     left: list[Tally] = field(default_factory=list)
+    warnings: deque[Warned] = field(default_factory=lambda: deque(maxlen=WARNED))
+    warned: int = 0
+    resources: Resources | None = None
+    link: Linked | None = None
+
+    def warn(self, time: float, message: str) -> None:
+        self.warned += 1
+        self.warnings.append(Warned(time, message))
 
     def begin(self, run: str) -> None:
         self.run = run
         self.runs.append(run)
         for tally in self.tallies:
             tally.values.clear()
+            tally.recent.clear()
 
 
 def _number(value: Measure) -> float | None:

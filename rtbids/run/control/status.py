@@ -15,6 +15,8 @@ from rtbids.errors import ConnectionLost, RtbidsError
 
 if TYPE_CHECKING:
     from rtbids.run.lanes import Lane
+    from rtbids.run.progress import Linked
+    from rtbids.run.resources import Resources
     from rtbids.run.session import Session
 
 PATIENCE = 5.0  # seconds for a reply; the run's loop replies within milliseconds
