@@ -36,7 +36,8 @@ def noted(outbox: Path) -> Iterator[Held]:
     for path in sorted(outbox.glob("unfinished-*.json")):
         host, _, process = path.stem.removeprefix("unfinished-").rpartition("-")
         if host == os.uname().nodename and not os.path.exists(f"/proc/{process}"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # of an outbox that may only be read
+                path.unlink(missing_ok=True)
             continue
         with suppress(OSError, ValueError, TypeError):
             yield from (Held(**one) for one in json.loads(path.read_text(encoding="utf-8")))

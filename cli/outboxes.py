@@ -32,9 +32,13 @@ def _opened(outbox: Path | None, database: str | None) -> Outbox:
     return Outbox.open(place(outbox), database, create=False)
 
 
+def _asked(outbox: Path | None, database: str | None) -> Outbox:
+    return Outbox.look(place(outbox), database)
+
+
 def status(*, outbox: Path | None, database: str | None, as_json: bool, follow: bool, page: int, lines: int) -> None:
     """Print how the outbox stands; with `follow` again and again."""
-    with _opened(outbox, database) as opened:
+    with _asked(outbox, database) as opened:
         if follow:
             _follow(opened, as_json, page, lines)
         else:
@@ -79,7 +83,7 @@ def show(*, batch: int, outbox: Path | None, database: str | None, as_json: bool
     """Print one batch, image by image."""
     from rtbids.cli import outbox_tables
 
-    with _opened(outbox, database) as opened:
+    with _asked(outbox, database) as opened:
         shown = opened.show(batch)
     images = [image for image in shown.images if image.state is State.ERROR or not only_errors]
     if as_json:
@@ -129,7 +133,7 @@ def purge(*, older_than: float, outbox: Path | None, database: str | None) -> No
 
 def times(*, since: float | None, outbox: Path | None, database: str | None) -> None:
     """Print every change of state as a table."""
-    with _opened(outbox, database) as opened:
+    with _asked(outbox, database) as opened:
         first = 0.0 if since is None else opened.clock.now() - since
         with opened.database.reading() as transaction:
             rows = transaction.rows(_TIMES, (first,))

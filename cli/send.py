@@ -19,7 +19,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTBOX = (
     click.option(
         "--outbox",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=click.Path(file_okay=False, readable=False, path_type=Path),
         metavar="DIR",
         help="The outbox; by default ~/.local/state/rtbids/outbox.",
     ),

@@ -83,7 +83,7 @@ class SqliteDatabase:
         self._all: list[sqlite3.Connection] = []
         self._turn = threading.Lock()  # SQLite has one writer at a time; here they queue instead of sleeping and looking
         with told(path):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._touch()
             self._inode = os.stat(path).st_ino
             self._connection()
 
@@ -128,13 +128,20 @@ class SqliteDatabase:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA secure_delete=ON")  # names that are wiped are not left on a free page
-            self._own.connection = connection
+            self._own.connection = connection = self._connected()
             self._all.append(connection)
+        return connection
+
+    def _touch(self) -> None:
+        """Make the file where it is not there."""
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA secure_delete=ON")  # names that are wiped are not left on a free page
         return connection
 
     def _check_there(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtbids.errors import CannotWrite
+from rtbids.errors import CannotWrite, InputMissing
 from rtbids.send.database import NoSpace
 
 DATABASE = "outbox.sqlite"
@@ -43,7 +44,41 @@ class Folder:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 folder.chmod(0o700)
         except OSError as error:
-            raise CannotWrite(f"cannot make the outbox {self.root}: {error.strerror or error}") from error
+            verb = "write into" if self.root.is_dir() else "make"
+            raise CannotWrite(f"cannot {verb} the outbox {self.root}: {error.strerror or error}", self._who(error)) from error
+
+    def is_there(self, database: bool) -> bool:
+        """Say whether it was made, with its own `database` or without; raise InputMissing where that may not be known."""
+        try:
+            return stat.S_ISREG(self.database.stat().st_mode) if database else stat.S_ISDIR(self.clean.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except PermissionError as error:
+            raise self._unreadable(error) from error
+
+    def is_writable(self) -> bool:
+        """Say whether who runs this may write into it."""
+        files = [self.database] if self.database.exists() else []
+        return all(os.access(path, os.R_OK | os.W_OK) for path in (self.root, *files))
+
+    def check_readable(self) -> None:
+        """Raise InputMissing where who runs this may not read its database."""
+        try:
+            os.close(os.open(self.database, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> InputMissing:
+        return InputMissing(f"the outbox {self.root} may not be read: {error.strerror or error}", self._who(error))
+
+    def _who(self, error: OSError) -> str | None:
+        """Say who may, where it is another user."""
+        try:
+            owner = self.root.owner()
+        except (OSError, KeyError):
+            return None
+        theirs = error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != self.root.stat().st_uid
+        return f"it belongs to {owner}: sudo -u {owner} rtbids send ..." if theirs else None
 
     def free(self) -> int:
         """Return the bytes that are free on its disk."""

@@ -12,7 +12,8 @@ from rtbids.send.database import Database, DatabaseLost, SqliteDatabase
 from rtbids.send.folder import Folder
 from rtbids.send.found import Found
 from rtbids.send.owners import Owner
-from rtbids.send.schema import prepare
+from rtbids.send.read_only import ReadOnlyDatabase
+from rtbids.send.schema import prepare, secret_of
 from rtbids.send.showing import Shown, shown
 from rtbids.send.status import Status
 
@@ -38,6 +39,11 @@ class Bell:
         """Return when it has rung since `heard`, or `timeout` seconds are over."""
         with self._changed:
             self._changed.wait_for(lambda: self._rung != heard, timeout)
+
+
+def _check_there(places: Folder, folder: Path, url: str | None) -> None:
+    if not places.is_there(database=True) and not (url is not None and places.is_there(database=False)):
+        raise InputMissing(f"no outbox in {folder}", "give the folder that was given to rtbids send")
 
 
 class Outbox:
@@ -80,8 +86,8 @@ class Outbox:
             The URL is none, or the outbox is of another version.
         """
         places = Folder(folder.absolute())
-        if not create and not (places.database.exists() or (url is not None and places.clean.is_dir())):
-            raise InputMissing(f"no outbox in {folder}", "give the folder that was given to rtbids send")
+        if not create:
+            _check_there(places, folder, url)
         places.make()
         name = url or str(places.database)
         database: Database
@@ -92,6 +98,25 @@ class Outbox:
 
             database = PostgresDatabase(url)
         return cls(places, database, prepare(database, name), name, clock)
+
+    @classmethod
+    def look(cls, folder: Path, url: str | None = None, *, clock: Clock = CLOCK) -> Outbox:
+        """Open the outbox in `folder` to ask it; one that may not be written is read as it is.
+
+        Raises
+        ------
+        InputMissing
+            There is none, or it may not be read.
+        CannotWrite, UsageFault
+            As `open`.
+        """
+        places = Folder(folder.absolute())
+        _check_there(places, folder, url)
+        if url is not None or places.is_writable():
+            return cls.open(folder, url, create=False, clock=clock)
+        places.check_readable()
+        database = ReadOnlyDatabase(places.database)
+        return cls(places, database, secret_of(database, str(places.database)), str(places.database), clock)
 
     def add(self, found: Found) -> int | None:
         """Take in a finished batch; return its number, or None where all of it is known. Whoever waits for work is woken."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import sqlite3
+from contextlib import suppress
 
-from rtbids.errors import UsageFault
+from rtbids.errors import InputMissing, UsageFault
 from rtbids.send.database import Database, Transaction
 
 VERSION = 2
@@ -86,6 +88,20 @@ def prepare(database: Database, name: str) -> bytes:
         transaction.rows("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         if not (found := dict(transaction.rows("SELECT name, value FROM meta"))):
             found = _make(transaction, database.words)
+    return _secret(found, name)
+
+
+def secret_of(database: Database, name: str) -> bytes:
+    """Return the secret of an outbox that is only read; raises as `prepare`, or InputMissing where nothing was made yet."""
+    found: dict[str, str] = {}
+    with database.reading() as transaction, suppress(sqlite3.OperationalError):
+        found = dict(transaction.rows("SELECT name, value FROM meta"))
+    if not found:
+        raise InputMissing(f"the outbox {name} is empty")
+    return _secret(found, name)
+
+
+def _secret(found: dict[str, str], name: str) -> bytes:
     if (version := int(found["version"])) != VERSION:
         told = "a newer" if version > VERSION else "an older"
         raise UsageFault(
