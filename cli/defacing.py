@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.clean import Clean
 from rtbids.deidentify.pixels import Refused
 from rtbids.errors import cannot_write
 from rtbids.wakeup import Wakeup

@@ -9,7 +9,7 @@ from pathlib import Path
 from rtbids.cli import cleaners
 from rtbids.deidentify import part10, report
 from rtbids.deidentify.by_recipe import Cleaner
-from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.clean import Clean
 from rtbids.deidentify.header import Header
 from rtbids.deidentify.linkage import Link, Linkage
 

@@ -14,7 +14,8 @@ from rtbids.cli.litter import Litter
 from rtbids.cli.stopping import stopping
 from rtbids.deidentify import destinations, files
 from rtbids.deidentify.by_recipe import Cleaner, Skipped
-from rtbids.deidentify.engine import Clean, InternalFault
+from rtbids.deidentify.clean import Clean
+from rtbids.deidentify.engine import InternalFault
 from rtbids.deidentify.mapping import Key, key_path
 from rtbids.deidentify.names import Names
 from rtbids.deidentify.pixels import Refused

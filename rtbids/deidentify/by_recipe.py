@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from rtbids.deidentify import names, part10, verify
-from rtbids.deidentify.engine import Clean, Deidentifier
+from rtbids.deidentify.clean import Clean
+from rtbids.deidentify.engine import Deidentifier
 from rtbids.deidentify.header import Header
 from rtbids.deidentify.identifiers import ServiceRefuses
 from rtbids.deidentify.pixels import Refused

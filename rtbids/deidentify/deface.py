@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
-from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.clean import Clean
 from rtbids.deidentify.pixels import Refused
 from rtbids.deidentify.slices import Stack, stacks
 from rtbids.errors import UsageFault

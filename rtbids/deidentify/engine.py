@@ -5,20 +5,19 @@ from __future__ import annotations
 import struct
 import traceback
 import zlib
-from collections.abc import Iterable, Iterator
-from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 
 from rtbids.deidentify import charsets, compressed, dates, markers, part10, pixels, text, values, words
+from rtbids.deidentify.clean import Clean, Done
 from rtbids.deidentify.header import Header, uid_text
 from rtbids.deidentify.mapping import Identifiers, Mapping
 from rtbids.deidentify.notes import Edit, Element, Notes, Rules, edited
-from rtbids.deidentify.notes import Path as Place
 from rtbids.deidentify.profile import PATIENT_ID, Action, Options, Profile
 from rtbids.deidentify.reading import Found
 from rtbids.deidentify.walk import Walk
@@ -28,57 +27,6 @@ _EXTENDED_TABLES = (0x7FE00001, 0x7FE00002)
 _UNREADABLE = (ValueError, IndexError, OverflowError, RecursionError, EOFError, struct.error, zlib.error)
 _ALREADY = "it says that it is de-identified already: its IDs and dates are changed once more"
 _STANDS_IN = {"StudyInstanceUID": "study", "SeriesInstanceUID": "series", "SOPInstanceUID": "image"}
-
-
-class Done(MappingOf[str, Action]):
-    """What was done, by where the element lies: ``(0040,0275)[0].(0008,0050)``."""
-
-    def __init__(self, done: list[tuple[Place, int, Action]]) -> None:
-        self._done = done
-
-    @cached_property
-    def _named(self) -> dict[str, Action]:
-        return {_place(path) + _tag(tag): action for path, tag, action in self._done}
-
-    def __getitem__(self, key: str) -> Action:
-        return self._named[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._named)
-
-    def __len__(self) -> int:
-        return len(self._named)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Clean:
-    """A file that is de-identified; all that is named here is new, but for what went (`removed`), which stays in memory.
-
-    `name` is what the file is to be called: patient/series/instance.dcm. `remarks` are said to whoever runs it.
-    """
-
-    content: bytes
-    sop_class: str
-    instance: str
-    series: str
-    study: str
-    patient: str
-    name: str
-    done: MappingOf[str, Action]
-    gone: frozenset[Element] = field(repr=False)
-    remarks: tuple[str, ...] = ()
-    accession: str = ""
-    shift_days: int | None = None
-
-    @cached_property
-    def removed(self) -> frozenset[str | bytes]:
-        """The values that went: texts decoded, each value by itself; anything else as bytes."""
-        return frozenset(_values(self.gone))
-
-    @cached_property
-    def removed_public(self) -> frozenset[str | bytes]:
-        """Those of them that stood in public elements; private ones are mostly technical."""
-        return frozenset(_values(element for element in self.gone if not element.tag >> 16 & 1))
 
 
 class InternalFault(BadData):
@@ -259,20 +207,3 @@ def _wrong_tables(file: part10.File, header: Header, pixels: Found, frames: int)
     for table in header.elements(_EXTENDED_TABLES):
         if not compressed.is_extended_table(file.content[table.value : table.stop], frames, pixels.stop - pixels.value):
             yield table.start, table.stop, b""
-
-
-def _values(gone: Iterable[Element]) -> Iterator[str | bytes]:
-    for element in gone:
-        if element.vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE", "UI", "DA", "DT", "TM", "AS", "CS", "DS", "IS"):
-            found = (one.strip(" \0") for one in charsets.decoded(element.value, element.charset).split("\\"))
-            yield from (one for one in found if one and one not in UID_dictionary)  # those of the standard stay elsewhere
-        else:
-            yield element.value
-
-
-def _place(path: Place) -> str:
-    return f"{_place(path[0])}{_tag(path[1])}[{path[2]}]." if path else ""
-
-
-def _tag(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -17,8 +17,8 @@ from pydicom.datadict import keyword_for_tag
 
 from rtbids import __version__
 from rtbids.deidentify import lost_facts, markers, report_page, weakening
+from rtbids.deidentify.clean import Clean
 from rtbids.deidentify.destinations import write_whole
-from rtbids.deidentify.engine import Clean
 from rtbids.deidentify.profile import Action, Profile, table
 from rtbids.errors import CannotWrite, UsageFault
 

@@ -17,7 +17,7 @@ from functools import partial
 from pydicom import dcmread
 
 from rtbids.deidentify import charsets
-from rtbids.deidentify.engine import Clean
+from rtbids.deidentify.clean import Clean
 from rtbids.deidentify.layers import halves, inflated, plain_text, unpacked
 from rtbids.deidentify.needles import Needle, folded, needles
 from rtbids.deidentify.places import Place, elements

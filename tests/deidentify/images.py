@@ -9,7 +9,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from rtbids.deidentify.engine import Clean, Deidentifier
+from rtbids.deidentify.clean import Clean
+from rtbids.deidentify.engine import Deidentifier
 from rtbids.deidentify.mapping import Key, Mapping
 from rtbids.deidentify.profile import Change, Options, Profile
 

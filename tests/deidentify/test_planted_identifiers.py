@@ -30,7 +30,8 @@ from random_files import Dice
 from raw_files import PIXELS, Element, RawFile, encode, having, made, merged, read
 from search import missing, survivors
 
-from rtbids.deidentify.engine import Clean, Deidentifier
+from rtbids.deidentify.clean import Clean
+from rtbids.deidentify.engine import Deidentifier
 from rtbids.deidentify.mapping import Key, Mapping
 from rtbids.deidentify.profile import Options, Profile
 from rtbids.errors import BadData

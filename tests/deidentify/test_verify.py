@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from small_image import image, written
 
-from rtbids.deidentify.engine import Clean, Deidentifier
+from rtbids.deidentify.clean import Clean
+from rtbids.deidentify.engine import Deidentifier
 from rtbids.deidentify.mapping import Key, Mapping
 from rtbids.deidentify.profile import Action, Change, Profile
 from rtbids.deidentify.verify import Survived, check, survivors
