@@ -10,6 +10,9 @@ from typing import Any
 
 from rtbids.clock import CLOCK
 from rtbids.errors import UsageFault
+from rtbids.run.console import allowed
+from rtbids.run.console.call import Answer
+from rtbids.run.console.files import Files
 from rtbids.run.feedback import destinations
 from rtbids.run.feedback.feedback import Destination
 from rtbids.run.feedback.line_server import LineServer
@@ -25,18 +28,27 @@ from rtbids.run.recipe.recipes import Wishes
 logger = logging.getLogger("rtbids")
 
 
-def here(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
+def here(at_console: Answer) -> MakeHost:
     """Have the script in this process."""
-    return ExperimentHere(recipe)
+
+    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
+        return ExperimentHere(recipe, console=at_console)
+
+    return make
 
 
-def apart(launcher: Launcher) -> MakeHost:
+def apart(launcher: Launcher, at_console: Answer) -> MakeHost:
     """Have each script in a process of its own."""
 
     def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
-        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher)
+        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, console=at_console)
 
     return make
+
+
+def files(allow: Sequence[str]) -> Answer:
+    """Return what does what scripts ask for at the console, where they may: each text is ``DIR[:.EXT,...]``."""
+    return Files([allowed.parse(text) for text in allow]).answer
 
 
 def check(recipe: Recipe) -> None:

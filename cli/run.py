@@ -111,6 +111,13 @@ class AlternateType(click.ParamType[str | float]):
     help="Change one of the script's settings, or another key of its config, such as rois.target=mask.nii; of several "
     "experiments the first's, or NAME's. Repeatable.",
 )
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="DIR[:.EXT,...]",
+    help="Let the scripts read, list and write files in this folder of the scanner's side, those that end in .EXT or any, by "
+    "run.console; by default none. Repeatable.",
+)
 @click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
 @click.option(
     "--fill-gaps",
@@ -140,6 +147,7 @@ def command(
     events: Path | None,
     speed: float | None,
     assignments: tuple[str, ...],
+    allow: tuple[str, ...],
     in_process: bool,
     fill_gaps: Literal["previous", "zero"] | None,
     overwrite: bool,
@@ -189,6 +197,7 @@ def command(
         destinations=destinations or (() if bids_dir else ("-",)),
         events=events,
         responses=responses,
+        allow=allow,
         in_process=in_process,
         fill_gaps=fill_gaps,
         overwrite=overwrite,

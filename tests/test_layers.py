@@ -27,7 +27,7 @@ control
 loop
 process
 script
-past         chain
+past         chain        console
 report
 record
 responses

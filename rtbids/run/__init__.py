@@ -10,6 +10,7 @@ use those below it only; where a file has its room's name, that is the one to be
     process/    the script's own process, how it is started and watched, and what is said between it and the run
     script/     the researcher's script: loaded, given volumes, asked for feedback; what it gives, checked
     past/       what a script sees of the past: volumes so far, feedback that has left, earlier runs
+    console/    what a script reads and writes of files on the scanner's side
     chain/      the analysis, volume by volume, before the script is asked
     report/     a page made of what a run left behind; its sections/ and its figures/
     record/     what a run leaves behind: volumes, tables, maps, and where they come from

@@ -173,7 +173,7 @@ class Session:
         for lane in lanes:
             if lane.host in takes:
                 lane.host.flush()
-            if lane.host in ready:
+            if lane.host in ready or lane.host.fetched in ready:
                 lane.hear()
         self._hear(ready)
         self._advance()
@@ -184,7 +184,7 @@ class Session:
 
     def _sides(self, lanes: list[Lane]) -> tuple[list[Any], list[Any]]:
         """Return what may have something to say, and what may be told something."""
-        readers: list[Any] = [self._recorder.done, *(lane.host for lane in lanes)]
+        readers: list[Any] = [self._recorder.done, *(side for lane in lanes for side in (lane.host, lane.host.fetched))]
         readers += [side for side in (self._hearing, self._ahead) if side is not None]
         writers: list[Any] = [lane.host for lane in lanes if lane.host.is_behind]
         if not self.stop.is_set():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
+from rtbids.run.console.call import Answer as DoAtConsole
+from rtbids.run.console.call import nothing
+from rtbids.run.console.console import Console
 from rtbids.run.deadlines import Value
 from rtbids.run.past.sent import Sent
+from rtbids.run.process.errands import Errands
 from rtbids.run.process.host import Alternate, Answer, Complaint, Ended, Heard, Mapped, Measured, Past, Reply, Stage
 from rtbids.run.process.shared import Shared
 from rtbids.run.recipe.recipe import Recipe
@@ -29,15 +33,23 @@ class ExperimentHere:
     stage: Stage | None = None
     silent_since: float | None = None
 
-    def __init__(self, recipe: Recipe, *, clock: SystemClock = CLOCK) -> None:
+    def __init__(self, recipe: Recipe, *, console: DoAtConsole = nothing, clock: SystemClock = CLOCK) -> None:
         self._clock = clock
         self._replies: list[Reply] = []
         self._ready = Wakeup()
+        self.fetched = Wakeup()  # nothing: who asks waits
+        self._errands = Errands(recipe.name, console)
         self._begun: set[tuple[tuple[str, str], ...]] = set()
         config = recipe.config
+        say = (self._hand_over, self._complain)
+        at_console = Console(self._errands.ask)
         self._experiment = Experiment(
-            recipe.script, config.settings, config.rois, self._hand_over, self._complain, config.analysis, recipe.events
+            recipe.script, config.settings, config.rois, *say, config.analysis, recipe.events, lambda first: at_console
         )
+
+    @property
+    def at_console(self) -> Mapping[str, int]:
+        return self._errands.counts
 
     @property
     def process(self) -> int:
@@ -110,7 +122,7 @@ class ExperimentHere:
         return replies
 
     def close(self) -> None:
-        """Nothing to end."""
+        self._errands.close()
 
     def _hand_over(self, entities: Entities, value: Value) -> None:
         self._say(Alternate(entities, value))

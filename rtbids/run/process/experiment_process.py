@@ -10,13 +10,16 @@ from typing import Any
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
+from rtbids.run.console import call
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
 from rtbids.run.process import host, told
 from rtbids.run.process.channel import MOST_LINE, Channel, Message, NotUnderstood
+from rtbids.run.process.console_calls import Calls
 from rtbids.run.process.given import Given
 from rtbids.run.process.host import Alternate, Answer, Complaint, Ended, Faulted, Gone, Heard, Loaded, Past, Reply
 from rtbids.run.process.launcher import Launcher
+from rtbids.run.process.memory_file import comes_along
 from rtbids.run.process.patience import LOADING
 from rtbids.run.process.said import understood
 from rtbids.run.process.shared import Shared
@@ -24,6 +27,7 @@ from rtbids.run.process.waiting import Waiting
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
 from rtbids.volume import Entities, Volume, run_key
+from rtbids.wakeup import Wakeup
 
 LAST_WORDS = 1.0  # seconds that it may take to end once nobody speaks to it any more
 
@@ -54,6 +58,8 @@ class ExperimentProcess:
         Says whether the line of a volume (entities, index) has left already.
     recall
         Reads a volume of an open run back; None where it is kept nowhere.
+    console
+        Does what the script asks for at the console, in a thread.
     """
 
     is_here = False
@@ -65,6 +71,7 @@ class ExperimentProcess:
         recall: host.Recall,
         *,
         launcher: Launcher | None = None,
+        console: call.Answer = call.nothing,
         clock: SystemClock = CLOCK,
     ) -> None:
         self._recipe = recipe
@@ -82,6 +89,7 @@ class ExperimentProcess:
         self._launcher = launcher or Launcher()
         self._close_launcher = self._launcher.close if launcher is None else lambda: None
         self._seat = self._launcher.seat()
+        self._calls = Calls(recipe.name, console)
         self._start()
 
     @property
@@ -99,6 +107,14 @@ class ExperimentProcess:
     @property
     def is_behind(self) -> bool:
         return not self.is_over and self._channel.is_behind
+
+    @property
+    def fetched(self) -> Wakeup:
+        return self._calls.ready
+
+    @property
+    def at_console(self) -> Mapping[str, int]:
+        return self._calls.errands.counts
 
     @property
     def process(self) -> int | None:
@@ -144,6 +160,8 @@ class ExperimentProcess:
     def replies(self) -> list[Reply]:
         if self._has_closed:
             return self._farewell()
+        for line, along in self._calls.outcomes():
+            self._channel.post(line, along)
         replies: list[Reply] = []
         try:
             is_there = self._channel.poll()
@@ -161,6 +179,7 @@ class ExperimentProcess:
     def restart(self, why: str) -> list[Reply]:
         """End the process where it still runs and start it again; its analysis is given what it had seen, then what waits."""
         given_up = self._given_up(why)
+        self._calls.forget()
         if not self.is_over:
             self._channel.close()
         self._said.clear()
@@ -172,6 +191,7 @@ class ExperimentProcess:
 
     def give_up(self, why: str) -> list[Reply]:
         given_up = self._given_up(why)
+        self._calls.forget()
         if not self.is_over:
             self.is_over = True
             self._seat.end()
@@ -195,6 +215,7 @@ class ExperimentProcess:
             self._seat.let_go(LAST_WORDS)
             self._channel.close()
             self._seat.wait(2 * LAST_WORDS)
+        self._calls.close()
         self._seat.close()
         self._close_launcher()
 
@@ -293,6 +314,9 @@ class ExperimentProcess:
             case "answer" | "failed":
                 self._busy = None
                 return told.answer(message, busy.since if busy else None)
+            case "console":
+                self._calls.take(message, self._channel.descriptor() if comes_along(message) else None)
+                return []
             case "log":
                 told.logged(self._recipe.name, message)
                 return []

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -17,6 +17,7 @@ from rtbids.run.record.derived_tables import Measures
 from rtbids.run.record.statistical_maps import StatMap
 from rtbids.run.responses.responses import Response
 from rtbids.volume import Entities
+from rtbids.wakeup import Wakeup
 
 Stage: TypeAlias = Literal["loading", "feedback", "response", "end"]
 
@@ -128,6 +129,16 @@ class Host(Protocol):
     def tell(self, entities: Entities, sent: Sent) -> None: ...
     def replies(self) -> list[Reply]: ...
     def flush(self) -> None: ...
+
+    @property
+    def fetched(self) -> Wakeup:
+        """Set when `replies` has to be called as something that the script asked for at the console is there."""
+        ...
+
+    @property
+    def at_console(self) -> Mapping[str, int]:
+        """How many files at the console the script has read and written, and how many calls were refused."""
+        ...
 
     def wait_until_loaded(self) -> None:
         """Return when the script is loaded; raise what keeps it from that."""

@@ -108,6 +108,14 @@ _EXPECTED: Mapping[str, Mapping[str, Check]] = {
     "complaint": {**_OF_A_RUN, "error": lambda value: isinstance(value, str)},
     "alternate": {**_OF_A_RUN, "value": _is_value},
     "ended": _OF_A_RUN,
+    "console": {
+        "number": _is_count,
+        "call": lambda value: value in ("read", "newest", "list", "write"),
+        "name": is_text,
+        "pattern": is_text,
+        "timeout": _is_moment,
+        "size": _or_none(_is_count),
+    },
     "fault": {
         "code": _is_count,
         "during": is_text,

@@ -32,6 +32,7 @@ def load(recipe: Recipe, offset: float) -> bytes:
     fields: dict[str, Any] = {"do": "load", "script": str(recipe.script), "settings": config.settings, "rois": rois}
     fields |= {"analysis": analysis_config.to_json(config.analysis), "offset": offset, "memory": recipe.memory}
     fields |= {"events": None if recipe.events is None else str(recipe.events)}
+    fields |= {"deadline": config.deadline}
     return encoded({**fields, "log": logging.getLogger("rtbids").getEffectiveLevel()})
 
 

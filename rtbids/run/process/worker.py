@@ -21,12 +21,17 @@ from numpy.typing import NDArray
 from rtbids.clock import SystemClock
 from rtbids.convert.stored import Stored
 from rtbids.errors import ExperimentFault, RtbidsError
+from rtbids.run.console import console
+from rtbids.run.console.console import Console
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
 from rtbids.run.past.where import Where
 from rtbids.run.process import worker_log
+from rtbids.run.process.asking import Asking
 from rtbids.run.process.channel import Channel, Message, encoded
+from rtbids.run.process.incoming import Incoming
 from rtbids.run.process.launching import live_and_die_with_the_launcher
+from rtbids.run.process.patience import DEADLINES
 from rtbids.run.process.shared import kept, mapped
 from rtbids.run.recipe import analysis_config, region
 from rtbids.run.record.statistical_maps import StatMap
@@ -44,6 +49,10 @@ class Worker:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._incoming = Incoming(channel)
+        self._asking = Asking(channel, self._incoming)
+        self._along: int | None = None  # the descriptor that came along with the message that is taken
+        self._deadline: float | None = None
         self._clock = SystemClock()
         self._metadata: dict[tuple[tuple[str, str], ...], tuple[Mapping[str, Any], str | None]] = {}
         self._begun: set[tuple[tuple[str, str], ...]] = set()
@@ -53,7 +62,8 @@ class Worker:
         self._early: list[Message] = []  # responses to runs that have not begun here: their volumes are kept nowhere
 
     def serve(self) -> None:
-        while (message := self._channel.receive()) is not None:
+        while (arrived := self._incoming.next()) is not None:
+            message, self._along = arrived
             try:
                 self._take(message)
             except RtbidsError as error:
@@ -85,14 +95,20 @@ class Worker:
 
     def _load(self, message: Message) -> None:
         self._clock = SystemClock(message["offset"])
+        self._deadline = message["deadline"]
         self._log = worker_log.tell(self._channel, message["log"])
         _limit_memory(message["memory"])
         rois = {name: region.from_json(fields) for name, fields in message["rois"].items()}
         script, analysis = Path(message["script"]), analysis_config.from_json(message["analysis"])
         events = Path(message["events"]) if message["events"] else None
-        hand_over, complain = self._hand_over, self._complain
-        self._experiment = Experiment(script, message["settings"], rois, hand_over, complain, analysis, events)
+        say = (self._hand_over, self._complain)
+        self._experiment = Experiment(script, message["settings"], rois, *say, analysis, events, self._console)
         self._channel.send({"say": "ready", "process": os.getpid()})
+
+    def _console(self, first: Volume) -> Console:
+        """Return what a run's script sees of the console; a disk that hangs is to be no reason to start the script again."""
+        deadline = self._deadline or first.repetition_time
+        return Console(self._asking.ask, min(console.TIMEOUT, deadline * DEADLINES / 2))
 
     def _hand_over(self, entities: Mapping[str, str], value: Any) -> None:
         self._channel.send({"say": "alternate", "entities": entities, "value": _within_bounds(value)})
@@ -186,7 +202,8 @@ class Worker:
         )
 
     def _mapped(self, message: Message) -> NDArray[Any]:
-        return mapped(self._channel.descriptor(), message["dtype"], tuple(message["shape"]))
+        assert self._along is not None, "voxels come along"
+        return mapped(self._along, message["dtype"], tuple(message["shape"]))
 
     def _read(self, key: tuple[tuple[str, str], ...], where: Where) -> NDArray[Any]:
         """Read a volume back from the archive, here, where nobody waits for the disk."""

@@ -18,6 +18,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.bids import events as bids_events
 from rtbids.bids.events import Events, EventsSoFar
 from rtbids.errors import ExperimentFault, RtbidsError
+from rtbids.run.console.console import Console
 from rtbids.run.deadlines import Value
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
@@ -56,6 +57,8 @@ class Experiment:
         What is worked out of every volume before the script is asked.
     events
         The table of events that every run will have, where that is known.
+    console
+        Given a run's first volume, returns what the script sees of the console.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Experiment:
         complain: Callable[[Mapping[str, str], str], None] = lambda entities, error: None,
         analysis: Analysis | None = None,
         events: Path | None = None,
+        console: Callable[[Volume], Console] = lambda first: Console(),
     ) -> None:
         self._script = script
         self._module = script_file.load(script)
@@ -74,6 +78,7 @@ class Experiment:
         self._rois = rois
         self._hand_over = hand_over
         self._complain = complain
+        self._console = console
         self._analysis = analysis
         if analysis is not None:
             from rtbids.run.chain import chain
@@ -117,6 +122,7 @@ class Experiment:
             _chain=self._chain(first, events, regions, where),
             _so_far=VolumesSoFar(entities),
             _where=where,
+            console=self._console(first),
             _is_open=lambda name: any(name == bids_entities.stem(run.entities) for run in self._runs.values()),
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rtbids.analysis.roi import Roi
 from rtbids.bids.events import Event, EventsSoFar
 from rtbids.errors import UsageFault
+from rtbids.run.console.console import Console
 from rtbids.run.deadlines import Value
 from rtbids.run.past.sent import Sent
 from rtbids.run.past.volumes import Volumes
@@ -47,6 +48,8 @@ class Run:
         What has left so far, in order.
     responses
         What came in so far, in order.
+    console
+        Files on the scanner's side (``--allow``).
     """
 
     settings: Any
@@ -55,6 +58,7 @@ class Run:
     events: EventsSoFar
     feedback: list[Sent] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
+    console: Console = field(default_factory=Console)
     _rois: dict[str, Roi] = field(default_factory=dict)
     _hand_over: Callable[[Value], None] = field(default=lambda value: None)
     _to_come: deque[Response] = field(default_factory=deque)  # those of a run that is replayed
