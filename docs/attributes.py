@@ -33,6 +33,7 @@ WORDS = {
     "NDArray": "array",
     "Path": "path",
     "Analysis": "keys as in `The analysis`_",
+    "Console": "see `Files at the console`_",
     "Decoder": "see `What was trained`_",
     "Decoding": "see `In a run`_",
     "Design": "see `The model of the whole brain`_",
@@ -56,6 +57,7 @@ WORDS = {
     "Summary": "see below",
     "Value": "number, dict or None",
     "Volumes": "see `Volumes`_",
+    "bytes": "bytes",
     "float": "number",
     "int": "whole number",
     "object": "any value",
@@ -63,6 +65,7 @@ WORDS = {
 }
 SEVERAL = {
     "EarlierRun": "earlier runs",
+    "Entry": "entries",
     "Event": "events",
     "Path": "paths",
     "Response": "responses",
@@ -74,6 +77,11 @@ SEVERAL = {
 }
 # A line to try of each method that takes something; of one that takes nothing its heading is one.
 EXAMPLES = {
+    "Console.list": '[entry.name for entry in run.console.list("series_0005", pattern="*.dcm") if entry.size]',
+    "Console.newest": 'run.console.newest("*/*.dcm")',
+    "Console.read": 'run.console.read("physio/respiration.log", timeout=0.5)',
+    "Console.text": 'run.console.text("protocol.txt")',
+    "Console.write": 'run.console.write("next_trial.txt", "face")',
     "Decoder.decision": "decoder.decision(change)[0] > 0",
     "Decoder.probabilities": "decoder.probabilities(decoder.decision(change))",
     "Decoding.decision": 'run.decoding.decision("face")',

@@ -131,7 +131,9 @@ class Lane:
         """Take part in a run; one on another grid than the regions costs its feedback and no more."""
         if misfit is not None:
             logger.warning("%s is recorded without feedback: %s", run.name, misfit)
-        self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=misfit is None)
+        self._parts[run_key(run.entities)] = Part(
+            run, self.recipe.config.alternate, analysed=misfit is None, at_console=self.host.at_console
+        )
 
     def take(self, run: OpenRun, shared: Shared, now: float) -> None:
         """Take a volume: it has a due time from here on."""
@@ -321,7 +323,9 @@ class Lane:
         """Take part from the next volume on; of runs that are open the analysis is given what is kept, and the responses."""
         self.has_joined = True
         for run in self._open_runs():
-            self._parts[run_key(run.entities)] = Part(run, self.recipe.config.alternate, analysed=not run.is_ending)
+            self._parts[run_key(run.entities)] = Part(
+                run, self.recipe.config.alternate, analysed=not run.is_ending, at_console=self.host.at_console
+            )
             if not run.is_ending:
                 self.host.catch_up(run.past)
 

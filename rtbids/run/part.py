@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from rtbids.run.deadlines import Deadlines, Line, Policy
 from rtbids.run.open_run import OpenRun
@@ -17,7 +18,7 @@ logger = logging.getLogger("rtbids")
 
 
 class Part:
-    """What is outstanding of one experiment in one run.
+    """What is outstanding of one experiment in one run; `at_console` counts what it asks for there, run after run.
 
     Attributes
     ----------
@@ -39,7 +40,9 @@ class Part:
         Whether ``end(run)`` is due or has been called; `over` when it has returned.
     """
 
-    def __init__(self, run: OpenRun, policy: Policy, *, analysed: bool) -> None:
+    def __init__(
+        self, run: OpenRun, policy: Policy, *, analysed: bool, at_console: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self.run = run
         self.analysed = analysed
         self.deadlines = Deadlines(policy)
@@ -57,6 +60,7 @@ class Part:
         self._errors: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()  # of volumes alone
         self._answered = False
+        self._at_console, self._before = at_console, dict(at_console)
 
     def interruption(self, why: str) -> Mapping[str, object]:
         """Return what is kept of a script's being ended now."""
@@ -79,10 +83,17 @@ class Part:
             "PredictedMisses": self.predicted,
             "Restarts": self.restarts,
             **paused,
+            **self._asked_at_console,
             **self._failed,
             **given_up,
             **broken_off,
         }
+
+    @property
+    def _asked_at_console(self) -> Mapping[str, object]:
+        """How many files there were read and written during the run, and how often it was refused, where that was."""
+        counts = {what: count - self._before[what] for what, count in self._at_console.items()}
+        return {"Console": counts} if any(counts.values()) else {}
 
     @property
     def _failed(self) -> Mapping[str, object]:

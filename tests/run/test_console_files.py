@@ -1,4 +1,4 @@
-"""Files at the console: what is in the folders that are allowed is read and written, and nothing else whatever the name says."""
+"""Files at the console: those in the folders that are allowed are read and written, and no others whatever a name says."""
 
 from __future__ import annotations
 

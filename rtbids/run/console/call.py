@@ -34,8 +34,8 @@ class Call:
     Attributes
     ----------
     kind
-        ``read`` the file `name`, ``write`` `content` to it, ``list`` the files of the folder `name` that match `pattern`, or give
-        the name of the ``newest`` that does.
+        ``read`` the file `name`, ``write`` `content` to it, ``list`` the files of the folder `name` that match `pattern`, or
+        name the ``newest`` that does.
     timeout, since
         How many seconds it is waited for, and from when on, in seconds of ``time.monotonic``.
     """
