@@ -6,7 +6,7 @@ for an acknowledgement that the other side delays by 40 ms: ``TCP_NODELAY`` on b
 
 from rtbids.dicomnet.address import AE_TITLE, PORT, Address, ae_title, parse
 from rtbids.dicomnet.association import COMPRESSED, MAXIMUM_PDU, MR, SILENCE, UNCOMPRESSED, be_prompt, entity
-from rtbids.dicomnet.caller import Caller, NotWanted
+from rtbids.dicomnet.caller import Caller, MayNotQuery, NotWanted
 from rtbids.dicomnet.sender import NoRoom, Sender
 from rtbids.dicomnet.tls import client_tls, server_tls
 
@@ -20,6 +20,7 @@ __all__ = [
     "UNCOMPRESSED",
     "Address",
     "Caller",
+    "MayNotQuery",
     "NoRoom",
     "NotWanted",
     "Sender",

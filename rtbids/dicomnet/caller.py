@@ -22,6 +22,10 @@ class NotWanted(ConnectionLost):
     """The receiver does not want us, and trying again will not help."""
 
 
+class MayNotQuery(NotWanted):
+    """The receiver does not let us ask what it has, whatever else it lets us do."""
+
+
 class Caller:
     """One association to a receiver.
 

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 from rtbids.dicomnet import statuses
-from rtbids.dicomnet.caller import Caller
+from rtbids.dicomnet.caller import Caller, MayNotQuery
 from rtbids.dicomnet.sender import NoRoom
 from rtbids.errors import BadData
 
@@ -15,6 +15,7 @@ STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT = "1.2.840.10008.1.2"  # what everybody speaks (PS3.5, 10.1)
 QUERY = (STUDY_ROOT, IMPLICIT)  # to be offered by a caller who will ask
 _PENDING = (0xFF00, 0xFF01)
+_NOT_AUTHORISED = 0x0124
 
 
 def instances(caller: Caller, study: str, series: str, among: str = "") -> set[str]:
@@ -24,6 +25,8 @@ def instances(caller: Caller, study: str, series: str, among: str = "") -> set[s
     ------
     BadData
         It does not answer such a question.
+    MayNotQuery
+        It does not let us.
     NoRoom
         It may answer it later.
     ConnectionLost
@@ -44,6 +47,8 @@ def _found(caller: Caller, study: str, series: str, among: str) -> Iterator[byte
         yield b"" if said.Identifier is None else said.Identifier.getvalue()
     if statuses.is_full(int(said.Status)):
         raise NoRoom(f"{caller.address} is out of resources and answers no queries now (status 0x{int(said.Status):04X})")
+    if said.Status == _NOT_AUTHORISED:
+        raise MayNotQuery(f"{caller.address} does not let our AE title query (C-FIND, status 0x0124)")
     if said.Status:
         raise BadData(f"{caller.address} did not answer a query: status 0x{int(said.Status):04X}")
 

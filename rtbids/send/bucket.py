@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from rtbids.dicomnet import MayNotQuery
 from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
 from rtbids.send.cloud import S3, Azure, Google
-from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer, folder
+from rtbids.send.destinations import ASK_FOR, Access, Failure, Item, folder
 from rtbids.send.directory import Directory
 from rtbids.send.refusals import is_forbidden, lost_by, refusal
 from rtbids.send.stores import Object, Store, is_plain
@@ -124,7 +125,7 @@ class Objects:
     def _unknown(self, error: Exception) -> RtbidsError:
         """Return why it is not to be known what is there: by us, or for now."""
         if is_forbidden(error):
-            return NoAnswer(f"{self.url} does not let us look", TRUST)
+            return MayNotQuery(f"{self.url} does not let us look at what it holds (no permission to read)", ASK_FOR)
         return ConnectionLost(refusal(error, self.url).reason)
 
     def _looked_up(self, new: Object) -> bool | None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rtbids.clock import Clock
-from rtbids.dicomnet import NotWanted
+from rtbids.dicomnet import MayNotQuery, NotWanted
 from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
 from rtbids.send import lines, steps
 from rtbids.send.anew import LOST
@@ -131,6 +131,10 @@ class Carrier:
                 there = connection.present([each.item for each in asked])
         except NoAnswer:
             return list(found)  # the same image again does no harm
+        except MayNotQuery:
+            if self._destination.verify == "query":
+                raise
+            return list(found)
         arrived = [each for each in asked if each.item.instance in there]
         if self._destination.whole and len(arrived) < len(found):
             return list(found)

@@ -21,6 +21,7 @@ from rtbids.errors import RtbidsError, UsageFault
 SETTLING = 10.0  # seconds in which a receiver must list what it said that it had stored
 _LOOKS = (0.0, 0.1, 0.4, 1.0, 3.0, SETTLING)  # seconds after the answer at which it is asked
 TRUST = "--proof status takes its word that it stored an image"
+ASK_FOR = f"ask who runs it for the permission to query; or {TRUST}"
 _BUCKETS = ("s3", "gs", "az", "file")
 _PASSWORD = re.compile("[^@]*:[^@]*@")
 _PLACES = "put it into ~/.netrc, a file named by --credentials, or the environment"
@@ -97,6 +98,8 @@ class Connection(Protocol):
             The link broke.
         NoAnswer
             The far side answers no queries.
+        MayNotQuery
+            It answers none of ours.
         """
         ...
 

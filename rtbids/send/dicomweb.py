@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rtbids.dicomnet import NotWanted, statuses
+from rtbids.dicomnet import MayNotQuery, NotWanted, statuses
 from rtbids.errors import ConnectionLost
 from rtbids.send import multipart, web
 from rtbids.send import stored as answers
@@ -17,6 +17,7 @@ _IMAGES = 20  # in a request ...
 _BYTES = 1 << 26  # ... unless they are larger than this together
 _PAGE = 500  # images in one answer to a query
 _JSON = {"Accept": "application/dicom+json"}
+_QUERY = "QIDO-RS"
 _NO_QUERY = {200, 405, 406, 501}
 
 
@@ -26,10 +27,23 @@ class DicomWeb(web.Service):
     @contextmanager
     def open(self) -> Iterator[Stow]:
         with self.site.link() as link:
-            answer = link.ask("GET", "/studies?limit=1", headers=_JSON)
-            if answer.status == 404:
-                raise NotWanted(f"{self.url} is no DICOMweb service (status 404 for /studies)", "is its path the right one?")
+            self._greet(link)
             yield Stow(self, link)
+
+    def _greet(self, link: web.Link) -> None:
+        """See whether it is what it should be, and lets us do what we shall."""
+        try:
+            answer = link.ask("GET", "/studies?limit=1", headers=_JSON, query=_QUERY)
+        except MayNotQuery as error:
+            nothing = multipart.Multipart([])
+            kind = {**_JSON, "Content-Type": nothing.kind}
+            link.ask("POST", "/studies", nothing.pieces, kind, size=len(nothing))  # or says that we may do nothing at all
+            if self.verify == "query":
+                may = f"{self.url} lets this account store (STOW-RS) and not query (QIDO-RS)"
+                raise MayNotQuery(f"{may}: images would be there unseen", error.hint) from None
+            return
+        if answer.status == 404:
+            raise NotWanted(f"{self.url} is no DICOMweb service (status 404 for /studies)", "is its path the right one?")
 
 
 def dicomweb(url: str, access: Access) -> DicomWeb:
@@ -72,12 +86,16 @@ class Stow:
             return self.present(items)
         except NoAnswer:
             return set()
+        except MayNotQuery:
+            if self._verify == "query":
+                raise
+            return set()
 
     def _other(self, item: Item) -> Failure | None:
         """Say where the image that is there is not the one in the file."""
         path = f"/studies/{item.study}/series/{item.series}/instances/{item.instance}"
         kind = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-        answer = self._link.ask("GET", path, headers={"Accept": kind})
+        answer = self._link.ask("GET", path, headers={"Accept": kind}, query="WADO-RS")
         if answer.status == 200 and is_same(multipart.first(answer.kind, answer.content), item.path.read_bytes()):
             return None
         return Failure(f"{self._name} {OTHER}", permanent=True)
@@ -134,7 +152,7 @@ class Stow:
         return there
 
     def _query(self, path: str) -> set[str]:
-        answer = self._link.ask("GET", path, headers=_JSON)
+        answer = self._link.ask("GET", path, headers=_JSON, query=_QUERY)
         if answer.status in (200, 204) and (found := answers.instances(answer.content)) is not None:
             return found
         if answer.status == 404:  # some say so of a study that they do not have

@@ -76,7 +76,7 @@ class Rest:
     def _find(self, instances: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Give the UIDs that it has, and what it says of each."""
         asked = {"Level": "Instance", "Query": {"SOPInstanceUID": "\\".join(instances)}, "Expand": True}
-        answer = self._link.ask("POST", "/tools/find", json.dumps(asked).encode())
+        answer = self._link.ask("POST", "/tools/find", json.dumps(asked).encode(), query="/tools/find")
         if answer.status != 200:
             raise ConnectionLost(f"{self._name} did not say what it has (status {answer.status})")
         found = self._json(answer)
@@ -91,7 +91,7 @@ class Rest:
         """Whether the image that Orthanc calls so is the one in the file."""
         if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
             raise ConnectionLost(f"{self._name} did not say which image it has")
-        answer = self._link.ask("GET", f"/instances/{identifier}/file")
+        answer = self._link.ask("GET", f"/instances/{identifier}/file", query="the file of an instance")
         return answer.status == 200 and is_same(answer.content, item.path.read_bytes())
 
     def _json(self, answer: web.Answer) -> Any:

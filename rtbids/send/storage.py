@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from rtbids.dicomnet import MR, UNCOMPRESSED, Address, NoRoom, Sender, client_tls, query
+from rtbids.dicomnet import MR, UNCOMPRESSED, Address, MayNotQuery, NoRoom, Sender, client_tls, query
 from rtbids.dicomnet import address as addresses
 from rtbids.dicomnet.image import offers
 from rtbids.errors import BadData, ConnectionLost
-from rtbids.send.destinations import TRUST, Access, Failure, Item, NoAnswer, grouped, parts
+from rtbids.send.destinations import ASK_FOR, TRUST, Access, Failure, Item, NoAnswer, grouped, parts
 
 _PARALLEL = 4  # associations; Orthanc serves four at once
 _CONTEXTS = 127  # an association can have 128 (PS3.8, 7.1.1.13); one is for the class that all take
@@ -96,6 +96,8 @@ class Associations:
         self._look_after()
         try:
             return set().union(*(self._there(*key, of) for key, of in grouped(items).items()))
+        except MayNotQuery as error:
+            raise MayNotQuery(str(error), ASK_FOR) from None
         except BadData as error:
             raise NoAnswer(str(error), TRUST) from None
 

@@ -12,15 +12,16 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from rtbids.dicomnet import NotWanted, client_tls
+from rtbids.dicomnet import MayNotQuery, NotWanted, client_tls
 from rtbids.dicomnet.tls import why
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.send import credentials
-from rtbids.send.destinations import Access, Failure, Item
+from rtbids.send.destinations import ASK_FOR, Access, Failure, Item
 
 CONNECTING = 5.0  # seconds in which a host must have taken the connection
 _MOST = 1 << 28  # bytes of an answer
 FORBIDDEN = 403
+DENIED = (401, FORBIDDEN)
 _LATER = {FORBIDDEN, 408, 425, 429, 500, 502, 503, 504}
 _PLACES = f"put user and password into ~/.netrc, a file named by --credentials, or {credentials.PASSWORD}"
 _HOST = re.compile(r"[\w.:-]+")
@@ -116,10 +117,12 @@ class Link:
         size: int | None = None,
         *,
         of_image: bool = False,
+        query: str = "",
     ) -> Answer:
         """Return the answer to a request; `size` is that of a body that comes in parts.
 
-        A request that is forbidden says that we all are, unless it is `of_image`: then it may be that image alone.
+        A request that is forbidden says that we all are, unless it is `of_image`: then it may be that image alone. One that is
+        a `query`, and called so, says that we may not ask.
 
         It is asked again, once, where a connection that had been kept turns out to have ended meanwhile: what is stored twice
         is stored once.
@@ -136,7 +139,9 @@ class Link:
             self.close()
             if not kept:
                 raise ConnectionLost(f"{self._site.name} ended the connection before it had answered") from None
-            return self.ask(method, path, body, headers, size, of_image=of_image)
+            return self.ask(method, path, body, headers, size, of_image=of_image, query=query)
+        if query and answer.status in DENIED:
+            raise MayNotQuery(f"{self._site.name} does not let this account query ({query}, status {answer.status})", ASK_FOR)
         if not (of_image and answer.status == FORBIDDEN) and (refusal := _refusal(self._site.name, answer.status)) is not None:
             raise refusal
         return answer

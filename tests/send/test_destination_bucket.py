@@ -15,11 +15,11 @@ import pytest
 from servers import BUCKET, LONG, azure, certified, free_port, gcs, items, outcome, s3
 from web_service import Reply, service
 
-from rtbids.dicomnet import NotWanted
+from rtbids.dicomnet import MayNotQuery, NotWanted
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.send import stores
 from rtbids.send.cloud import Google
-from rtbids.send.destinations import Access, Failure, NoAnswer, parse
+from rtbids.send.destinations import Access, Failure, parse
 
 OTHER = "has another object of this name: its content is not what was sent"
 
@@ -240,7 +240,7 @@ def test_who_may_only_write_has_its_word_taken_where_that_is_asked_for(tmp_path:
         access = Access(endpoint=f"http://127.0.0.1:{web.port}")
         sent = items(tmp_path)[:1]
         assert outcome("s3://bucket", sent, endpoint=access.endpoint, verify="status") == [None]
-        with parse("s3://bucket", access).open() as connection, pytest.raises(NoAnswer, match="does not let us look"):
+        with parse("s3://bucket", access).open() as connection, pytest.raises(MayNotQuery, match="does not let us look"):
             connection.present(sent)
 
 

@@ -23,7 +23,7 @@ from servers import LONG, certified, free_port, items, orthanc, outcome, storesc
 
 from rtbids import dicomnet
 from rtbids.clock import CLOCK
-from rtbids.dicomnet import MR, UNCOMPRESSED, NoRoom, NotWanted, be_prompt
+from rtbids.dicomnet import MR, UNCOMPRESSED, MayNotQuery, NoRoom, NotWanted, be_prompt
 from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.send.destinations import TRUST, Failure, Item, NoAnswer, delivered, parse
@@ -254,6 +254,15 @@ def test_a_receiver_that_answers_no_queries_is_named_and_its_status_is_enough_wh
 def test_a_receiver_that_cannot_answer_queries_now_is_asked_again_later(tmp_path: Path) -> None:
     with receiver(find=lambda *_: iter([(0xA700, None)])) as pacs, pytest.raises(NoRoom, match="answers no queries now"):
         outcome(url(pacs.port), items(tmp_path))
+
+
+def test_a_receiver_that_does_not_let_us_query_is_waited_for_and_the_permission_named(tmp_path: Path) -> None:
+    with (
+        receiver(find=lambda *_: iter([(0x0124, None)])) as pacs,
+        pytest.raises(MayNotQuery, match=r"does not let our AE title query \(C-FIND, status 0x0124\)") as refused,
+    ):
+        outcome(url(pacs.port), items(tmp_path))
+    assert "--proof status takes its word" in str(refused.value.hint)
 
 
 def test_storescp_takes_images_whose_status_is_enough(tmp_path: Path) -> None:
