@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from rich.text import Text
 
 from rtbids.cli import sparkline
-from rtbids.cli.screen_words import alternates, clock, link, machine, quality, size, span
+from rtbids.cli.screen_words import alternates, clock, link, machine, quality, short, size, span
 from rtbids.cli.sparkline import Scale
 from rtbids.run.one_line import printable
 
@@ -41,9 +41,14 @@ def draw(fields: Fields, width: int, height: int, now: float, *, warnings: int =
     while len(rows) > max(1, height):
         least = max(row.rank for row in rows)
         rows.pop(max(place for place, row in enumerate(rows) if row.rank == least))
-    for row in rows:
-        row.text.truncate(max(1, width), overflow="ellipsis")
-    return Text("\n", no_wrap=True).join([row.text for row in rows])
+    return Text("\n", no_wrap=True).join([_fitting(row.text, width) for row in rows])
+
+
+def _fitting(text: Text, width: int) -> Text:
+    """Return a row that fits and does nothing to a terminal but show: what a script sends may hold anything."""
+    shown = text if text.plain.isprintable() else Text(printable(text.plain).replace("\n", " "))
+    shown.truncate(max(1, width), overflow="ellipsis")
+    return shown
 
 
 def _head(fields: Fields, width: int, now: float) -> Iterator[Row]:
@@ -70,6 +75,8 @@ def _experiments(fields: Fields, width: int) -> Iterator[Row]:
             title.append("  next expected late", "yellow")
         yield Row(2, title)
         yield from _feedback(each, width)
+        if (design := fields["design"]) is not None:
+            yield from _design(design, each["recent"]["volume"], width)
         yield from _motion(each, width)
         yield from _latency(each, width)
         yield _words(3, "answers", alternates(each), "yellow" if each["reasons"].get("deadline") else "")
@@ -88,7 +95,10 @@ def _feedback(each: Fields, width: int) -> Iterator[Row]:
     for value, reason in zip(values, reasons, strict=True):
         bars.append(*_bar(value, reason, limits))
     value = each["value"]
-    latest = f"{value:.4g}" if isinstance(value, int | float) else "" if value is None else "object"
+    if isinstance(value, Mapping):
+        yield _words(1, "feedback", "   ".join(f"{name} {short(part)}" for name, part in value.items()))
+        return
+    latest = "" if value is None else f"{value:.4g}"
     yield from _spark(1, "feedback", bars, latest, "" if limits is None else str(limits), width)
 
 
@@ -98,6 +108,16 @@ def _bar(value: float | None, reason: str | None, limits: Scale | None) -> tuple
         return sparkline.GAP, ""
     mark = sparkline.NONE if value is None or limits is None else limits.bar(value)
     return mark, "cyan" if reason is None else "dim"
+
+
+def _design(design: Fields, volumes: Sequence[int], width: int) -> Iterator[Row]:
+    """Yield a row with a letter for each volume that is in a condition, below the bar of its feedback."""
+    conditions = dict(zip(design["volume"], design["condition"], strict=True))
+    there = [conditions.get(volume) for volume in volumes[-_bars(width) :]]
+    letters = sparkline.letters(name for name in design["condition"] if name is not None)
+    latest = there[-1] if there else None
+    bars = Text("".join(sparkline.GAP if name is None else letters[name] for name in there), "magenta")
+    yield _beside(5, "task", bars, f"{latest or '-':>9}", width)
 
 
 def _motion(each: Fields, width: int) -> Iterator[Row]:
@@ -140,18 +160,21 @@ def _warnings(fields: Fields, most: int) -> Iterator[Row]:
     last = f", the latest at {clock(latest[-1]['time'])}" if latest else ""
     yield _words(4, "warnings", f"{fields['warned']}{last}", "yellow" if latest else "")
     for each in latest[len(latest) - most :] if 0 < most < len(latest) else latest if most else ():
-        message = printable(each["message"]).replace("\n", " ")
-        yield Row(5, Text(f"{clock(each['time']):<{LABEL}}{message}", "yellow"))
+        yield Row(5, Text(f"{clock(each['time']):<{LABEL}}{each['message']}".replace("\n", " "), "yellow"))
 
 
 def _spark(rank: int, label: str, bars: Text, latest: str, limits: str, width: int) -> Iterator[Row]:
     """Yield a row of bars with the latest number and the scale beside it, or below it where it is narrow."""
-    row = Text.assemble((f"{label:<{LABEL}}", "dim"), " " * (_bars(width) - len(bars)), bars, f"  {latest:>9}")
+    row = _beside(rank, label, bars, f"{latest:>9}", width)
     if width >= NARROW:
-        row.append(f"  {limits}", "dim")
-    yield Row(rank, row)
+        row.text.append(f"  {limits}", "dim")
+    yield row
     if width < NARROW and limits:
         yield _words(rank + 4, "", limits, "dim")
+
+
+def _beside(rank: int, label: str, bars: Text, words: str, width: int) -> Row:
+    return Row(rank, Text.assemble((f"{label:<{LABEL}}", "dim"), " " * (_bars(width) - len(bars)), bars, f"  {words}"))
 
 
 def _bars(width: int) -> int:
@@ -170,4 +193,6 @@ def _wrapped(rank: int, label: str, words: str, width: int) -> Iterator[Row]:
 
 
 def _ms(seconds: float | None) -> str:
-    return "n/a" if seconds is None else f"{1000 * seconds:.0f} ms"
+    if seconds is None:
+        return "n/a"
+    return f"{1000 * seconds:.0f} ms" if seconds < 9.9995 else f"{seconds:.3g} s"

@@ -54,6 +54,11 @@ def link(there: Mapping[str, Any]) -> str:
     return "   ".join(words)
 
 
+def short(value: Any) -> str:
+    """Return a part of a value that is an object, a number in four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def size(count: float) -> str:
     """Return a number of bytes in three digits."""
     unit = 0

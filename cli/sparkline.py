@@ -55,6 +55,21 @@ def scale(numbers: Iterable[float | None], within: Sequence[float] = ()) -> Scal
     return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 
 
+def letters(names: Iterable[str]) -> dict[str, str]:
+    """Return a letter for each name: its first that no name before it in the alphabet has, else a number.
+
+    Examples
+    --------
+    >>> letters(["rest", "task", "tap", "rest"])
+    {'rest': 'r', 'tap': 't', 'task': 'a'}
+    """
+    found: dict[str, str] = {}
+    for name in sorted(set(names)):
+        own = [letter for letter in name.lower() if letter.isascii() and letter.isalnum()]
+        found[name] = next((each for each in (*own, *"123456789") if each not in found.values()), "+")
+    return found
+
+
 def _step(span: float) -> float:
     """Return the finest of 1, 2, 5, 10, ... that divides a span into a few parts."""
     unit = 10.0 ** math.floor(math.log10(span / _PARTS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -150,6 +151,8 @@ class Progress:
         Those of this machine, None until it was looked at.
     link
         To another machine, where there is one.
+    design
+        The conditions that the latest volumes were in, by their indices; empty where the run has no events.
     """
 
     run: str = ""
@@ -163,6 +166,7 @@ class Progress:
     warned: int = 0
     resources: Resources | None = None
     link: Linked | None = None
+    design: Mapping[int, str | None] = field(default_factory=dict)
 
     def warn(self, time: float, message: str) -> None:
         self.warned += 1

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.run.control.advice import LOOKED_AT, Lag, advice, cause
+from rtbids.run.control.design import Design
 from rtbids.run.lanes import Lane
 from rtbids.run.progress import Progress
 from rtbids.run.resources import Counts, counted, looked
@@ -26,6 +27,7 @@ class Lookout:
         self._folder = folder
         self._over = threading.Event()
         self._said: set[tuple[str, str]] = set()
+        self._design = Design()
         self._before = self._counted()
 
     def __enter__(self) -> Lookout:
@@ -41,6 +43,7 @@ class Lookout:
         self._session.progress.resources = looked(before, self._before, self._folder)
         for lane in list(self._session.lanes):
             self._advise(lane)
+        self._session.progress.design = self._design.of(list(self._session.runs))
 
     def _go_on(self) -> None:
         while not self._over.wait(EVERY):

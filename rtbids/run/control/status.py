@@ -49,6 +49,7 @@ def described(session: Session, about: Mapping[str, Any]) -> Fields:
         "warnings": [vars(each) for each in list(progress.warnings)],
         "resources": _plain(progress.resources),
         "link": _linked(progress.link),
+        "design": _columns(progress.design),
         "experiments": [_experiment(lane) for lane in session.lanes],
     }
 
@@ -89,6 +90,10 @@ def _experiment(lane: Lane) -> Fields:
         "advice": tally.advice,
         "destinations": list(lane.destinations),
     }
+
+
+def _columns(design: Mapping[int, str | None]) -> Fields | None:
+    return {"volume": list(design), "condition": list(design.values())} if design else None
 
 
 def _plain(resources: Resources | None) -> Fields | None:
