@@ -71,12 +71,6 @@ def _destinations(now: Status, today: dict[str, int]) -> Iterator[str]:
     for name, kind, told, values in (
         ("waiting_images", "gauge", "Images that wait for a destination.", [one.waiting for one in now.destinations]),
         ("failed_images", "gauge", "Images that a destination does not take.", [one.errors for one in now.destinations]),
-        (
-            "up",
-            "gauge",
-            "Whether a destination answered when it was last tried.",
-            [one.since is None for one in now.destinations],
-        ),
         ("sent_images_total", "counter", "Images that arrived.", [one.sent for one in now.destinations]),
         ("sent_bytes_total", "counter", "Bytes of these.", [one.bytes for one in now.destinations]),
         ("sent_bytes_today", "gauge", "Bytes since midnight, UTC.", [today.get(one.url, 0) for one in now.destinations]),
@@ -84,6 +78,9 @@ def _destinations(now: Status, today: dict[str, int]) -> Iterator[str]:
     ):
         labels = [_label(destination=one.url) for one in now.destinations]
         yield from _metric(f"destination_{name}", kind, told, list(zip(labels, map(float, values), strict=True)))
+    told = "Whether a destination answered when it was last tried."
+    up = [(_label(destination=one.url), float(one.since is None)) for one in now.destinations if one.active]
+    yield from _metric("destination_up", "gauge", told, up)
 
 
 def _metric(name: str, kind: str, told: str, samples: list[Sample]) -> Iterator[str]:
