@@ -85,7 +85,7 @@ def claim_images(outbox: Outbox, limit: int) -> list[Raw]:
 def _to_clean(transaction: Transaction, state: State, now: float, limit: int) -> list[Row]:
     return transaction.rows(
         "SELECT id, batch, file, size, mtime_ns, tries, first, fault, state, reason FROM image"
-        " WHERE state = ? AND owner IS NULL AND due <= ? ORDER BY id LIMIT ?" + transaction.skip,
+        " WHERE state = ? AND owner IS NULL AND due <= ? AND file IS NOT NULL ORDER BY id LIMIT ?" + transaction.skip,
         (state, now, limit),
     )
 

@@ -146,7 +146,7 @@ class Cleaner:
         try:
             return _content(raw.path)
         except FileNotFoundError:
-            target = place(self._outbox.folder, raw.batch, raw.image, raw.path.name)
+            target = place(self._outbox.folder, raw)
             if not target.exists():
                 raise
             put_back(self._outbox.folder, raw.path, os.fsencode(target.relative_to(self._outbox.folder.root)))

@@ -1,19 +1,22 @@
-"""Trying again by hand: images in ERROR go back to the state before the failure."""
+"""What somebody does by hand about images in ERROR: they go back to the state before the failure, or are given up.
+
+Files are moved before the transaction that says so, for that may take long; what others did meanwhile is seen in it.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rtbids.errors import NothingMatched
-from rtbids.send.anew import LOST, forget
-from rtbids.send.database import Row
-from rtbids.send.setting_aside import put_back
-from rtbids.send.settle import at_once
-from rtbids.send.states import State, retried
+from rtbids.send.anew import forget
+from rtbids.send.database import Transaction
+from rtbids.send.in_error import Failed, failed
+from rtbids.send.setting_aside import put_back, reason_of, set_aside
+from rtbids.send.settle import Settle, at_once
+from rtbids.send.states import State
 
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
@@ -36,86 +39,97 @@ def retry(outbox: Outbox, batch: int | None = None, image: int | None = None, wh
     NothingMatched
         Nothing there is in ERROR.
     """
-    found = _failed(outbox, batch, image)
-    if not found:
-        what = "image" if image is not None else "batch" if batch is not None else "outbox"
-        raise NothingMatched(f"nothing in that {what} is in ERROR" if what != "outbox" else "nothing is in ERROR")
-    for number, of, state, _, file, quarantine, root, *_ in found:
-        if state != State.ERROR or quarantine is None:
-            continue
-        if not put_back(outbox.folder, Path(os.fsdecode(root)) / os.fsdecode(file), quarantine):
-            logger.warning("batch %d, image %d: another file is in its place; the old one stays in quarantine", of, number)
-    _put_in_order(outbox, found, RETRIED.format(who))
+    before = _before(outbox, batch, image)
+    places = {one.image: _taken_out(outbox, one) for one in before if one.state is State.ERROR}
+    batches = {one.batch for one in before}
+    with outbox.database.writing() as transaction, at_once(transaction, batches, outbox.clock.now()) as settle:
+        found = _still(transaction, batch, image, before)
+        for one in found:
+            _put_in_order(transaction, settle, one, places.get(one.image, one.file), RETRIED.format(who))
+        transaction.count("UPDATE destination SET due = 0")
     return len(found)
 
 
 def dismiss(outbox: Outbox, batch: int, image: int | None = None, who: str = "hand") -> int:
     """Give up images of a batch that are in ERROR (or one of them), so that the rest can be DONE; return how many.
 
-    Their raw files stay where they are, and what is in quarantine until the batch is purged.
+    Raw files stay where they are, but those that came over the network or in a stream: they go to quarantine, where they
+    are, as what is there already, until the batch is purged.
 
     Raises
     ------
     NothingMatched
         Nothing there is in ERROR.
     """
-    found = [row for row in _failed(outbox, batch, image) if row[2] == State.ERROR]
-    if not found:
-        raise NothingMatched(f"nothing of batch {batch} is in ERROR")
+    before = [one for one in _before(outbox, batch, image) if one.state is State.ERROR]
+    said = DISMISSED.format(who)
+    aside = {one.image: _aside(outbox, one, said) for one in before}
     with outbox.database.writing() as transaction, at_once(transaction, {batch}, outbox.clock.now()) as settle:
-        for number, *_ in found:
-            transaction.count("UPDATE image SET dismissed = 1, file = NULL WHERE id = ? AND state = 'ERROR'", (number,))
-        settle.note([(row[0], batch) for row in found], State.ERROR, State.ERROR, DISMISSED.format(who))
+        found = _still(transaction, batch, image, before)
+        transaction.each(
+            "UPDATE image SET dismissed = 1, file = NULL, quarantine = ? WHERE id = ?",
+            [(aside[one.image], one.image) for one in found],
+        )
+        settle.note([one.pair for one in found], State.ERROR, State.ERROR, said)
     return len(found)
 
 
-def _failed(outbox: Outbox, batch: int | None, image: int | None) -> Sequence[Row]:
-    where, values = "", []
-    for column, value in (("i.batch", batch), ("i.id", image)):
-        if value is not None:
-            where += f" AND {column} = ?"
-            values.append(value)
+def _before(outbox: Outbox, batch: int | None, image: int | None) -> list[Failed]:
     with outbox.database.reading() as transaction:
-        return transaction.rows(
-            "SELECT i.id, i.batch, i.state, i.failed_in, i.file, i.quarantine, b.root, i.size, i.mtime_ns, i.same_as,"
-            " i.reason, (SELECT image FROM instance WHERE instance_key = i.instance_key) FROM image i"
-            " JOIN batch b ON b.id = i.batch"
-            " WHERE i.dismissed = 0"
-            " AND (i.state = 'ERROR' OR EXISTS (SELECT 1 FROM delivery d WHERE d.image = i.id AND d.state = 'ERROR'))"
-            f"{where} ORDER BY i.id",
-            values,
-        )
+        found = failed(transaction, batch, image)
+    return found or _nothing(batch, image)
 
 
-def _put_in_order(outbox: Outbox, found: Sequence[Row], said: str) -> None:
-    now = outbox.clock.now()
-    with outbox.database.writing() as transaction, at_once(transaction, {row[1] for row in found}, now) as settle:
-        for image, batch, state, failed_in, *rest in found:
-            after = State.NEW if _is_made_anew(image, *rest) else retried(State(failed_in or state))
-            if state == State.ERROR:
-                settle.move([(image, batch)], State.ERROR, after, said)
-            transaction.count(
-                "UPDATE image SET fault = NULL, quarantine = NULL, tries = 0, first = NULL, due = 0 WHERE id = ?", (image,)
-            )
-            if state == State.ERROR and after is State.NEW:
-                forget(transaction, [image])
-                continue
-            transaction.rows(_TO_ALL, (image, batch, image))
-            transaction.count(
-                "UPDATE delivery SET state = 'DONEPROCESSING', tries = 0, first = NULL, due = 0, reason = NULL"
-                " WHERE image = ? AND state = 'ERROR'",
-                (image,),
-            )
-        transaction.count("UPDATE destination SET due = 0")
+def _still(transaction: Transaction, batch: int | None, image: int | None, before: Sequence[Failed]) -> list[Failed]:
+    """Return those that nobody has seen to since."""
+    as_before: Mapping[int, Failed] = {one.image: one for one in before}
+    found = [one for one in failed(transaction, batch, image, transaction.lock) if one == as_before.get(one.image)]
+    return found or _nothing(batch, image)
 
 
-def _is_made_anew(image: int, *row: Any) -> bool:
-    """Whether what was made of an image is gone, or would not be made so again."""
-    file, _, root, size, mtime_ns, same_as, reason, holder = row
-    if reason == LOST or same_as is not None or holder != image:
-        return True
-    try:
-        status = (Path(os.fsdecode(root)) / os.fsdecode(file)).stat()
-    except OSError:
-        return False  # what was made of it is there
-    return (status.st_size, status.st_mtime_ns) != (size, mtime_ns)
+def _nothing(batch: int | None, image: int | None) -> list[Failed]:
+    what = "in that image" if image is not None else f"of batch {batch}" if batch is not None else ""
+    raise NothingMatched(" ".join(f"nothing {what} is in ERROR".split()))
+
+
+def _taken_out(outbox: Outbox, one: Failed) -> bytes:
+    """Take a file out of quarantine, to where it was found; return where it is now.
+
+    It stays there, and is read there, where it lay in a folder of ours, which others may have now, and where another file is
+    in its place: that one is not this image.
+    """
+    if one.quarantine is None or one.raw.path == (there := outbox.folder.root / os.fsdecode(one.quarantine)):
+        return one.file
+    if not one.spooled and put_back(outbox.folder, one.raw.path, one.quarantine):
+        return one.file
+    if not one.spooled:
+        said = "batch %d, image %d: another file is in its place; the one in quarantine is tried again"
+        logger.warning(said, one.batch, one.image)
+    reason_of(there).unlink(missing_ok=True)
+    return os.fsencode(there)
+
+
+def _aside(outbox: Outbox, one: Failed, said: str) -> bytes | None:
+    """Put the file of an image that came over the network or in a stream into quarantine; return where."""
+    if one.quarantine is not None or not one.spooled:
+        return one.quarantine
+    return set_aside(outbox.folder, one.raw, said, move=True)
+
+
+def _put_in_order(transaction: Transaction, settle: Settle, one: Failed, file: bytes, said: str) -> None:
+    after = one.goes_on_in
+    if one.state is State.ERROR:
+        settle.move([one.pair], State.ERROR, after, said)
+    transaction.count(
+        "UPDATE image SET fault = NULL, file = ?, quarantine = NULL, tries = 0, first = NULL, due = 0 WHERE id = ?",
+        (file, one.image),
+    )
+    if one.state is State.ERROR and after is State.NEW:
+        forget(transaction, [one.image])
+        return
+    transaction.rows(_TO_ALL, (*one.pair, one.image))
+    transaction.count(
+        "UPDATE delivery SET state = 'DONEPROCESSING', tries = 0, first = NULL, due = 0, reason = NULL"
+        " WHERE image = ? AND state = 'ERROR'",
+        (one.image,),
+    )

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
 
 _OLD = "SELECT id, kept FROM batch WHERE state = 'DONE' AND errors = 0 AND cleaned IS NOT NULL AND changed <= ? ORDER BY id"
 
+_GONE = (  # what was dismissed, or left out in a folder that is not ours, is still there
+    "SELECT i.identity FROM image i JOIN batch b ON b.id = i.batch WHERE i.batch = ? AND i.dismissed = 0"
+    " AND (i.state = 'DONE' OR b.spooled = 1)"
+)
+
 
 def purge(outbox: Outbox, older_than: float) -> int:
     """Remove DONE batches that have not changed for `older_than` seconds, one in a transaction; return how many.
 
-    Where the raw files were left in place it stays known that they were sent, or they would be sent anew.
+    Where raw files were left in place it stays known that they were taken in, or they would be sent anew.
     """
     with outbox.database.reading() as transaction:
         old = transaction.rows(_OLD, (outbox.clock.now() - older_than,))
@@ -29,7 +34,7 @@ def _remove(outbox: Outbox, number: int, kept: bool) -> None:
     of_batch = "(SELECT id FROM image WHERE batch = ?)"
     with outbox.database.writing() as transaction:
         if not kept:
-            transaction.count("DELETE FROM seen WHERE identity IN (SELECT identity FROM image WHERE batch = ?)", (number,))
+            transaction.count(f"DELETE FROM seen WHERE identity IN ({_GONE})", (number,))
         transaction.count(f"DELETE FROM instance WHERE image IN {of_batch}", (number,))
         for table in ("transition", "delivery", "image"):
             transaction.count(f"DELETE FROM {table} WHERE batch = ?", (number,))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtbids.errors import NothingMatched
 from rtbids.send import mending
 from rtbids.send.adding import identity
 from rtbids.send.reach import GONE
@@ -33,7 +35,8 @@ def follow(outbox: Outbox, old: Path, new: Path) -> None:
             transaction.each(_SEEN, [(identity(outbox.secret, new / os.fsdecode(name), *rest),) for name, *rest in files])
         lost = [image for number in numbers for [image] in transaction.rows(_LOST, (number, GONE))]
     for image in lost:
-        mending.retry(outbox, image=image, who="who watches: it has another name")
+        with suppress(NothingMatched):  # somebody has just done so by hand
+            mending.retry(outbox, image=image, who="who watches: it has another name")
     for number in numbers:
         logger.info("batch %d: its folder has another name now", number)
 

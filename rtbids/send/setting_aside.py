@@ -16,9 +16,10 @@ from rtbids.send.folder import Folder, full, put, sync
 _LONGEST = 150  # of a file's name, so that what is put before and behind it has room
 
 
-def place(folder: Folder, batch: int, image: int, name: str) -> Path:
-    """Return where the file of an image would lie in quarantine."""
-    return folder.quarantine / str(batch) / f"{image}-{name[-_LONGEST:]}"
+def place(folder: Folder, raw: Raw) -> Path:
+    """Return where the file of an image would lie in quarantine, or lies there since it was set aside before."""
+    aside = folder.quarantine / str(raw.batch)
+    return raw.path if raw.path.parent == aside else aside / f"{raw.image}-{raw.path.name[-_LONGEST:]}"
 
 
 def set_aside(folder: Folder, raw: Raw, reason: str, move: bool) -> bytes | None:
@@ -27,7 +28,7 @@ def set_aside(folder: Folder, raw: Raw, reason: str, move: bool) -> bytes | None
     May be called again when it was broken off.
     """
     try:
-        target = unused(place(folder, raw.batch, raw.image, raw.path.name), raw.path)
+        target = unused(place(folder, raw), raw.path)
         target.parent.mkdir(mode=0o700, exist_ok=True)
         put(reason_of(target), f"{reason}\n".encode(), "reason")
         if raw.path.is_file() and not leads_out(raw.path, raw.root):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ class Incoming:
         self._series: dict[str, _Series] = {}
         self._count = 0
         self._full_until = self._roomy_until = 0.0
-        self._own, self._held = _own_folder(folder)
+        self._own, self._held = _own_folder(folder, clock.now())
 
     def keep(self, content: Buffer, *, broken: bool = False) -> None:
         """Write an image to the disk, to the others of its series; with `broken` also what is none, for its sender to be told.
@@ -161,12 +162,13 @@ class Incoming:
             self._roomy_until = now + _ROOM_EVERY
 
 
-def _own_folder(folder: Path) -> tuple[Path, int]:
-    """Make a folder for this process; return it and the descriptor of its lock."""
-    number = 0
+def _own_folder(folder: Path, now: float) -> tuple[Path, int]:
+    """Make a folder for this process; return it and the descriptor of its lock.
+
+    Its name was no other's before: an outbox knows files by their paths, also those that are not there any more.
+    """
     while True:
-        number += 1
-        own = folder / f"{number:04d}"
+        own = folder / f"{now:010.0f}-{secrets.token_hex(4)}"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             own.mkdir(mode=0o700)

@@ -12,7 +12,7 @@ import pytest
 from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.clock import ManualClock
-from rtbids.errors import BadData, CannotWrite, ConnectionLost, LeftOut, NeedsPerson, UsageFault
+from rtbids.errors import CannotWrite, ConnectionLost, LeftOut, NeedsPerson, UsageFault
 from rtbids.send import claims, cleaning, cleanup, lines, owners, setting_aside, steps, wiping
 from rtbids.send.apart import Fault
 from rtbids.send.database import DatabaseLost
@@ -163,21 +163,6 @@ def test_files_of_one_name_are_all_in_the_archive(outbox, far, tmp_path):
     go(outbox, found, far, raw="move", archive=tmp_path / "archive")
     assert sorted(file.read_bytes() for file in (tmp_path / "archive").rglob("*.dcm")) == sorted(map(image, range(3)))
     assert not [each for each in found if each.root.exists()]
-
-
-def test_a_file_in_quarantine_stays_there_when_another_has_its_place(outbox, far, tmp_path):
-    found = folder_of(tmp_path / "in", [1])
-
-    def refuse(content):
-        raise BadData("burned in")
-
-    go(outbox, [found], far, clean=refuse, raw="delete")
-    for number in (2, 3):
-        found.files[0].write_bytes(image(number))
-        outbox.retry(1)
-        go(outbox, [], far, clean=refuse, raw="delete")
-    kept = [file.read_bytes() for file in outbox.folder.quarantine.rglob("*.dcm")]
-    assert sorted(kept) == sorted([image(1), image(2), image(3)])
 
 
 def test_a_retry_sends_to_destinations_that_came_since(outbox, tmp_path):

@@ -78,7 +78,7 @@ def test_what_a_killed_process_has_left_is_taken_up_and_what_it_never_finished_i
         incoming = Incoming(folder)
         incoming.keep(SEVEN[0])
         incoming.keep(EIGHT[0])
-        (folder / "0001" / "000001" / ".000002.dcm.part").write_bytes(SEVEN[1][:1000])
+        (next(folder.iterdir()) / "000001" / ".000002.dcm.part").write_bytes(SEVEN[1][:1000])
         os._exit(0)
     os.waitpid(process, 0)
     incoming = Incoming(folder)
@@ -108,6 +108,18 @@ def test_a_folder_whose_files_were_sent_goes(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_no_two_processes_ever_have_the_same_folder(folder: Path) -> None:
+    places = set()
+    for _ in range(3):
+        incoming = Incoming(folder, clock=ManualClock(100.0))
+        incoming.keep(SEVEN[0])
+        (batch,) = incoming.finished(everything=True)
+        places.add(batch.root)
+        batch.files[0].unlink()
+        incoming.close()
+    assert len(places) == 3
+
+
 def test_a_full_disk_is_said_and_no_batch_comes_of_it(folder: Path) -> None:
     incoming = Incoming(folder, quiet=0.0, room=1 << 60)
     with pytest.raises(NoRoom):
@@ -119,7 +131,7 @@ def test_a_disk_that_takes_no_more_makes_no_batch_of_nothing(folder: Path) -> No
     incoming = Incoming(folder, quiet=0.0)
     incoming.keep(SEVEN[0])
     list(incoming.finished())
-    place = folder / "0001" / "000002"
+    place = next(folder.iterdir()) / "000002"
     place.mkdir()  # as a full disk does: the folder cannot be made
     with pytest.raises(FileExistsError):
         incoming.keep(SEVEN[1])
