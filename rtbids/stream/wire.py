@@ -56,10 +56,7 @@ class Writer:
 
     def write(self, name: str, *parts: Buffer, modified: float = 0.0) -> None:
         """Write one member whose content is `parts` one after another."""
-        views = [memoryview(part).cast("B") for part in parts]
-        size = sum(len(view) for view in views)
-        padding = bytes(-size % BLOCK)
-        self._send([memoryview(_header(name, size, modified)), *views, memoryview(padding)])
+        self._send(framed(name, [memoryview(part).cast("B") for part in parts], modified))
 
     def close(self) -> None:
         """Mark the orderly end. The file itself stays open: it is the caller's."""
@@ -81,6 +78,12 @@ class Writer:
             raise StreamBroken(f"cannot write {self._where}: {error.strerror or error}") from None
 
 
+def framed(name: str, parts: Sequence[memoryview], modified: float = 0.0) -> list[memoryview]:
+    """Return a member as it is on the wire: header, `parts` (bytes) as they are, padding."""
+    size = sum(len(part) for part in parts)
+    return [memoryview(_header(name, size, modified)), *parts, memoryview(bytes(-size % BLOCK))]
+
+
 def compression(head: bytes) -> str | None:
     """Say by its first bytes how something is compressed, None where it is not."""
     if head[128:132] == b"DICM":  # whose preamble may say anything
@@ -96,11 +99,16 @@ def is_old(head: bytes) -> bool:
         return False
 
 
-def members(file: BinaryIO, where: str = "the stream", passed_over: Callable[[str], None] | None = None) -> Iterator[Member]:
+def members(
+    file: BinaryIO,
+    where: str = "the stream",
+    passed_over: Callable[[str], None] | None = None,
+    largest: Callable[[str], int] = lambda name: LARGEST_MEMBER,
+) -> Iterator[Member]:
     """Read members until the end mark and then on to end of file; raise StreamBroken for any other end.
 
-    Folders are passed over; names that leave their folder and sizes beyond LARGEST_MEMBER are refused. So are links and
-    devices, unless `passed_over` takes their names.
+    Folders are passed over; names that leave their folder and sizes beyond what `largest` says of a name are refused. So are
+    links and devices, unless `passed_over` takes their names.
     """
     reader = _Reader(file, where)
     overrides: dict[str, str] = {}
@@ -124,8 +132,8 @@ def members(file: BinaryIO, where: str = "the stream", passed_over: Callable[[st
             passed_over(name)
             continue
         reader.demand(kind in (b"0", b"\0"), f"member {name!r} of type {kind!r}, which is no file")
-        reader.demand(0 <= size <= LARGEST_MEMBER, f"member {name!r} of {size} bytes")
         reader.demand(is_confined(name), f"member name {name[:80]!r}")
+        reader.demand(0 <= size <= largest(name), f"member {name!r} of {size} bytes")
         yield Member(name, reader.body(size), modified)
 
 

@@ -1,0 +1,138 @@
+"""What comes on a connection: members for the application, receipts, heartbeats, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rtbids.errors import ConnectionLost
+from rtbids.stream.link import protocol
+from rtbids.stream.link.clock import exchange
+from rtbids.stream.link.compression import unpack
+from rtbids.stream.link.connection import Connection
+from rtbids.stream.link.protocol import OutOfStep
+from rtbids.stream.link.shared import Shared
+from rtbids.stream.wire import Member
+
+
+class Hearing:
+    """Takes the members of one connection."""
+
+    def __init__(self, shared: Shared, connection: Connection) -> None:
+        self._shared = shared
+        self._connection = connection
+        self._where = connection.where
+        self._controls = {
+            protocol.NEXT: self._begin,
+            protocol.SAFE: self._forget,
+            protocol.ALIVE: self._keep_time,
+            protocol.PROBE: self._answer_probe,
+            protocol.PROBED: self._measure,
+            protocol.DROPPED: self._take_mark,
+            protocol.END: self._end,
+            protocol.REFUSED: self._fail,
+        }
+
+    def take(self, members: Iterator[Member]) -> None:
+        """Take what comes until the end mark; raise ConnectionLost, StreamBroken, or what ended the other side."""
+        for member in members:
+            if member.name.startswith(protocol.OWN):
+                if act := self._controls.get(member.name):
+                    act(member)
+            else:
+                self._take(member)
+
+    def _take(self, member: Member) -> None:
+        known, largest = self._shared.packer.known, self._shared.terms.largest
+        name, content = unpack(member.name, member.content, known, largest, self._where)
+        if content is not member.content:
+            member = Member(name, content, member.modified)
+        self._put(member, 0)
+
+    def _take_mark(self, member: Member) -> None:
+        if not (count := self._whole(member, "count")):
+            raise OutOfStep(f"{self._where}: a mark of no dropped member")
+        self._put(member, count)
+
+    def _put(self, member: Member, dropped: int) -> None:
+        """Hand a member to the application when that has room for it; what came before is passed over."""
+        connection, arrivals, shared = self._connection, self._shared.arrivals, self._shared
+        if connection.number is None:
+            raise OutOfStep(f"{self._where}: {member.name[:80]} came before the number of the first member was said")
+        number, connection.number = connection.number, connection.number + (dropped or 1)
+        with shared.changed:
+            if not arrivals.is_new(number, dropped or 1):
+                return
+            if not arrivals.has_room(len(member.content)):
+                self._wait_for_room(len(member.content))
+            arrivals.put(number, member, dropped)
+            shared.wake()
+
+    def _wait_for_room(self, size: int) -> None:
+        connection, shared = self._connection, self._shared
+        with connection.not_reading():
+            while not shared.arrivals.has_room(size):
+                if connection.problem is not None or shared.is_over:
+                    raise connection.problem or ConnectionLost(f"{self._where}: closed here")
+                shared.changed.wait()
+
+    def _begin(self, member: Member) -> None:
+        with self._shared.changed:
+            self._connection.begin(self._whole(member, "next"), self._shared.arrivals.taken)
+
+    def _forget(self, member: Member) -> None:
+        said = protocol.loads(member.name, member.content, self._where)
+        safe, spool = protocol.whole(said, "safe", member.name, self._where), self._shared.spool
+        with self._shared.changed:
+            if safe > spool.on_wire:
+                raise OutOfStep(f"{self._where} says that {safe} members are safe, but {spool.on_wire} were sent")
+            spool.forget(safe)
+            self._shared.knows_end = self._shared.knows_end or said.get("end") is True
+            self._shared.changed.notify_all()
+
+    def _keep_time(self, member: Member) -> None:
+        now = self._shared.clock.now()
+        said = protocol.loads(member.name, member.content, self._where)
+        with self._shared.changed:
+            if "echo" in said:
+                sent, came, echoed = (protocol.moment(said, key, member.name, self._where) for key in ("echo", "came", "sent"))
+                self._shared.exchanges.count(exchange(sent, came, echoed, now))
+                return
+            self._connection.demand_next(protocol.whole(said, "next", member.name, self._where))
+            self._shared.outgoing.echo(protocol.moment(said, "sent", member.name, self._where), now)
+            self._shared.changed.notify_all()
+
+    def _answer_probe(self, member: Member) -> None:
+        with self._shared.changed:
+            self._shared.outgoing.answer_probe()
+            self._shared.changed.notify_all()
+
+    def _measure(self, member: Member) -> None:
+        shared, probe = self._shared, self._connection.probe
+        with shared.changed:
+            best = shared.exchanges.best
+            probe.answered(best.round_trip if best else 0.0)
+            if probe.is_over and probe.throughput is not None:
+                shared.throughput = probe.throughput
+                shared.packer.measured(probe.throughput)
+            shared.changed.notify_all()
+
+    def _end(self, member: Member) -> None:
+        with self._shared.changed:
+            self._connection.demand_next(self._whole(member, "next"))
+            self._shared.outgoing.heard_end = True
+            self._shared.wake()
+
+    def _fail(self, member: Member) -> None:
+        raise Ended(protocol.refusal(member, self._where))
+
+    def _whole(self, member: Member, key: str) -> int:
+        said = protocol.loads(member.name, member.content, self._where)
+        return protocol.whole(said, key, member.name, self._where)
+
+
+class Ended(Exception):
+    """The other side has ended the link, and says why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error

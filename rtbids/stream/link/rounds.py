@@ -1,0 +1,119 @@
+"""The thread that reads: one connection after another, until the link is over."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rtbids.errors import ConnectionLost, StreamBroken
+from rtbids.stream.link.connection import Connection
+from rtbids.stream.link.hearing import Ended, Hearing
+from rtbids.stream.link.protocol import OutOfStep
+from rtbids.stream.link.shared import OnState, Shared
+from rtbids.stream.wire import Member
+
+LEAVING = 2.0  # seconds for an orderly end of a connection
+_MOST_GARBLED = 3  # connections in a row that break off with garbage before they bring a member
+logger = logging.getLogger("rtbids")
+
+
+@dataclass(frozen=True)
+class Met:
+    """A connection on which both have said hello. `number`: the first member of ours that the other side has not got."""
+
+    connection: Connection
+    members: Iterator[Member]
+    number: int
+
+
+class Rounds(ABC):
+    """How one end comes by its connections, and what it does about their ends."""
+
+    def __init__(self, shared: Shared, on_state: OnState | None) -> None:
+        self.shared = shared
+        self._on_state = on_state
+        self._garbled = 0
+        self.was_up = False
+
+    @abstractmethod
+    def meet(self) -> Met | None:
+        """Return the next connection, None where the link is over; ConnectionLost where there may be one another time."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Wait before the next `meet`."""
+
+    def run(self) -> None:
+        """Use connections until the link is over."""
+        while not self.shared.is_over:
+            try:
+                if (met := self.meet()) is None:
+                    return
+                self._use(met)
+            except ConnectionLost as error:
+                self._go_down(error)
+                self.pause()
+            except BaseException as error:  # the application is told in its own thread
+                self.shared.end(error.error if isinstance(error, Ended) else error)
+                self._tell()
+
+    def _use(self, met: Met) -> None:
+        connection, shared = met.connection, self.shared
+        taken = shared.arrivals.taken
+        with shared.changed:
+            self.was_up = True
+            shared.went_up(connection, met.number)
+        self._tell()
+        try:
+            Hearing(shared, connection).take(met.members)
+            self._be_left()
+        except OutOfStep as error:
+            self._say_why(connection, error)
+            raise
+        except StreamBroken as error:
+            self._garbled = 1 if shared.arrivals.taken > taken else self._garbled + 1
+            if self._garbled >= _MOST_GARBLED:
+                raise
+            raise ConnectionLost(str(error)) from error
+        except ConnectionLost as error:
+            connection.cut(error)
+            raise
+        finally:
+            connection.cut(ConnectionLost(f"{shared.where}: the connection is over"))
+
+    def _be_left(self) -> None:
+        """The other side has gone for good: in order, or before its end."""
+        shared = self.shared
+        with shared.changed:
+            if not shared.outgoing.heard_end:
+                raise Ended(ConnectionLost(f"{shared.where} has stopped before its end"))
+            shared.end(None if shared.knows_end else ConnectionLost(f"{shared.where} has closed the link"))
+
+    def _say_why(self, connection: Connection, error: OutOfStep) -> None:
+        shared = self.shared
+        with shared.changed:
+            shared.outgoing.is_closing, shared.outgoing.fault = True, error
+            shared.changed.notify_all()
+            shared.changed.wait_for(lambda: connection.has_left or connection.problem is not None, LEAVING)
+
+    def _go_down(self, error: ConnectionLost) -> None:
+        shared = self.shared
+        with shared.changed:
+            was_up = shared.connection is not None
+            has_left = shared.connection is not None and shared.connection.has_left
+            why = str(shared.connection.problem or error) if shared.connection is not None else str(error)
+            if shared.is_done or has_left:
+                shared.end(None)
+            shared.went_down(why)
+            is_over = shared.is_over
+        if was_up and not is_over:
+            logger.warning("%s", why)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_state is not None:
+            with self.shared.changed:
+                state = self.shared.state()
+            self._on_state(state)

@@ -1,0 +1,123 @@
+"""What the application and the two threads of a link share, guarded by one lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from rtbids.clock import Clock
+from rtbids.stream.link.arrivals import Arrivals
+from rtbids.stream.link.clock import Exchanges
+from rtbids.stream.link.compression import Packer
+from rtbids.stream.link.connection import Connection
+from rtbids.stream.link.outgoing import Outgoing
+from rtbids.stream.link.protocol import OutOfStep
+from rtbids.stream.link.spool import Spool
+from rtbids.stream.link.state import State
+from rtbids.stream.link.terms import Terms
+from rtbids.wakeup import Wakeup
+
+OnState = Callable[[State], None]
+
+
+class Shared:
+    """Everything here is touched with `changed` held, and whoever changes something that another waits for notifies it."""
+
+    def __init__(self, spool: Spool, where: str, terms: Terms, clock: Clock, taken: int = 0) -> None:
+        self.where = where
+        self.terms = terms
+        self.clock = clock
+        self.changed = threading.Condition()
+        self.wakeup = Wakeup()  # set while the application has something to look at
+        self.spool = spool
+        self.outgoing = Outgoing(spool, terms.beat)
+        self.outgoing.safe = taken
+        self.arrivals = Arrivals(terms.inbox, terms.most, taken)
+        self.packer = Packer()
+        self.exchanges = Exchanges()
+        self.connection: Connection | None = None
+        self.knows_end = False  # the other side knows that we have nothing more
+        self.is_over = False
+        self.error: BaseException | None = None  # what ended it
+        self.since = clock.now()
+        self.cuts = self.renewed = self.attempts = 0
+        self.problem = ""
+        self.far_version = ""
+        self.throughput: float | None = None
+        self._bytes_in = self._bytes_out = 0
+
+    def end(self, error: BaseException | None) -> None:
+        """Be over, by an error or in order; the first counts."""
+        with self.changed:
+            if not self.is_over:
+                self.is_over, self.error = True, error
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake all who wait, the application's ``select`` too."""
+        if not self.wakeup.is_set():
+            self.wakeup.set()
+        self.changed.notify_all()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to be sent or to come, and the other side was told so."""
+        return self.is_complete and self.outgoing.has_said_all
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both sides have finished, and all is safe."""
+        has_all = self.outgoing.heard_end and self.outgoing.safe == self.arrivals.taken
+        return self.knows_end and not len(self.spool) and has_all
+
+    def demand_held(self, taken: int) -> None:
+        """Raise OutOfStep where the other side cannot go on after `taken` members."""
+        if not self.spool.goes_on_from(taken):
+            held = f"members {self.spool.oldest} to {self.spool.on_wire}"
+            raise OutOfStep(f"{self.where} wants to go on from member {taken}, but may have {held}")
+
+    def went_up(self, connection: Connection, number: int) -> None:
+        """Begin to use a connection, on which member `number` is the first of ours."""
+        self.connection = connection
+        self.outgoing.connect(number, connection.probe)
+        self.since, self.problem, self.attempts = self.clock.now(), "", 0
+        self.wake()
+
+    def went_down(self, why: str) -> None:
+        """Count a connection that was lost, or one that could not be made."""
+        if self.connection is not None:
+            self._bytes_in += self.connection.bytes_in
+            self._bytes_out += self.connection.bytes_out
+            self.cuts += not self.is_over
+            self.since = self.clock.now()
+            self.connection = None
+        else:
+            self.attempts += 1
+        self.problem = why
+        self.wake()
+
+    def state(self) -> State:
+        connection, best, spool = self.connection, self.exchanges.best, self.spool
+        return State(
+            is_up=connection is not None,
+            since=self.since,
+            cuts=self.cuts,
+            renewed=self.renewed,
+            problem=self.problem,
+            attempts=self.attempts,
+            sent=spool.next,
+            taken=self.arrivals.taken,
+            safe=spool.oldest,
+            waiting_bytes=spool.waiting_bytes,
+            waiting_members=spool.next - spool.oldest,
+            disk_bytes=spool.on_disk,
+            dropped=spool.dropped,
+            round_trip=best.round_trip if best else None,
+            offset=best.offset if best else None,
+            uncertainty=best.uncertainty if best else None,
+            bytes_out=self._bytes_out + (connection.bytes_out if connection else 0),
+            bytes_in=self._bytes_in + (connection.bytes_in if connection else 0),
+            throughput=self.throughput,
+            compression=self.packer.codec,
+            far_version=self.far_version,
+        )

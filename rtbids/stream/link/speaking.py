@@ -1,0 +1,65 @@
+"""The thread that writes: whatever connection there is, what is due on it."""
+
+from __future__ import annotations
+
+import time
+
+from rtbids.errors import ConnectionLost, RtbidsError
+from rtbids.stream import wire
+from rtbids.stream.link import protocol
+from rtbids.stream.link.connection import Connection
+from rtbids.stream.link.outgoing import Turn
+from rtbids.stream.link.shared import Shared
+from rtbids.stream.link.spool import Entry
+
+
+def speak(shared: Shared) -> None:
+    """Write until the link is over."""
+    while (due := _next(shared)) is not None:
+        connection, turn = due
+        try:
+            connection.write(_pieces(turn, shared))
+            _note(turn, connection, shared)
+        except ConnectionLost as error:
+            connection.cut(error)
+        except RtbidsError as error:
+            shared.end(error)
+            connection.cut(error)
+
+
+def _next(shared: Shared) -> tuple[Connection, Turn] | None:
+    """Wait until something is due; None when the link is over."""
+    with shared.changed:
+        while not shared.is_over:
+            connection, now = shared.connection, time.monotonic()
+            if connection is None or connection.problem is not None:
+                shared.changed.wait()
+            elif turn := shared.outgoing.turn(now, shared.clock.now()):
+                return connection, turn
+            else:
+                shared.changed.wait(None if shared.outgoing.is_over else shared.outgoing.wait(now))
+    return None
+
+
+def _note(turn: Turn, connection: Connection, shared: Shared) -> None:
+    if turn.said or turn.is_last:
+        with shared.changed:
+            shared.outgoing.written()
+            connection.has_left = turn.is_last
+            shared.changed.notify_all()
+
+
+def _pieces(turn: Turn, shared: Shared) -> list[memoryview]:
+    pieces = [piece for name, content in turn.said for piece in wire.framed(name, [memoryview(content)])]
+    if turn.entry is not None:
+        pieces += _member(turn.entry, shared)
+    if turn.is_last:
+        pieces.append(memoryview(wire.END))
+    return pieces
+
+
+def _member(entry: Entry, shared: Shared) -> list[memoryview]:
+    if entry.dropped:
+        return wire.framed(protocol.DROPPED, [memoryview(protocol.dumps({"count": entry.dropped}))])
+    name, parts = shared.packer.pack(entry.name, shared.spool.content(entry), entry.size)
+    return wire.framed(name, parts, entry.modified)
