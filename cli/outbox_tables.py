@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -12,7 +12,6 @@ from rich.text import Text
 
 from rtbids.cli.held import noted
 from rtbids.run.one_line import printable
-from rtbids.send.showing import ImageShown, Shown, TransitionShown
 from rtbids.send.states import State
 from rtbids.send.status import BatchStatus, DestinationStatus, Status
 
@@ -139,44 +138,6 @@ def _plain_batch(one: BatchStatus) -> str:
     return "\t".join([*words, *([one.reason] if one.reason else [])])
 
 
-def batch(shown: Shown, images: Sequence[ImageShown]) -> Iterator[str]:
-    """Yield what there is to know of a batch, for a person."""
-    one = shown.batch
-    errors = f", {one.errors} in ERROR" if one.errors else ""
-    yield f"batch {one.batch}  {one.state}  {one.images} images{errors}"
-    if one.label and shown.root:
-        yield f"  from       {printable(shown.root)}"
-    yield f"  came       {_local(one.added)}"
-    yield f"  changed    {_local(one.changed)}"
-    if one.reason:
-        yield f"  reason     {one.reason}"
-    for image in images:
-        yield ""
-        yield from _image(image)
-
-
-def _image(image: ImageShown) -> Iterator[str]:
-    sizes = f"{image.size} bytes" + (f", {image.clean_size} de-identified" if image.clean_size is not None else "")
-    yield f"image {image.image}  {image.state}  {sizes}{'  as it is' if image.as_is else ''}"
-    for name, value in (
-        ("reason", image.reason),
-        ("file", image.file),
-        ("quarantine", image.quarantine),
-        ("instance", image.instance),
-        ("same as", None if image.same_as is None else f"image {image.same_as}"),
-    ):
-        if value:
-            yield f"  {name:<10} {printable(value)}"
-    for one in image.deliveries:
-        tries = f", {one.tries} tries" if one.tries > 1 else ""
-        yield f"  {one.url}: {one.state}{tries}{f': {one.reason}' if one.reason else ''}"
-    yield "  " + "  ".join(map(_transition, image.transitions))
-
-
-def _transition(one: TransitionShown) -> str:
-    return f"{time.strftime('%H:%M:%S', time.localtime(one.at))} {one.after}{' there' if one.url else ''}"
-
-
 def span(seconds: float) -> str:
     """Return ``12 s``, ``3 min``, ``5 h``, ``2 d``.
 
@@ -195,10 +156,6 @@ def moment(at: float, now: float) -> str:
     """Return the time of day, with the date where it is another day."""
     then, today = time.localtime(at), time.localtime(now)
     return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d", then)
-
-
-def _local(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def _utc(at: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -81,7 +82,7 @@ def _print_status(outbox: Outbox, as_json: bool, page: int, lines: int) -> None:
 
 def show(*, batch: int, outbox: Path | None, database: str | None, as_json: bool, only_errors: bool) -> None:
     """Print one batch, image by image."""
-    from rtbids.cli import outbox_tables
+    from rtbids.cli import batch_lines
 
     with _asked(outbox, database) as opened:
         shown = opened.show(batch)
@@ -89,7 +90,8 @@ def show(*, batch: int, outbox: Path | None, database: str | None, as_json: bool
     if as_json:
         click.echo(json.dumps(shown.as_json() | {"images": [image.as_json() for image in images]}))
         return
-    for line in outbox_tables.batch(shown, images):
+    width = shutil.get_terminal_size((batch_lines.WIDTH, 0)).columns if sys.stdout.isatty() else batch_lines.WIDTH
+    for line in batch_lines.batch(shown, images, width):
         click.echo(line)
 
 
