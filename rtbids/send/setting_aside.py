@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import filecmp
 import os
+import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
@@ -14,6 +16,7 @@ from rtbids.send.claims import Raw
 from rtbids.send.folder import Folder, full, put, sync
 
 _LONGEST = 150  # of a file's name, so that what is put before and behind it has room
+_PIECE = 1 << 20
 
 
 def place(folder: Folder, raw: Raw) -> Path:
@@ -22,8 +25,12 @@ def place(folder: Folder, raw: Raw) -> Path:
     return raw.path if raw.path.parent == aside else aside / f"{raw.image}-{raw.path.name[-_LONGEST:]}"
 
 
+class Unreadable(OSError):
+    """The file that is to be carried cannot be read: its place is at fault, and not the one that it is to go to."""
+
+
 def set_aside(folder: Folder, raw: Raw, reason: str, move: bool) -> bytes | None:
-    """Put a raw file into quarantine; return where, relative to the outbox, or None where it is not there any more.
+    """Put a raw file into quarantine; return where, relative to the outbox, or None where it is gone or cannot be read.
 
     May be called again when it was broken off.
     """
@@ -31,15 +38,45 @@ def set_aside(folder: Folder, raw: Raw, reason: str, move: bool) -> bytes | None
         target = unused(place(folder, raw), raw.path)
         target.parent.mkdir(mode=0o700, exist_ok=True)
         put(reason_of(target), f"{reason}\n".encode(), "reason")
-        if raw.path.is_file() and not leads_out(raw.path, raw.root):
-            carry(raw.path, target, move)
+        if _is_ours(raw):
+            _move_or_copy(raw.path, target, move)
             target.chmod(0o600)
         elif not target.exists():
-            reason_of(target).unlink()
+            _forget(target)
             return None
+    except Unreadable:
+        _forget(target)
+        return None
     except OSError as error:
         raise full(folder.quarantine, error) from error
     return os.fsencode(target.relative_to(folder.root))
+
+
+def _is_ours(raw: Raw) -> bool:
+    """Whether a file is there that was meant: no link to elsewhere, and no folder."""
+    try:
+        return raw.path.is_file() and not leads_out(raw.path, raw.root)
+    except OSError as error:
+        raise Unreadable(error.errno, error.strerror) from error
+
+
+def _move_or_copy(source: Path, target: Path, move: bool) -> None:
+    """Carry a file; where it may not be taken away a copy is carried."""
+    try:
+        carry(source, target, move)
+    except Unreadable:
+        raise
+    except OSError:
+        if not move:
+            raise
+        carry(source, target, move=False)
+
+
+def _forget(target: Path) -> None:
+    """Remove the reason beside what is not there, and the folder where that was all."""
+    reason_of(target).unlink(missing_ok=True)
+    with suppress(OSError):
+        target.parent.rmdir()
 
 
 def reason_of(target: Path) -> Path:
@@ -56,14 +93,34 @@ def carry(source: Path, target: Path, move: bool) -> None:
                 raise
         else:
             return
-    unfinished = target.with_name(f"{target.name}.part")
-    shutil.copy2(source, unfinished)
-    with unfinished.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, target)
+    _copy(source, target)
     if move:
         sync(target.parent)  # or the power may go when it is neither here nor there
         source.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file with its times; what was begun goes where it fails."""
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with unfinished.open("xb") as file:
+            for piece in _pieces(source):
+                file.write(piece)
+            file.flush()
+            shutil.copystat(source, unfinished)
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _pieces(source: Path) -> Iterator[bytes]:
+    try:
+        with source.open("rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    except OSError as error:
+        raise Unreadable(error.errno, error.strerror) from error
 
 
 def unused(target: Path, source: Path) -> Path:
@@ -95,7 +152,5 @@ def put_back(folder: Folder, raw_path: Path, quarantine: bytes) -> bool:
     elif target.exists() and not _is_same(raw_path, target):
         return False
     target.unlink(missing_ok=True)
-    reason_of(target).unlink(missing_ok=True)
-    with suppress(OSError):
-        target.parent.rmdir()
+    _forget(target)
     return True
