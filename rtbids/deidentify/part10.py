@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydicom._uid_dict import UID_dictionary
@@ -24,9 +23,8 @@ _MOST_INFLATED, _SMALL = 256, 1 << 26  # times the file's size; bytes that are a
 
 @dataclass(frozen=True)
 class File:
-    """What a file holds: its meta information by tag, and the dataset, inflated."""
+    """What a file holds: the dataset, inflated, and how it is written."""
 
-    meta: Mapping[int, bytes]
     syntax: str
     encoding: Encoding
     content: bytes  # in which the dataset begins at `position`
@@ -41,13 +39,13 @@ def read(content: bytes) -> File:
     meta, position = _meta(content)
     syntax = _text(meta.get(SYNTAX, b""))
     if not syntax:
-        return File(meta, *_guessed(content, position), content, position)
+        return File(*_guessed(content, position), content, position)
     if syntax in _DEFLATED:
-        return File(meta, syntax, EXPLICIT, _inflated(content[position:]), 0, deflated=True)
+        return File(syntax, EXPLICIT, _inflated(content[position:]), 0, deflated=True)
     if UID_dictionary.get(syntax, ("", ""))[1] != "Transfer Syntax":
         raise BadData("its transfer syntax is one of a maker, not of the standard", "export it again in one of the standard")
     encoding = IMPLICIT if syntax == _IMPLICIT_LITTLE else BIG if syntax == _EXPLICIT_BIG else EXPLICIT
-    return File(meta, syntax, encoding, content, position)
+    return File(syntax, encoding, content, position)
 
 
 def written(file: File, dataset: bytes, sop_class: str, instance: str) -> bytes:
@@ -73,7 +71,7 @@ def _meta(content: bytes) -> tuple[dict[int, bytes], int]:
 
 def _headless(content: bytes) -> File:
     if content[:2] in (b"\x08\0", b"\0\x08") and len(content) > 8:
-        return File({}, *_guessed(content, 0), content, 0)
+        return File(*_guessed(content, 0), content, 0)
     if content[:2] == b"\x02\0":
         return read(bytes(128) + b"DICM" + content)
     raise BadData("it is no DICOM file (no DICM mark at byte 128, no DICOM element at byte 0)")

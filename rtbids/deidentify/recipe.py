@@ -51,10 +51,6 @@ class Recipe:
                 return turned.do
         return None
 
-    def keywords(self) -> frozenset[str]:
-        """Return what `verdict` needs to know of a file."""
-        return frozenset(keyword for turned in self.turned for keyword, _ in turned.where)
-
 
 @dataclass(frozen=True)
 class _Options:
