@@ -22,6 +22,7 @@ import latency
 import memory
 import motion
 import outbox
+import screen
 import send
 import smoothing
 import startup
@@ -43,6 +44,7 @@ MEASUREMENTS = {
     "glm": (glm.measure, "linear model of 40.5k voxels × 13 columns, volume by volume, beside least squares anew"),
     "chain": (chain.measure, "the whole analysis of a volume, realignment to model, beside pyOpenNFT's core"),
     "deadlines": (deadlines.measure, "how late alternates leave, 5000 volumes, scripts that hang, raise, exit and eat memory"),
+    "screen": (screen.measure, "the same with the screen drawn and its status asked for, and what a picture costs"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
 }
 

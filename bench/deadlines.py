@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,17 +61,23 @@ def measure() -> Iterator[str]:
     """Measure each kind of trouble beside a script that works, then all at once."""
     for names in (*((name, "steady") for name in SCRIPTS if name != "steady"), tuple(SCRIPTS)):
         with tempfile.TemporaryDirectory() as folder, closing(Launcher()) as launcher:
-            yield from _run(Path(folder), names, launcher)
+            yield from run(Path(folder), names, launcher)
 
 
-def _run(folder: Path, names: tuple[str, ...], launcher: Launcher) -> Iterator[str]:
+def run(
+    folder: Path,
+    names: tuple[str, ...],
+    launcher: Launcher,
+    beside: Callable[[Session], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[str]:
+    """Measure scripts with `beside` entered for the session."""
     kept = Kept()
     lanes = [_lane(folder / name, kept, launcher) for name in names]
     with Archive(folder / "study") as archive:
         session = Session(lanes, archive, clock=CLOCK, stop=Wakeup(), progress=Progress())
         be_quick()
         inbox = Inbox(session.runs.opened(_volumes()), around=first_in_line)
-        with first_in_line(2) as first:
+        with beside(session), first_in_line(2) as first:
             session.run(inbox)
     count = nibabel.load(folder / "study" / "sub-01" / "func" / "sub-01_task-nf_run-01_bold.nii.gz").shape[3]
     size = "×".join(map(str, PHANTOM.shape))

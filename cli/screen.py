@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from rich.text import Text
 
 from rtbids.cli import sparkline
-from rtbids.cli.screen_words import alternates, clock, link, machine, quality, short, size, span
+from rtbids.cli.screen_words import alternates, clock, link, link_place, machine, quality, short, size, span
 from rtbids.cli.sparkline import Scale
 from rtbids.run.one_line import printable
 
@@ -150,6 +150,7 @@ def _foot(fields: Fields, width: int, warnings: int) -> Iterator[Row]:
             yield _words(5, "", f"memory {size(there['memory_free'])} of {size(there['memory'])} free{disk}")
     if fields["link"] is not None:
         yield _words(2, "link", link(fields["link"]), "" if fields["link"]["is_up"] else "red")
+        yield _words(4, "", link_place(fields["link"]))
         if (far := fields["link"]["resources"]) is not None:
             yield _words(5, "", f"there: {machine(far)}")
     yield from _warnings(fields, warnings)

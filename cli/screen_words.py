@@ -41,16 +41,21 @@ def machine(there: Mapping[str, Any]) -> str:
 
 
 def link(there: Mapping[str, Any]) -> str:
-    """Return ``up   ssh://host   round trip 41 ms   clock +3 ± 20 ms   0 waiting   2 cuts``."""
-    words = ["up" if there["is_up"] else f"cut since {clock(there['since'])}", there["place"]]
-    if there["round_trip"] is not None:
-        words.append(f"round trip {1000 * there['round_trip']:.0f} ms")
-    if there["offset"] is not None:
-        known = "" if there["uncertainty"] is None else f" ± {1000 * there['uncertainty']:.0f}"
-        words.append(f"clock {1000 * there['offset']:+.0f}{known} ms")
+    """Return ``up   3 waiting (2.00 MB)   2 cuts``."""
+    words = ["up" if there["is_up"] else f"cut since {clock(there['since'])}"]
     waiting = f" ({size(there['waiting_bytes'])})" if there["waiting_bytes"] else ""
     words += [f"{there['waiting_members']} waiting{waiting}", f"{there['cuts']} cuts"]
     words += [f"{there['dropped']} dropped"] if there["dropped"] else []
+    return "   ".join(words)
+
+
+def link_place(there: Mapping[str, Any]) -> str:
+    """Return ``ssh://host   round trip 41 ms   its clock +3 ± 20 ms``, as far as it is known."""
+    words = [there["place"]]
+    words += [] if there["round_trip"] is None else [f"round trip {1000 * there['round_trip']:.0f} ms"]
+    if there["offset"] is not None:
+        known = "" if there["uncertainty"] is None else f" ± {1000 * there['uncertainty']:.0f}"
+        words.append(f"its clock {1000 * there['offset']:+.0f}{known} ms")
     return "   ".join(words)
 
 
@@ -64,7 +69,8 @@ def size(count: float) -> str:
     unit = 0
     while count >= 999.5 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1
-    return f"{count:.3g} {_UNITS[unit]}"
+    decimals = 2 - (count >= 9.995) - (count >= 99.95) if unit else 0
+    return f"{count:.{decimals}f} {_UNITS[unit]}"
 
 
 def clock(moment: float) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from run.sessions import Lines, lane, session
 
 from rtbids.cli import screen, statuses
+from rtbids.cli.screen_words import size
 from rtbids.pipeline import Inbox
 from rtbids.run.control import status
 from rtbids.run.control.lookout import Lookout
@@ -137,14 +138,29 @@ def test_the_link_to_another_machine_is_drawn_where_there_is_one(pictures):
     link = Linked("ssh://far", True, 0.0, 2, 3, 2_000_000, 0, 0.041, 0.003, 0.02, far)
     fields = {**pictures[-1], "link": status._linked(link)}
     fields = json.loads(json.dumps(fields))
-    lines = drawn(fields, 120)
-    assert row(lines, "link").split(maxsplit=1)[1] == (
-        "up   ssh://far   round trip 41 ms   clock +3 ± 20 ms   3 waiting (2 MB)   2 cuts"
-    )
+    lines = drawn(fields)
+    assert row(lines, "link").split(maxsplit=1)[1] == "up   3 waiting (2.00 MB)   2 cuts"
+    assert any(line.strip() == "ssh://far   round trip 41 ms   its clock +3 ± 20 ms" for line in lines)
     assert any("there: mine  50 %   load 1.5 of 8 cores" in line for line in lines)
     cut = {**fields, "link": {**fields["link"], "is_up": False, "dropped": 4}}
-    assert "cut since" in row(drawn(cut, 120), "link")
-    assert row(drawn(cut, 120), "link").endswith("4 dropped")
+    assert "cut since" in row(drawn(cut), "link")
+    assert row(drawn(cut), "link").endswith("4 dropped")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (99_960, "100 kB"),
+        (23.96e9, "24.0 GB"),
+        (999.7e9, "1.00 TB"),
+        (5e15, "5000 TB"),
+    ],
+)
+def test_a_size_has_three_digits(count, said):
+    assert size(count) == said
 
 
 def test_advice_is_on_the_screen_and_in_the_text(pictures):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 
 from rtbids.clock import CLOCK, Clock
+from rtbids.priority import first_in_line
 from rtbids.run.control.advice import LOOKED_AT, Lag, advice, cause
 from rtbids.run.control.design import Design
 from rtbids.run.lanes import Lane
@@ -16,6 +18,7 @@ from rtbids.run.resources import Counts, counted, looked
 from rtbids.run.session import Session
 
 EVERY = 1.0  # seconds between two looks: a disk that hangs holds up this thread and no other
+OVER = 5  # looks, over which the use of processors is told: a script works in bursts
 logger = logging.getLogger("rtbids")
 
 
@@ -28,7 +31,7 @@ class Lookout:
         self._over = threading.Event()
         self._said: set[tuple[str, str]] = set()
         self._design = Design()
-        self._before = self._counted()
+        self._counts = deque([self._counted()], maxlen=OVER)
 
     def __enter__(self) -> Lookout:
         threading.Thread(target=self._go_on, name="lookout", daemon=True).start()
@@ -39,18 +42,20 @@ class Lookout:
 
     def look(self) -> None:
         """Take a look."""
-        before, self._before = self._before, self._counted()
-        self._session.progress.resources = looked(before, self._before, self._folder)
+        before, after = self._counts[0], self._counted()
+        self._counts.append(after)
+        self._session.progress.resources = looked(before, after, self._folder)
         for lane in list(self._session.lanes):
             self._advise(lane)
         self._session.progress.design = self._design.of(list(self._session.runs))
 
     def _go_on(self) -> None:
-        while not self._over.wait(EVERY):
-            try:
-                self.look()
-            except Exception:  # what is told beside the run ends nothing
-                logger.debug("a look at the machine failed", exc_info=True)
+        with first_in_line():  # it holds the interpreter for a moment
+            while not self._over.wait(EVERY):
+                try:
+                    self.look()
+                except Exception:  # what is told beside the run ends nothing
+                    logger.debug("a look at the machine failed", exc_info=True)
 
     def _counted(self) -> Counts:
         processes = ((lane.name, lane.host.process) for lane in list(self._session.lanes) if not lane.host.is_over)
