@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
 
 from rtbids import __version__
-from rtbids.errors import RtbidsError, StreamBroken
+from rtbids.errors import RtbidsError, StreamBroken, internal_fault
 
 COMMANDS = {
     "run": ("rtbids.cli.run", "Run an experiment on a stream of volumes and send feedback."),
@@ -83,6 +86,33 @@ def main() -> NoReturn:
 
 def run(command: click.Command, arguments: list[str] | None = None, name: str = "rtbids") -> int:
     """Call `command` and return its exit code, what went wrong said in one line, with one more on what to do."""
+    with _threads_heard() as faults:
+        code = _called(command, arguments, name)
+    if faults and not code:
+        return _say(f"not all was done: {faults[0]}", "please report it", RtbidsError.exit_code)
+    return code
+
+
+@contextmanager
+def _threads_heard() -> Iterator[list[str]]:
+    """Say what breaks off a thread that nobody waits for, as it happens, and give it: where work was lost no code may be 0."""
+    faults: list[str] = []
+
+    def hear(broken: threading.ExceptHookArgs) -> None:
+        if broken.exc_value is not None and not isinstance(broken.exc_value, SystemExit):
+            name = broken.thread.name if broken.thread else "a thread"
+            faults.append(f"{name} broke off: {internal_fault(broken.exc_value)}")
+            with suppress(OSError):  # the terminal may be gone
+                click.echo(f"warning: {faults[-1]}", err=True)
+
+    before, threading.excepthook = threading.excepthook, hear
+    try:
+        yield faults
+    finally:
+        threading.excepthook = before
+
+
+def _called(command: click.Command, arguments: list[str] | None, name: str) -> int:
     try:
         code = command.main(arguments, prog_name=name, standalone_mode=False)
         return code if isinstance(code, int) else 0

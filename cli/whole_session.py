@@ -6,7 +6,6 @@ import logging
 import queue
 import shutil
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from rtbids.bids import entities as bids_entities
 from rtbids.cli import clean_series, cut_series, set_aside
 from rtbids.cli.withheld import Withheld
 from rtbids.errors import BadData, RtbidsError
+from rtbids.priority import give_way
+from rtbids.threads import Answerable
 
 if TYPE_CHECKING:
     from rtbids.archive.dataset import Archive
@@ -106,19 +107,24 @@ class Placer:
         self._clean = clean_series.CleanSeries(self._withheld.words)
         self.session = Session(self._folder, self._over.put, self._begun, self._is_stopped)
         # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery does its work.
-        self._thread = threading.Thread(target=self._run, name="placer", daemon=True)
+        self._thread = Answerable(self._run, "placer", "the next rtbids on this data set does what is left")
         self._thread.start()
 
     def close(self) -> None:
-        """Place what is left, and say what became of the session's series."""
-        from rtbids.cli import console
-
+        """Place what is left, and say what became of the session's series; raise what broke that off."""
         self._left = True
         self.session.finish()
         for cut in self.session.cut:
             self._over.put(cut)
         self._over.put(None)
-        self._thread.join()
+        try:
+            self._thread.join()
+        finally:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        from rtbids.cli import console
+
         self._room.close()
         self._archive.at_the_end(self._known.owner, self._rules.intended_for)
         if self._counts:
@@ -152,10 +158,9 @@ class Placer:
         self._over.put(run)
 
     def _run(self) -> None:
-        from rtbids.archive.finish import yield_to_others
         from rtbids.convert.session import Gathered
 
-        yield_to_others()
+        give_way()
         self._take_up()
         self.malformed.clear()  # of an earlier source
         while (heard := self._over.get()) is not None:

@@ -23,6 +23,8 @@ from __future__ import annotations
 import errno
 import os
 import signal as signals
+import traceback
+from pathlib import Path
 
 
 class RtbidsError(Exception):
@@ -96,3 +98,10 @@ def cannot_write(path: str | os.PathLike[str], cause: OSError) -> CannotWrite:
     if cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return CannotWrite(f"no space left for {path}", "free some space and start again; what was written is kept")
     return CannotWrite(f"cannot write {path}: {cause.strerror or cause}")
+
+
+def internal_fault(error: BaseException) -> str:
+    """Tell a fault of rtbids itself by its kind and place: its own words could quote what stands in a header."""
+    trace = traceback.extract_tb(error.__traceback__)
+    place = f" in {Path(trace[-1].filename).name}, line {trace[-1].lineno}" if trace else ""
+    return f"an internal fault of rtbids: {type(error).__name__}{place}"

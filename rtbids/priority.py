@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+_NICENESS = 10
 
 
 @contextmanager
@@ -32,4 +35,23 @@ def first_in_line(rank: int = 1) -> Iterator[bool]:
     try:
         yield True
     finally:
-        os.sched_setscheduler(0, *before)
+        _back_in_line(*before)
+
+
+def _back_in_line(policy: int, rank: os.sched_param) -> None:
+    for kept in (0, os.SCHED_RESET_ON_FORK):  # a user with an ``rtprio`` limit may not take that flag back
+        with suppress(OSError):
+            os.sched_setscheduler(0, policy | kept, rank)
+            return
+
+
+def give_way() -> None:
+    """Have this thread, and what it starts, run after others, where a thread can have a rank of its own (Linux).
+
+    One that is behind them already stays where it is: only root may bring a thread forward.
+    """
+    if sys.platform != "linux":
+        return
+    thread = threading.get_native_id()
+    with suppress(OSError):  # what is to be done is done, at whatever rank
+        os.setpriority(os.PRIO_PROCESS, thread, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))

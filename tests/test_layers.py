@@ -18,7 +18,7 @@ watch        replay       archive      send         catalog      paint
 convert      deidentify   analysis
 stream       pipeline     dicomnet
 volume       bids
-clock        config       nifti        receipt      wakeup       priority     csa          private
+clock        config       nifti        receipt      wakeup       priority     csa          private      threads
 errors
 sample_experiments
 """

@@ -6,8 +6,6 @@ import gzip
 import logging
 import os
 import queue
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +14,12 @@ from rtbids.archive.claims import Claim
 from rtbids.archive.study import DERIVATIVE, Study
 from rtbids.bids import entities as bids_entities
 from rtbids.errors import BadData, CannotWrite, RtbidsError, cannot_write
+from rtbids.priority import give_way
+from rtbids.threads import Answerable
 
 logger = logging.getLogger("rtbids")
 LEVEL = 4  # of a 70 MB run: 24.8 MB in 0.9 s; level 6 makes 24.2 MB in 2.1 s, level 1 26.4 MB in 0.6 s
 _CHUNK = 1 << 20
-_NICENESS = 10
 OnProgress = Callable[[int, int], None]
 
 
@@ -67,7 +66,7 @@ class Finisher:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._waiting: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._thread: Answerable | None = None
         self._faults: list[RtbidsError] = []
         self._total = self._done = 0
         self.on_progress: OnProgress | None = None
@@ -76,12 +75,12 @@ class Finisher:
         self._total += self._study.path(claim.entities, "bold", ".nii").stat().st_size
         if self._thread is None:
             # A daemon: after a second Ctrl-C nobody waits for it, and the next recovery finishes its work.
-            self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
+            self._thread = Answerable(self._run, "finisher", "the next rtbids on this data set finishes its work")
             self._thread.start()
         self._waiting.put(claim)
 
     def _run(self) -> None:
-        yield_to_others()
+        give_way()
         while (claim := self._waiting.get()) is not None:
             try:
                 finish(self._study, claim, self._count)
@@ -100,12 +99,6 @@ class Finisher:
             self._thread.join()
         if self._faults:
             raise CannotWrite(str(self._faults[0]), "the run is whole as .nii; the next run on this data set compresses it")
-
-
-def yield_to_others() -> None:
-    """Give this thread a low priority, where a thread can have its own (Linux)."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def recover(study: Study, on_progress: OnProgress | None = None) -> list[str]:

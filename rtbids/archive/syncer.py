@@ -21,7 +21,7 @@ class Syncer:
         self._clock = clock
         self._due = clock.now()
         self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._fault: OSError | None = None
+        self._fault: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="syncer", daemon=True)
         self._thread.start()
 
@@ -29,7 +29,7 @@ class Syncer:
         """Say that there is something new; raise CannotWrite where the disk refused what came before."""
         if self._fault is not None:
             fault, self._fault = self._fault, None
-            raise cannot_write(self._where, fault) from fault
+            raise cannot_write(self._where, fault) if isinstance(fault, OSError) else fault
         now = self._clock.now()
         if now >= self._due:
             self._due = now + _SECONDS
@@ -39,7 +39,7 @@ class Syncer:
         while self._wanted.get():
             try:
                 self._sync()
-            except OSError as error:
+            except Exception as error:  # whoever appends next hears of it
                 self._fault = error
 
     def close(self) -> None:

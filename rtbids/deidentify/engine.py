@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import struct
-import traceback
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
@@ -21,7 +19,7 @@ from rtbids.deidentify.notes import Edit, Element, Notes, Rules, edited
 from rtbids.deidentify.profile import PATIENT_ID, Action, Options, Profile
 from rtbids.deidentify.reading import Found
 from rtbids.deidentify.walk import Walk
-from rtbids.errors import BadData, RtbidsError
+from rtbids.errors import BadData, RtbidsError, internal_fault
 
 _EXTENDED_TABLES = (0x7FE00001, 0x7FE00002)
 _UNREADABLE = (ValueError, IndexError, OverflowError, RecursionError, EOFError, struct.error, zlib.error)
@@ -33,9 +31,7 @@ class InternalFault(BadData):
     """A fault of rtbids itself, told by its place and kind; its own words could quote what stands in the file."""
 
     def __init__(self, error: Exception) -> None:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
-        super().__init__(f"an internal fault of rtbids: {place}", "please report it; the file is left out")
+        super().__init__(internal_fault(error), "please report it; the file is left out")
 
 
 class Person(NamedTuple):
@@ -97,7 +93,7 @@ class Deidentifier:
             new["StudyInstanceUID"],
             person.patient,
             f"{person.patient}/{new['SeriesInstanceUID'] or 'series'}/{new['SOPInstanceUID']}.dcm",
-            Done(notes.done),
+            Done(notes),
             frozenset(notes.gone),
             (*person.remarks, *sorted(notes.remarks)),
             person.accession,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from report_pages import ENTITIES, Page, Study, noise, whole_run
 
-from rtbids.errors import Stopped
+from rtbids.errors import RtbidsError, Stopped
+from rtbids.run.report import report
 from rtbids.run.report.reports import Reports, destination
 
 
@@ -46,3 +47,22 @@ def test_who_stops_twice_does_not_wait_for_reports(tmp_path: Path) -> None:
     assert reports._thread.is_alive()
     reports.close()
     assert not reports._thread.is_alive()
+
+
+def test_a_fault_in_one_report_costs_that_one_and_is_raised(tmp_path: Path, monkeypatch, caplog) -> None:
+    study, write, seen = whole_run(tmp_path), report.write, []
+
+    def odd_at_first(*arguments: object, **options: object) -> None:
+        seen.append(arguments)
+        if len(seen) == 1:
+            raise ValueError("Nemo^Nobody")
+        write(*arguments, **options)
+
+    monkeypatch.setattr(report, "write", odd_at_first)
+    reports = Reports(study.root, (), (), ())
+    reports.write(ENTITIES)
+    reports.write(ENTITIES)
+    with pytest.raises(RtbidsError, match="the reports broke off: an internal fault of rtbids: ValueError"):
+        reports.close()
+    assert reports.written == [destination(study.root, ENTITIES)]
+    assert "Nemo" not in caplog.text

@@ -6,6 +6,7 @@ alternate left.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from rtbids.errors import ExperimentFault
 from rtbids.run.process.channel import Channel
 
 ENDING = 0.05  # seconds that a process may take to end after it has closed its channel
@@ -45,9 +47,12 @@ class Launcher:
         self._end, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "rtbids.run.process.launching", str(theirs.fileno())]
         with theirs:  # a session of its own: what ends the run from the terminal leaves it the time to end the others
-            self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+                )
+            except OSError as error:
+                raise _not_started(error) from error
 
     def _pass(self, theirs: socket.socket) -> None:
         Channel(self._end).send({"do": "seat"}, theirs.fileno())
@@ -111,3 +116,8 @@ class Seat:
     def _tell(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # the launcher is gone, and so is all that it had started
             self._channel.send(message)
+
+
+def _not_started(error: OSError) -> ExperimentFault:
+    hint = "who runs rtbids must be allowed to run the Python that it is installed in" if error.errno == errno.EACCES else None
+    return ExperimentFault(f"no process can be started for experiments: {sys.executable}: {error.strerror or error}", hint)

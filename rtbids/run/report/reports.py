@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import sys
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from rtbids.bids import entities as bids_entities
-from rtbids.errors import RtbidsError, Stopped
+from rtbids.errors import RtbidsError, Stopped, internal_fault
+from rtbids.priority import give_way
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.report import report
+from rtbids.threads import Answerable
 from rtbids.volume import Entities
 
 logger = logging.getLogger("rtbids")
@@ -35,7 +34,8 @@ class Reports:
         self._faults = faults
         self._told = 0  # warnings and faults in the latest report
         self._ended: queue.SimpleQueue[Entities | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="reports", daemon=True)
+        self._fault: Exception | None = None
+        self._thread = Answerable(self._work, "reports", "the runs are whole in the data set")
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -50,19 +50,20 @@ class Reports:
         self._ended.put(entities)
 
     def close(self) -> None:
-        """Wait until all are written; called when nothing more can be amiss with the runs."""
+        """Wait until all are written; called when nothing more can be amiss with the runs; raise what was amiss."""
         self._ended.put(None)
         self._thread.join()
 
     def _work(self) -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        give_way()
         latest: Entities | None = None
         while (entities := self._ended.get()) is not None:
             latest = entities
             self._report(entities)
         if latest is not None and destination(self._study, latest) in self.written and self._lines() > self._told:
             self._report(latest)
+        if self._fault is not None:
+            raise self._fault
 
     def _lines(self) -> int:
         return len(self._warnings) + len(self._faults)
@@ -81,6 +82,10 @@ class Reports:
             )
         except (RtbidsError, OSError) as error:
             logger.warning("the report of %s could not be written: %s", bids_entities.stem(entities), error)
+            return
+        except Exception as error:  # costs this report and no other
+            logger.warning("the report of %s could not be written: %s", bids_entities.stem(entities), internal_fault(error))
+            self._fault = self._fault or error
             return
         if path not in self.written:
             self.written.append(path)
