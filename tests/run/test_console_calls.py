@@ -210,7 +210,7 @@ class Both:
         self._thread = threading.Thread(target=self._loop)
 
     def _loop(self) -> None:
-        while not self._over.is_set():
+        while not self._over.is_set() and self.run.fileno() >= 0:
             ready, _, _ = select.select([self.run, self.calls.ready], [self.run] if self.run.is_behind else [], [], 0.05)
             self.run.flush()
             for line, along in self.calls.outcomes():
@@ -252,7 +252,7 @@ def in_threads(count: int, do: Callable[[int], None]) -> None:
 
 
 def read_and_write(asking: Asking, index: int) -> None:
-    for turn in range(25):
+    for turn in range(10):
         found = asking.ask(Call("read", f"{index}.txt", timeout=60))
         assert bytes(found.content) == (str(index) * 1000).encode()
         asking.ask(Call("write", f"{index}-out.txt", content=f"{index} {turn}".encode(), timeout=60))
@@ -266,11 +266,18 @@ def test_many_threads_ask_at_once_each_has_its_own_answer_and_no_descriptor_stay
     before = len(os.listdir("/proc/self/fd"))
     with Both(answering(export)) as both:
         in_threads(20, partial(read_and_write, both.asking))
-    assert both.calls.errands.counts == {"Read": 500, "Written": 500, "Refused": 0}
-    assert [(export / f"{index}-out.txt").read_text() for index in range(20)] == [f"{index} 24" for index in range(20)]
+    assert both.calls.errands.counts == {"Read": 200, "Written": 200, "Refused": 0}
+    assert [(export / f"{index}-out.txt").read_text() for index in range(20)] == [f"{index} 9" for index in range(20)]
     del both
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_call_at_the_end_of_the_run_says_so():
+    with Both(Slow().answer) as both:
+        both.calls.errands.run = lambda call, tell: both.run.close()
+        with pytest.raises(ConnectionLost, match="the run has ended"):
+            both.asking.ask(Call("read", "protocol.txt", timeout=60))
 
 
 def test_volumes_and_files_that_come_at_once_are_not_mixed_up(export):

@@ -355,7 +355,7 @@ def test_what_is_neither_bytes_nor_text_is_not_written(export, content):
         console(str(export)).write("new.txt", content)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e12])
 def test_a_time_out_that_is_none_is_refused(export, timeout):
     with pytest.raises(UsageFault, match="seconds above 0"):
         console(str(export)).read("protocol.txt", timeout)

@@ -57,7 +57,8 @@ def parse(text: str) -> Allowed:
     if any(len(ending) < 2 or not ending.startswith(".") for ending in endings):
         raise UsageFault(f"--allow {text}: expected DIR or DIR:.EXT,.EXT", "such as --allow /data/export:.txt,.csv")
     if not os.path.isdir(name):
-        raise InputMissing(f"--allow {text}: no such folder: {name}")
+        hint = "endings begin with a dot, as in --allow /data/export:.txt" if ":" in name else None
+        raise InputMissing(f"--allow {text}: no such folder: {name}", hint)
     folder = PurePosixPath(os.path.abspath(name))
     return Allowed(folder, PurePosixPath(Path(name).resolve()), tuple(ending.lower() for ending in endings))
 

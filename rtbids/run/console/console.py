@@ -9,6 +9,7 @@ from rtbids.errors import BadData, UsageFault
 from rtbids.run.console.call import MOST, Answer, Call, Content, Entry, Found, Kind, Refused, nothing
 
 TIMEOUT = 10.0  # seconds that a script waits unless it says otherwise
+LONGEST_WAIT = 3600  # seconds
 logger = logging.getLogger("rtbids")
 
 
@@ -62,8 +63,8 @@ class Console:
         content: Content | None = None,
     ) -> Found:
         seconds = self._timeout if timeout is None else timeout
-        if not 0 < seconds < float("inf"):
-            raise UsageFault(f"timeout: expected seconds above 0, found {timeout!r}")
+        if not 0 < seconds <= LONGEST_WAIT:
+            raise UsageFault(f"timeout: expected seconds above 0 and up to {LONGEST_WAIT}, found {timeout!r}")
         call = Call(kind, _text(name), _text(pattern), content, seconds)
         if content is not None and len(content) > MOST:
             logger.warning("run.console.write is refused: %s: more than %d MB", call.name, MOST // 2**20)

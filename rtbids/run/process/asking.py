@@ -53,7 +53,7 @@ class Asking:
         finally:
             self._incoming.forget(number)
         if came is None:
-            raise call.too_late
+            raise ConnectionLost("the run has ended") if self._incoming.is_over else call.too_late
         return console_calls.found(*came)
 
     def _send(self, number: int, call: Call) -> None:

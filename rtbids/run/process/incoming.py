@@ -21,13 +21,19 @@ Arrived: TypeAlias = tuple[Message, int | None]  # a message, and the descriptor
 
 
 class Incoming:
-    """The messages of a channel, sorted."""
+    """The messages of a channel, sorted.
+
+    Attributes
+    ----------
+    is_over
+        Whether the other end is gone.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._changed = threading.Condition()
         self._is_being_read = False
-        self._is_over = False
+        self.is_over = False
         self._messages: deque[Arrived] = deque()
         self._outcomes: dict[int, Arrived | None] = {}  # by the number of the call; None: not there yet
 
@@ -55,7 +61,7 @@ class Incoming:
 
     def _read_until(self, is_there: Callable[[], bool], call: Call | None) -> None:
         with self._changed:
-            while not is_there() and not self._is_over:
+            while not is_there() and not self.is_over:
                 left = None if call is None else call.left
                 if left == 0:
                     return
@@ -77,7 +83,7 @@ class Incoming:
             raise
         finally:
             self._changed.acquire()
-            self._is_being_read, self._is_over = False, is_over
+            self._is_being_read, self.is_over = False, is_over
             self._sort()
             self._changed.notify_all()
 
