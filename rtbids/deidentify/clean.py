@@ -8,16 +8,27 @@ from functools import cached_property
 
 from pydicom._uid_dict import UID_dictionary
 
-from rtbids.deidentify import charsets
-from rtbids.deidentify.notes import Element, Path
+from rtbids.deidentify import charsets, private
+from rtbids.deidentify.notes import Element, Notes, Path
 from rtbids.deidentify.profile import Action
 
 
 class Done(Mapping[str, Action]):
     """What was done, by where the element lies: ``(0040,0275)[0].(0008,0050)``."""
 
-    def __init__(self, done: list[tuple[Path, int, Action]]) -> None:
-        self._done = done
+    def __init__(self, notes: Notes) -> None:
+        self._done, self._creators, self._sequences = notes.done, notes.creators, notes.sequences
+
+    def shown(self) -> Iterator[tuple[str, Action]]:
+        """Yield the same with who made a private block in the place of its number, which is another in each file."""
+        for number, (path, tag, action) in enumerate(self._done):
+            yield self._outer(path) + _with_creator(tag, self._creators.get(number, "")), action
+
+    def _outer(self, path: Path) -> str:
+        if not path:
+            return ""
+        outer, tag, item = path
+        return f"{self._outer(outer)}{_with_creator(tag, self._sequences.get((outer, tag), ''))}[{item}]."
 
     @cached_property
     def _named(self) -> dict[str, Action]:
@@ -75,6 +86,14 @@ def _values(gone: Iterable[Element]) -> Iterator[str | bytes]:
 
 def _place(path: Path) -> str:
     return f"{_place(path[0])}{_tag(path[1])}[{path[2]}]." if path else ""
+
+
+def _with_creator(tag: int, creator: str) -> str:
+    """Return ``(0019,xx0C SIEMENS MR HEADER)``; a creator that nobody knows may be anything, also a name."""
+    if not tag >> 16 & 1 or tag & 0xFFFF < 0x1000:
+        return _tag(tag)
+    name = creator if private.is_known(creator) else "unknown creator" if creator else "no creator"
+    return f"({tag >> 16:04X},xx{tag & 0xFF:02X} {name})"
 
 
 def _tag(tag: int) -> str:

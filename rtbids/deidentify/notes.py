@@ -31,6 +31,8 @@ class Notes:
     gone: set[Element] = field(default_factory=set)
     texts: set[tuple[bytes, bytes]] = field(default_factory=set)
     remarks: set[str] = field(default_factory=set)
+    creators: dict[int, str] = field(default_factory=dict)  # of a private element, by its number in `done`
+    sequences: dict[tuple[Path, int], str] = field(default_factory=dict)  # the same of those that something lies in
 
     def take(self, element: Element) -> None:
         """Take note of an element that goes."""
@@ -53,6 +55,11 @@ class Creators:
 
     places: dict[int, tuple[str, int, int]] = field(default_factory=dict)  # by group and block: name, from, to
     used: set[int] = field(default_factory=set)
+
+    def name(self, tag: int) -> str:
+        """Return who made the block of a private element; empty where nobody says so."""
+        place = self.places.get(tag >> 8)
+        return place[0] if place else ""
 
 
 def edited(content: bytes, position: int, edits: list[Edit]) -> bytes:

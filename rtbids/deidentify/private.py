@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import Any
 
+from pydicom._private_dict import private_dictionaries
+
 from rtbids.deidentify import ge, listed, siemens
 from rtbids.deidentify.private_values import Values
 from rtbids.deidentify.profile import Action
@@ -44,6 +46,11 @@ WALKED = PrivateRule(Action.WALK)
 def rule(creator: str, group: int, low_byte: int) -> PrivateRule:
     """Return the rule of an element: `low_byte` is the last of its tag, `creator` is who reserved its block."""
     return _rules().get((creator.strip(" \0"), group, low_byte), REMOVED)
+
+
+def is_known(creator: str) -> bool:
+    """Say whether the name of a creator is a maker's, as the rules or pydicom have it, and so identifies nobody."""
+    return creator in listing()["elements"] or creator in private_dictionaries
 
 
 @cache

@@ -17,7 +17,7 @@ from pydicom.datadict import keyword_for_tag
 
 from rtbids import __version__
 from rtbids.deidentify import lost_facts, markers, report_page, weakening
-from rtbids.deidentify.clean import Clean
+from rtbids.deidentify.clean import Clean, Done
 from rtbids.deidentify.destinations import write_whole
 from rtbids.deidentify.profile import Action, Profile, table
 from rtbids.errors import CannotWrite, UsageFault
@@ -25,6 +25,7 @@ from rtbids.errors import CannotWrite, UsageFault
 FORMS = (".json", ".tsv", ".html")
 _ITEM = re.compile(r"\[\d+\]")
 _LAST = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)$")
+_PRIVATE = re.compile(r"\([0-9A-F]{4},xx[0-9A-F]{2} [^()]*(\([^()]*\))?\)$")  # with its creator
 _GROUP_LENGTH = ",0000)"  # never written anew, and nobody's loss
 _COLUMNS = ("series", "element", "keyword", "action", "files")
 
@@ -61,7 +62,8 @@ class Report:
         self.counts["written"] += 1
         series = self.series.setdefault(clean.series, _Series())
         series.files += 1
-        done = {(_ITEM.sub("[]", path), action) for path, action in clean.done.items()}
+        shown = clean.done.shown() if isinstance(clean.done, Done) else clean.done.items()
+        done = {(_ITEM.sub("[]", path), action) for path, action in shown}
         series.done.update(one for one in done if not one[0].endswith(_GROUP_LENGTH))
 
     def left_out(self, kind: str, reason: str) -> None:
@@ -133,6 +135,8 @@ def _one(uid: str, series: _Series) -> dict[str, Any]:
 
 def _keyword(path: str) -> str:
     """Return the keyword of the last element of a path; a private one has none."""
+    if _PRIVATE.search(path):
+        return "private"
     last = _LAST.search(path)
     tag = int(last[1] + last[2], 16) if last else 0
     return keyword_for_tag(tag) or ("private" if tag >> 16 & 1 else "unknown")

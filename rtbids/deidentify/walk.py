@@ -91,16 +91,21 @@ class Walk:
         if known.kind == CREATOR:
             return self._creator(tag, start, value, length, creators)
         decided = self._private(known, creators) if known.kind == PRIVATE else None
+        noted = len(self.notes.done)
         action = decided.action if decided else known.action
         if action is Action.KEEP and decided and self.content[value : value + 4] == self._item_mark:
             action = Action.WALK
         if action is Action.WALK:
             walked = self._sequence(known, start, value, length, end, path)
             if walked:
+                if decided and len(self.notes.done) > noted:
+                    self.notes.sequences[path, tag] = creators.name(tag)
                 return walked
             action = Action.REMOVE
         stop = value + length if length != UNDEFINED else self._end(known, value, end)
         found = Found(tag, known.vr, start, value, stop, length == UNDEFINED)
+        if decided:
+            self.notes.creators[noted] = creators.name(tag)
         return self._leaf(found, action, decided, path), stop
 
     def _end(self, known: Known, value: int, end: int) -> int:

@@ -59,6 +59,40 @@ def test_what_bids_lacks_stands_before_the_tables_and_lengths_of_groups_nowhere(
     assert page.index("InstitutionAddress") < page.index("<h2>All series</h2>")
 
 
+def with_private_blocks(first_block):
+    """Return a dataset with blocks of a maker, of nobody known and of nobody, the first of them anywhere."""
+    inner = pydicom.Dataset()
+    inner.AccessionNumber = "A4712345"
+    inner.private_block(0x0051, "SIEMENS MR HEADER", create=True).add_new(0x0F, "LO", "Mercy coil")
+    dataset = person(SOPInstanceUID=f"2.25.{first_block}")
+    for number in range(0x10, first_block):
+        dataset.add_new(0x00190000 | number, "LO", f"PADDING {number}")
+    dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0xF0, "LO", "Mercy")
+    dataset.private_block(0x0021, "Doe Jane 4711", create=True).add_new(0x01, "LO", "Mercy")
+    dataset.add_new(0x00231001, "LO", "Mercy")
+    dataset.ReferencedImageSequence = [inner]
+    return dataset
+
+
+def test_private_elements_are_named_by_their_creator_wherever_the_block_is(tmp_path):
+    report = Report(About(Profile()))
+    for first_block in (0x10, 0x12):
+        report.written(clean(Profile(), with_private_blocks(first_block)))
+    [series] = report.content()["series"]
+    private = {one["element"]: one["files"] for one in series["elements"] if one["keyword"] == "private"}
+    assert private == {
+        "(0019,xxF0 SIEMENS MR HEADER)": 2,
+        "(0021,xx01 unknown creator)": 2,
+        "(0023,xx01 no creator)": 2,
+        "(0008,1140)[].(0051,xx0F SIEMENS MR HEADER)": 2,
+    }
+    for form in ("json", "tsv", "html"):
+        report.write(tmp_path / f"report.{form}")
+        text = (tmp_path / f"report.{form}").read_text()
+        assert "(0019,xxF0 SIEMENS MR HEADER)" in text
+        assert "Doe" not in text
+
+
 def test_elements_are_counted_by_series(report):
     first, second = report.content()["series"]
     done = {(one["element"], one["keyword"]): (one["action"], one["files"]) for one in first["elements"]}
