@@ -28,7 +28,7 @@ Fields: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """A row; of those that have no room the one of the highest `rank` goes first."""
+    """A row; where there is no room those of the highest `rank` go first, of all experiments alike."""
 
     rank: int
     text: Text
@@ -38,10 +38,9 @@ def draw(fields: Fields, width: int, height: int, now: float, *, warnings: int =
     """Return the screen of one run: `height` rows at most of `width` columns, with so many of the latest warnings."""
     rows = [Row(0, Text(f"process {fields['process']}: {fields['error']}"))] if "error" in fields else []
     rows = rows or [*_head(fields, width, now), *_experiments(fields, width), *_foot(fields, width, warnings)]
-    while len(rows) > max(1, height):
-        least = max(row.rank for row in rows)
-        rows.pop(max(place for place, row in enumerate(rows) if row.rank == least))
-    return Text("\n", no_wrap=True).join([_fitting(row.text, width) for row in rows])
+    while len(rows) > height and (least := max(row.rank for row in rows)):
+        rows = [row for row in rows if row.rank < least]
+    return Text("\n", no_wrap=True).join([_fitting(row.text, width) for row in rows[: max(1, height)]])
 
 
 def _fitting(text: Text, width: int) -> Text:

@@ -126,6 +126,13 @@ def test_what_matters_most_is_left_where_there_is_little_room(pictures):
     assert [line.split()[0] for line in lines] == [pictures[-1]["run"], "volumes", "mine", "feedback"]
 
 
+def test_where_there_is_little_room_every_experiment_loses_the_same(pictures):
+    fields = {**pictures[-1], "experiments": pictures[-1]["experiments"] * 3}
+    labels = [line[: screen.LABEL].strip() for line in drawn(fields, 80, 22)]
+    counts = {label: labels.count(label) for label in ("feedback", "answers", "motion", "task", "quality")}
+    assert counts == {"feedback": 3, "answers": 3, "motion": 3, "task": 0, "quality": 0}
+
+
 def test_from_volume_to_volume_everything_stays_where_it_is(pictures):
     labels = [[line[: screen.LABEL] for line in drawn(fields, 80, 24, warnings=0)] for fields in pictures[2:]]
     assert all(each == labels[0] for each in labels)

@@ -22,8 +22,6 @@ class Design:
 
     def of(self, runs: Sequence[OpenRun]) -> Mapping[int, str | None]:
         """Return the condition of each of the latest volumes: that of the first event during it."""
-        if not runs:
-            return {}
         run = runs[-1]
         if run is not self._run:
             self._run, self._events = run, _read(run)

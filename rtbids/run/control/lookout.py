@@ -47,7 +47,8 @@ class Lookout:
         self._session.progress.resources = looked(before, after, self._folder)
         for lane in list(self._session.lanes):
             self._advise(lane)
-        self._session.progress.design = self._design.of(list(self._session.runs))
+        if runs := list(self._session.runs):  # between runs the last is still shown
+            self._session.progress.design = self._design.of(runs)
 
     def _go_on(self) -> None:
         with first_in_line():  # it holds the interpreter for a moment
