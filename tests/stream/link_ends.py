@@ -14,7 +14,7 @@ from rtbids.errors import ConnectionLost, RtbidsError
 from rtbids.stream.link import Descriptors, FarLink, Hello, Link, Spool, Terms, Transport, dial, hear, serve
 
 PATIENCE = 20.0  # seconds after which something that should have come is taken not to
-AT_ONCE = Terms(probes=0, delay=lambda failures: 0.0)
+AT_ONCE = Terms(probes=0, delay=lambda failures: 0.001)
 
 
 class Limited:
@@ -54,6 +54,7 @@ class Keeper:
         self._options = {"terms": terms, **options}
         self._there = threading.Condition()
         self._links: dict[str, FarLink] = {}
+        self._lost: list[FarLink] = []
         self.hellos: list[Hello] = []
 
     def take(self, transport: Transport) -> None:
@@ -74,14 +75,14 @@ class Keeper:
             return list(self._links.values())[-1]
 
     def lose(self) -> None:
-        """Forget every session, as a keeper that was killed."""
+        """Forget every session, as where the keeper was killed: what it had is gone, and nobody is told."""
         with self._there:
-            links, self._links = list(self._links.values()), {}
-        for link in links:
-            link.close()
+            self._lost += self._links.values()
+            self._links = {}
 
     def close(self) -> None:
-        self.lose()
+        for link in [*self._lost, *self._links.values()]:
+            link.close()
 
 
 class Road:

@@ -7,9 +7,10 @@ import select
 import threading
 
 import pytest
-from link_ends import AT_ONCE, PATIENCE, Keeper, echo, ends, numbered, open_descriptors, send, take, wait_for
+from link_ends import PATIENCE, Keeper, echo, ends, numbered, open_descriptors, send, take, wait_for
 
 from rtbids.errors import BadData, ConnectionLost
+from rtbids.stream.link import Terms
 
 
 def test_members_arrive_once_and_in_order_both_ways() -> None:
@@ -133,7 +134,7 @@ def test_a_select_wakes_for_a_member_and_for_a_change_of_state() -> None:
 
 
 def test_a_slow_application_holds_up_the_sender_and_nothing_is_lost() -> None:
-    terms = AT_ONCE.__class__(probes=0, delay=lambda failures: 0.0, most=2, silence=0.2, beat=0.05)
+    terms = Terms(probes=0, delay=lambda failures: 0.001, most=2, silence=0.2, beat=0.05)
     with ends(terms=terms, keeper=Keeper(terms=terms)) as (near, road):
         far = road.keeper.link()
         content = b"x" * (1 << 20)

@@ -38,7 +38,7 @@ def dial(
     What `connect` raises as ConnectionLost is tried again; any other error is raised by the link's methods and ends it.
     `on_state` is called by a thread of the link when it went up, down or is over, and must not wait.
     """
-    shared = Shared(spool or Spool(), where, terms, clock)
+    shared = Shared(Spool() if spool is None else spool, where, terms, clock)
     hello = Hello(protocol.new_session(), verb, arguments or {}, codecs=tuple(shared.packer.known))
     return Link(shared, Dialling(shared, on_state, connect, hello))
 
@@ -53,11 +53,8 @@ class Dialling(Rounds):
     def meet(self) -> Met | None:
         """Connect and say hello."""
         shared = self.shared
-        transport = self._dial()
-        if shared.is_over:
-            transport.close()
-            return None
-        connection = Connection(transport, shared.where, shared.terms)
+        connection = Connection(self._dial(), shared.where, shared.terms)
+        shared.open(connection)
         try:
             return self._greet(connection)
         except RtbidsError as error:

@@ -91,7 +91,7 @@ class Link:
         with shared.changed:
             shared.outgoing.is_ending = True
             shared.changed.notify_all()
-            shared.changed.wait_for(lambda: (shared.knows_end and not len(shared.spool)) or shared.is_over, timeout)
+            shared.changed.wait_for(lambda: (shared.knows_end and shared.spool.is_empty) or shared.is_over, timeout)
             waiting = shared.spool.next - shared.spool.oldest
             if not waiting and shared.knows_end:
                 return
@@ -144,10 +144,7 @@ class Link:
         return not self._shared.is_complete and (connection is None or connection.has_left or connection.problem is not None)
 
     def _leave(self) -> None:
-        with self._shared.changed:
-            connection = self._shared.connection
-        if connection is not None:
-            connection.cut(ConnectionLost(f"{self._shared.where}: closed here"))
+        self._shared.cut()
         others = [thread for thread in (self._reader, self._writer) if thread is not threading.current_thread()]
         for thread in others:
             thread.join(LEAVING)

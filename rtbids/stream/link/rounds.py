@@ -76,7 +76,9 @@ class Rounds(ABC):
             self._garbled = 1 if shared.arrivals.taken > taken else self._garbled + 1
             if self._garbled >= _MOST_GARBLED:
                 raise
-            raise ConnectionLost(str(error)) from error
+            why = ConnectionLost(str(error))
+            connection.cut(why)
+            raise why from error
         except ConnectionLost as error:
             connection.cut(error)
             raise

@@ -42,7 +42,7 @@ def serve(
 
     Numbers go on from where that hello stands: a far side that was lost and is here anew begins in the middle.
     """
-    spool = spool or Spool()
+    spool = Spool() if spool is None else spool
     spool.begin(hello.taken)
     shared = Shared(spool, where, terms, clock, hello.origin)
     return FarLink(shared, Serving(shared, on_state, hello.session))
@@ -82,6 +82,7 @@ class Serving(Rounds):
             return None
         transport, hello = offer
         connection = Connection(transport, shared.where, shared.terms)
+        shared.open(connection)
         try:
             return self._answer(connection, hello)
         except OutOfStep as error:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from rtbids.clock import Clock
+from rtbids.errors import ConnectionLost
 from rtbids.stream.link.arrivals import Arrivals
 from rtbids.stream.link.clock import Exchanges
 from rtbids.stream.link.compression import Packer
@@ -35,7 +36,8 @@ class Shared:
         self.arrivals = Arrivals(terms.inbox, terms.most, taken)
         self.packer = Packer()
         self.exchanges = Exchanges()
-        self.connection: Connection | None = None
+        self.connection: Connection | None = None  # on which both have said hello
+        self._open: Connection | None = None
         self.knows_end = False  # the other side knows that we have nothing more
         self.is_over = False
         self.error: BaseException | None = None  # what ended it
@@ -68,13 +70,26 @@ class Shared:
     def is_complete(self) -> bool:
         """Whether both sides have finished, and all is safe."""
         has_all = self.outgoing.heard_end and self.outgoing.safe == self.arrivals.taken
-        return self.knows_end and not len(self.spool) and has_all
+        return self.knows_end and self.spool.is_empty and has_all
 
     def demand_held(self, taken: int) -> None:
         """Raise OutOfStep where the other side cannot go on after `taken` members."""
         if not self.spool.goes_on_from(taken):
             held = f"members {self.spool.oldest} to {self.spool.on_wire}"
             raise OutOfStep(f"{self.where} wants to go on from member {taken}, but may have {held}")
+
+    def open(self, connection: Connection) -> None:
+        """Note a connection before anything is said on it; where the link is over it is cut."""
+        with self.changed:
+            self._open = connection
+            if self.is_over:
+                self.cut()
+
+    def cut(self) -> None:
+        """Cut whatever connection there is, since the link is over."""
+        with self.changed:
+            if self._open is not None:
+                self._open.cut(ConnectionLost(f"{self.where}: closed here"))
 
     def went_up(self, connection: Connection, number: int) -> None:
         """Begin to use a connection, on which member `number` is the first of ours."""

@@ -12,6 +12,8 @@ from rtbids.stream.link.outgoing import Turn
 from rtbids.stream.link.shared import Shared
 from rtbids.stream.link.spool import Entry
 
+_HEAR_OUT = 0.5  # seconds
+
 
 def speak(shared: Shared) -> None:
     """Write until the link is over."""
@@ -21,10 +23,18 @@ def speak(shared: Shared) -> None:
             connection.write(_pieces(turn, shared))
             _note(turn, connection, shared)
         except ConnectionLost as error:
-            connection.cut(error)
+            _hear_out(shared, connection, error)
         except RtbidsError as error:
             shared.end(error)
             connection.cut(error)
+
+
+def _hear_out(shared: Shared, connection: Connection, error: ConnectionLost) -> None:
+    """Let a connection that takes nothing more be read to its end, where the other side may have said why, then cut it."""
+    with shared.changed:
+        connection.problem = connection.problem or error
+        shared.changed.wait_for(lambda: shared.connection is not connection or shared.is_over, _HEAR_OUT)
+    connection.cut(error)
 
 
 def _next(shared: Shared) -> tuple[Connection, Turn] | None:

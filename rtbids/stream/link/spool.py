@@ -81,8 +81,9 @@ class Spool:
     def on_disk(self) -> int:
         return self._extents.taken
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    @property
+    def is_empty(self) -> bool:
+        return not self._entries
 
     def room(self, size: int, may_use_disk: bool = True) -> int | None:
         """Return where `size` bytes are to go, IN_MEMORY or a place on disk, which is then taken; None where it is full."""
