@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rtbids.run.console import folders
 from rtbids.run.console.allowed import Place
 from rtbids.run.console.call import MOST, Call, Content, Refused
+from rtbids.run.console.room import room
 
 _AT_ONCE = 1 << 20  # bytes between two looks at the time
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -49,15 +50,16 @@ def _content(file: int, call: Call) -> Content:
     size = os.fstat(file).st_size
     if size > MOST:
         raise _too_long(call)
-    room, filled = memoryview(bytearray(size + 1)), 0
-    while got := os.readv(file, [room[filled : filled + _AT_ONCE]]):
+    content, filled = room(size + 1), 0
+    while got := os.readv(file, [content[filled : filled + _AT_ONCE]]):
         call.check_time()
         filled += got
         if filled > MOST:
             raise _too_long(call)
-        if filled == len(room):
-            room = memoryview(bytearray(room) + bytes(min(filled, MOST + 1 - filled)))
-    return room[:filled]
+        if filled == len(content):
+            before, content = content, room(filled + min(filled, MOST + 1 - filled))
+            content[:filled] = before
+    return content[:filled]
 
 
 def _too_long(call: Call) -> Refused:

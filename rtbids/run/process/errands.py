@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from rtbids.errors import ConnectionLost, ExperimentFault, RtbidsError
+from rtbids.priority import first_in_line
 from rtbids.run.console.call import Answer, Call, Found, Refused
 from rtbids.run.one_line import short
 from rtbids.run.responses.lines import RateLimit
@@ -80,9 +81,10 @@ class Errands:
             logger.warning("%s: %d more calls of run.console were refused", self._experiment, self._unsaid)
 
     def _serve(self) -> None:
-        while (errand := self._waiting.get()) is not None:
-            call, tell = errand
-            tell(self._outcome(call))
+        with first_in_line():  # else the loop would wait where others want the processor and this thread holds the interpreter
+            while (errand := self._waiting.get()) is not None:
+                call, tell = errand
+                tell(self._outcome(call))
 
     def _outcome(self, understood: Callable[[], Call]) -> Outcome:
         try:

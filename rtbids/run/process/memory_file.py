@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rtbids.run.console.call import MOST, Content
+from rtbids.run.console.room import room
 from rtbids.run.process.channel import Message, NotUnderstood
 from rtbids.run.process.shared import kept
 
@@ -38,13 +39,13 @@ def taken(descriptor: int, size: int) -> Content:
     It is read and not mapped: whoever sent it could still cut it short.
     """
     try:
-        room, filled = memoryview(bytearray(min(size, MOST + 1))), 0
-        while filled < len(room):
-            got = os.preadv(descriptor, [room[filled : filled + _AT_ONCE]], filled)
+        content, filled = room(min(size, MOST + 1)), 0
+        while filled < len(content):
+            got = os.preadv(descriptor, [content[filled : filled + _AT_ONCE]], filled)
             if not got:
                 raise NotUnderstood(f"a file of {filled} bytes that should have {size}")
             filled += got
-        return room
+        return content
     except OSError as error:
         raise NotUnderstood(f"a file that cannot be read ({error.strerror})") from None
     finally:
