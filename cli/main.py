@@ -24,6 +24,7 @@ COMMANDS = {
     "send": ("rtbids.cli.send", "Send finished series on, de-identified, losing none."),
     "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),
     "archive": ("rtbids.cli.archive", "Grow a BIDS data set."),
+    "far": ("rtbids.cli.far", "The far side of a connection; started over SSH, not by hand."),
     "init": ("rtbids.cli.init", "Make a new experiment from a sample."),
     "clients": ("rtbids.cli.clients", "Put the files for the stimulus computer into a folder."),
 }

@@ -150,6 +150,27 @@ def stage_options(function: F) -> F:
     return command  # type: ignore[return-value]
 
 
+def ssh_options(function: F) -> F:
+    """Add how hosts are reached by SSH; the command receives it as `ssh`, a `rtbids.stream.ssh.settings.SshOptions`."""
+
+    @click.option("--identity", type=_FILE, metavar="FILE", help="SSH: log in with this private key.")
+    @click.option("--known-hosts", type=_FILE, metavar="FILE", help="SSH: trust the host keys of this file only.")
+    @click.option(
+        "--host-key-fingerprint", "fingerprint", metavar="SHA256:...", help="SSH: trust the host key of this fingerprint only."
+    )
+    @click.option("--remote-command", metavar="COMMAND", help="SSH: what starts the far side, if not rtbids far.")
+    @functools.wraps(function)
+    def command(*args: Any, remote_command: str | None, **options: Any) -> Any:
+        from rtbids.stream.ssh.settings import FAR_COMMAND, SshOptions
+
+        taken = {name: options.pop(name) for name in ("identity", "known_hosts", "fingerprint")}
+        if (fingerprint := taken["fingerprint"]) is not None and not fingerprint.startswith("SHA256:"):
+            raise UsageFault(f"--host-key-fingerprint: expected SHA256:..., found {fingerprint!r}", "as ssh-keygen -l shows it")
+        return function(*args, ssh=SshOptions(**taken, remote_command=remote_command or FAR_COMMAND), **options)
+
+    return command  # type: ignore[return-value]
+
+
 identified = click.option(
     "--identified",
     is_flag=True,

@@ -124,6 +124,10 @@ class Sshd:
         self.kill_connections()
         self._process.kill()
         self._process.wait()
+        self.end_keepers()
+
+    def end_keepers(self) -> None:
+        """End what a test left running on the far side."""
         for path in self.folder.glob("far/rtbids/run/*/*.json"):
             end_keeper(path)
 
@@ -132,6 +136,8 @@ def end_keeper(path: Path) -> None:
     """End what a test left running on the far side, whose process its file names."""
     with suppress(OSError, ValueError, KeyError):
         os.kill(int(json.loads(path.read_text())["pid"]), signal.SIGKILL)
+    for left in path.parent.glob(f"{path.stem}.*"):
+        left.unlink()
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:

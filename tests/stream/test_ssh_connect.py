@@ -21,7 +21,8 @@ from rtbids.errors import ConnectionLost, NeedsPerson, RtbidsError, StreamBroken
 from rtbids.stream.ssh import settings
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.channel import Channel
-from rtbids.stream.ssh.connect import connect, dialler
+from rtbids.stream.ssh.connect import connect
+from rtbids.stream.ssh.dial import Dialler
 from rtbids.stream.ssh.settings import SshOptions
 
 
@@ -173,7 +174,7 @@ def test_a_password_is_asked_for_until_it_is_right_and_then_no_more(methods: str
 
     with ssh_server.running(methods=methods, password="right") as there:
         address = Address.parse(f"ssh://me@127.0.0.1:{there.port}")
-        dial = dialler(address, SshOptions(fingerprint=there_fingerprint()), ask)
+        dial = Dialler(address, SshOptions(fingerprint=there_fingerprint()), ask)
         for _ in range(2):  # the second time nobody is asked
             dial().close()
     assert prompts == ["Password of me@127.0.0.1: "] * 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rtbids import __version__
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
+from rtbids.stream.link.protocol import OWN
 
 if TYPE_CHECKING:
     import paramiko
@@ -22,7 +23,7 @@ _LINE = 200  # bytes of what was said in place of a stream
 _KEPT = 4096  # bytes of what the far command says on standard error
 _ENDING = 2.0  # seconds in which a command that has closed its output says how it ended
 NOT_FOUND = 127
-_BEGINNING = b"link/"  # the name of the first member of a link
+_BEGINNING = OWN.encode()  # the name of the first member of a link
 
 
 class Channel:
@@ -37,7 +38,7 @@ class Channel:
         self.connection = connection
         self._reader = _Reader(self, channel)
         self.reader = cast(BinaryIO, self._reader)
-        self.writer = cast(BinaryIO, _Writer(channel))
+        self.writer = cast(BinaryIO, _Writer(self, channel))
         self._channel = channel
         self._command = command
         self._said = b""
@@ -52,6 +53,11 @@ class Channel:
     def said(self) -> str:
         """Return the end of what the far command said on standard error."""
         return self._said.decode("utf-8", "replace").strip()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the far side has said what a link begins with."""
+        return self._reader.head.startswith(_BEGINNING)
 
     @property
     def code(self) -> int | None:
@@ -77,7 +83,7 @@ class Channel:
         if code == NOT_FOUND or "No module named rtbids" in said or "No module named 'rtbids'" in said:
             return self._missing(line)
         remark = f": {line}" if line else ""
-        if not code or head:
+        if code in (0, ConnectionLost.exit_code) or head:
             return ConnectionLost(f"{host}: the far side ended with exit code {code}{remark}")
         return UsageFault(
             f"{host}: the far command ended with exit code {code} before it began{remark}",
@@ -124,24 +130,34 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read what is there. Raise what explains it where no link begins."""
-        content = self._stream.recv(min(len(buffer), _MOST))
+        content = self._received(min(len(buffer), _MOST))
         buffer[: len(content)] = content
         if len(self.head) < len(_BEGINNING):
             self.head += content
             self._demand_beginning(is_over=not content)
         return len(content)
 
+    def _received(self, most: int) -> bytes:
+        try:
+            content: bytes = self._stream.recv(most)
+        except OSError:
+            raise
+        except Exception as error:  # as in `write`: a read tells the far side that there is room again
+            raise ConnectionResetError(f"{error or 'closed'}") from None
+        return content
+
     def _demand_beginning(self, is_over: bool) -> None:
         begins = _BEGINNING.startswith(self.head[: len(_BEGINNING)])
         if not begins:
             with suppress(TimeoutError):  # the rest of the line, if it has come
-                self.head += self._stream.recv(_LINE)
+                self.head += self._received(_LINE)
         if (not begins or is_over) and (reason := self._channel.diagnosis()) is not None:
             raise reason
 
 
 class _Writer(io.RawIOBase):
-    def __init__(self, stream: paramiko.Channel) -> None:
+    def __init__(self, channel: Channel, stream: paramiko.Channel) -> None:
+        self._channel = channel
         self._stream = stream
 
     def writable(self) -> bool:
@@ -159,10 +175,17 @@ class _Writer(io.RawIOBase):
                     return done
                 raise
             except OSError:
+                self._explain()
                 raise
             except Exception as error:  # paramiko's own errors and EOFError, of a connection that was closed meanwhile
                 raise ConnectionResetError(f"{error or 'closed'}") from None
             if not sent:
+                self._explain()
                 raise BrokenPipeError("the far side takes nothing more")
             done += sent
         return done
+
+    def _explain(self) -> None:
+        """Raise what is known of why a command takes nothing that has said nothing."""
+        if not self._channel.has_begun and (reason := self._channel.diagnosis()) is not None:
+            raise reason

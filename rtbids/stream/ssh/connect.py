@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +72,6 @@ def connect(address: Address, options: SshOptions | None = None, ask: Ask | Secr
     """
     secrets = ask if isinstance(ask, Secrets) else Secrets(ask)
     return _connect(settings.host(address, options or SshOptions()), secrets, 0)
-
-
-def dialler(address: Address, options: SshOptions, ask: Ask | None = None) -> Callable[[], Channel]:
-    """Return what connects and starts the far side, again and again; what was typed is asked for once."""
-    secrets = Secrets(ask)
-    return lambda: connect(address, options, secrets).run(options.remote_command)
 
 
 def _connect(host: Host, secrets: Secrets, depth: int) -> Connection:

@@ -1,0 +1,53 @@
+"""``rtbids far``: the far side of a connection."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from rtbids.cli import options
+from rtbids.errors import UsageFault
+
+VERBS = {  # what the near side may ask for, and what does it, with the link and the arguments
+    "echo": "rtbids.cli.far_verbs:echo",
+    "probe": "rtbids.cli.far_verbs:probe",
+}
+LINGER = 600.0
+
+
+@click.command(name="far", short_help="The far side of a connection; started over SSH, not by hand.")
+@click.option("--verbs", metavar="VERB[,VERB...]", help=f"Allow these only, of {', '.join(VERBS)}; by default all.")
+@click.option(
+    "--linger",
+    type=options.Seconds(0),
+    default=LINGER,
+    show_default=True,
+    metavar="S",
+    help="Go on for S seconds without a connection.",
+)
+def command(verbs: str | None, linger: float) -> None:
+    """Be the far side of a connection: another rtbids starts this over SSH and talks with it by standard input and output.
+
+    What is asked for is done by a process of its own, which goes on when the connection is cut, and with which the next one is
+    joined. In ~/.ssh/authorized_keys a key can be let in for this alone:
+
+    \b
+      restrict,command="rtbids far --verbs echo,probe" ssh-ed25519 AAAA...
+    """
+    from rtbids.stream.far.relay import relay
+
+    if sys.stdin.isatty():
+        raise UsageFault("this is started over SSH by another rtbids, not by hand", "see rtbids far --help")
+    relay(allowed(verbs), linger)
+
+
+def allowed(verbs: str | None) -> dict[str, str]:
+    """Return the verbs of a list that is separated by commas; all where there is none."""
+    if verbs is None:
+        return VERBS
+    names = [name.strip() for name in verbs.split(",") if name.strip()]
+    unknown = [name for name in names if name not in VERBS]
+    if unknown or not names:
+        raise UsageFault(f"--verbs: there is no {', '.join(unknown) or 'verb'}", f"there are: {', '.join(VERBS)}")
+    return {name: VERBS[name] for name in names}

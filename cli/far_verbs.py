@@ -1,0 +1,59 @@
+"""What the far side does to be looked at: send back what comes, and say what machine it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtbids import __version__, private
+from rtbids.stream.link import Link
+
+_ENDING = 30.0  # seconds for the near side to have taken all
+
+
+def echo(link: Link, arguments: Mapping[str, Any]) -> None:
+    """Send back what comes."""
+    for arrived in link.members():
+        if not arrived.dropped:
+            link.send(arrived.member.name, arrived.member.content, modified=arrived.member.modified)
+        link.settle(arrived.number)
+    link.finish(_ENDING)
+
+
+def probe(link: Link, arguments: Mapping[str, Any]) -> None:
+    """Say what machine this is, as ``probe.json``, then send back what comes."""
+    link.send("probe.json", json.dumps(machine()).encode())
+    echo(link, arguments)
+
+
+def machine() -> dict[str, Any]:
+    """Return versions, free space and memory in bytes, cores, and the time (POSIX seconds)."""
+    state = private.lasting_folder()
+    there = next(folder for folder in (state, *state.parents) if folder.is_dir())
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "node": platform.node(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "memory": _memory(),
+        "free": {str(folder): shutil.disk_usage(folder).free for folder in dict.fromkeys((there, Path.home()))},
+        "time": time.time(),
+    }
+
+
+def _memory() -> dict[str, int]:
+    """Return memory in all and what is available (proc(5)); nothing where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return {}
+    fields = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+    return {"total": fields["MemTotal"], "available": fields["MemAvailable"]}

@@ -1,0 +1,48 @@
+"""A link over SSH: connected by the thread that asks, where a password can be typed, and after a cut by the link itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rtbids.stream import link
+from rtbids.stream.ssh.address import Address
+from rtbids.stream.ssh.channel import Channel
+from rtbids.stream.ssh.connect import connect
+from rtbids.stream.ssh.keys import Ask, Secrets
+from rtbids.stream.ssh.settings import SshOptions
+
+
+class Dialler:
+    """Connects and starts the far side, again and again; what was typed once is not asked for again."""
+
+    def __init__(self, address: Address, options: SshOptions, ask: Ask | None = None) -> None:
+        self._address = address
+        self._options = options
+        self._secrets = Secrets(ask)
+        self._ready: Channel | None = None
+
+    def prepare(self) -> None:
+        """Connect now, for the first call; raise what stands in the way."""
+        self._ready = self._connect()
+
+    def __call__(self) -> Channel:
+        ready, self._ready = self._ready, None
+        return ready or self._connect()
+
+    def _connect(self) -> Channel:
+        return connect(self._address, self._options, self._secrets).run(self._options.remote_command)
+
+
+def dial(
+    address: Address,
+    options: SshOptions,
+    verb: str,
+    arguments: Mapping[str, Any] | None = None,
+    ask: Ask | None = None,
+    **terms: Any,
+) -> link.Link:
+    """Return a link to what does `verb` on the far side, once connected; `terms` are those of `rtbids.stream.link.dial`."""
+    dialler = Dialler(address, options, ask)
+    dialler.prepare()
+    return link.dial(dialler, verb, arguments, where=address.host, **terms)

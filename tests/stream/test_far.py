@@ -1,0 +1,305 @@
+"""The far side over a real sshd: what comes and goes with a connection, and what stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import queue
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sshd
+
+from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
+from rtbids.stream.far import registry
+from rtbids.stream.link import NEAR, Arrived, Link, State
+from rtbids.stream.ssh import settings
+from rtbids.stream.ssh.address import Address
+from rtbids.stream.ssh.dial import dial
+from rtbids.stream.ssh.settings import SshOptions
+
+QUICK = replace(NEAR, silence=2.0, delay=lambda failures: 0.01 * failures)
+_opened: list[Link] = []
+FAILING = """
+from rtbids.errors import CannotWrite
+from rtbids.stream.far.relay import relay
+
+def full(link, arguments):
+    next(link.members())
+    raise CannotWrite("no space left for x", "free some")
+
+def broken(link, arguments):
+    1 / 0
+
+if __name__ == "__main__":
+    relay({"full": "failing:full", "broken": "failing:broken"}, 5.0)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:
+    folder = tmp_path_factory.mktemp("s")
+    (folder / "failing.py").write_text(FAILING)
+    with sshd.running(folder, {"PYTHONPATH": str(folder)}) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def here_is_there(server: sshd.Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Look for keepers where those of the server are, and leave none; no settings of who tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(server.folder / "far"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(settings, "CONFIGS", ())
+    yield
+    while _opened:
+        _opened.pop().close()
+    server.end_keepers()
+
+
+def linked(server: sshd.Sshd, verb: str = "echo", command: str = "rtbids far", **options: Any) -> Link:
+    ssh = SshOptions(server.folder / "id", server.folder / "known_hosts", None, command)
+    _opened.append(dial(Address.parse(server.address), ssh, verb, options.pop("arguments", None), terms=QUICK, **options))
+    return _opened[-1]
+
+
+def numbered(number: int) -> bytes:
+    return b"%d " % number * (1 + number % 300)
+
+
+def take(link: Link, count: int) -> list[Arrived]:
+    """Take and settle the next `count` members."""
+    taken: list[Arrived] = []
+    while len(taken) < count:
+        arrived = link.take()
+        if arrived is None:
+            assert select.select([link], [], [], 60)[0], f"{len(taken)} of {count} came: {link.state}"
+            continue
+        link.settle(arrived.number)
+        taken.append(arrived)
+    return taken
+
+
+def contents(taken: list[Arrived]) -> list[bytes]:
+    return [bytes(arrived.member.content) for arrived in taken]
+
+
+def keeper(link: Link) -> dict[str, Any]:
+    """Return what the keeper of the only session says of itself."""
+    link.wait_up(60)
+    (said,) = registry.keepers()
+    return said
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait until a process that is not our child has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    assert select.select([descriptor], [], [], 60)[0], f"process {pid} goes on"
+    os.close(descriptor)
+
+
+def ended(link: Link) -> None:
+    """End a link in order, and wait for its keeper."""
+    pid = keeper(link)["pid"]
+    link.finish(60)
+    assert list(link.members()) == []
+    link.close()
+    wait_for_end(pid)
+
+
+def test_a_thousand_members_come_back_and_nothing_stays_behind(server: sshd.Sshd) -> None:
+    link = linked(server)
+    for number in range(1000):
+        link.send(f"m/{number}", numbered(number))
+    assert contents(take(link, 1000)) == [numbered(number) for number in range(1000)]
+    ended(link)
+    assert list(server.folder.glob("far/rtbids/run/far-*/*")) == []
+
+
+def test_what_the_far_side_keeps_is_for_its_owner_only(server: sshd.Sshd) -> None:
+    link = linked(server)
+    session = keeper(link)["session"]
+    (folder,) = server.folder.glob("far/rtbids/run/far-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for suffix in ("sock", "json", "log"):
+        assert (folder / f"{session}.{suffix}").stat().st_mode & 0o077 == 0
+    ended(link)
+
+
+@pytest.mark.slow
+def test_twenty_killed_connections_lose_and_double_nothing(server: sshd.Sshd) -> None:
+    ups: queue.SimpleQueue[State] = queue.SimpleQueue()
+    link = linked(server, on_state=lambda state: ups.put(state) if state.is_up else None)
+    content, kills, each = os.urandom(295_264), 20, 20
+    came: list[Arrived] = []
+    for kill in range(kills):
+        ups.get(timeout=60)
+        for number in range(kill * each, (kill + 1) * each):
+            link.send(f"{number}", b"%d" % number, content)
+        came += take(link, 5)
+        assert server.kill_connections()
+    came += take(link, kills * each - len(came))
+    assert [bytes(arrived.member.content[: -len(content)]) for arrived in came] == [b"%d" % n for n in range(kills * each)]
+    assert all(arrived.member.content[-len(content) :] == content for arrived in came)
+    assert (link.state.cuts, link.state.renewed) == (kills, 0)
+    ended(link)
+
+
+def test_a_frozen_connection_is_given_up_and_made_anew(server: sshd.Sshd) -> None:
+    link = linked(server)
+    link.send("before", b"1")
+    assert contents(take(link, 1)) == [b"1"]
+    assert server.freeze()
+    link.send("after", b"2")
+    assert contents(take(link, 1)) == [b"2"]
+    assert link.state.cuts == 1
+    server.kill_connections()
+    ended(link)
+
+
+def test_a_killed_keeper_is_replaced_and_the_near_side_knows(server: sshd.Sshd) -> None:
+    link = linked(server)
+    link.send("before", b"1")
+    take(link, 1)
+    first = keeper(link)["pid"]
+    os.kill(first, signal.SIGKILL)
+    link.send("after", b"2")
+    assert contents(take(link, 1)) == [b"2"]
+    assert link.state.renewed == 1
+    assert keeper(link)["pid"] != first
+    ended(link)
+
+
+def test_a_keeper_that_is_stopped_says_so(server: sshd.Sshd) -> None:
+    link = linked(server)
+    pid = keeper(link)["pid"]
+    os.kill(pid, signal.SIGTERM)
+    with pytest.raises(ConnectionLost, match="stopped by SIGTERM"):
+        list(link.members())
+    wait_for_end(pid)
+
+
+def test_sessions_have_a_keeper_each_and_all_are_listed(server: sshd.Sshd) -> None:
+    first, second = linked(server), linked(server)
+    for link in (first, second):
+        link.wait_up(60)
+        link.send("one", b"1")
+        take(link, 1)
+    listed = registry.keepers()
+    assert len({said["pid"] for said in listed}) == len({said["session"] for said in listed}) == 2
+    assert [said["verb"] for said in listed] == ["echo", "echo"]
+    assert [said["link"]["taken"] for said in listed] == [1, 1]
+    for link in (first, second):
+        link.finish(60)
+        link.close()
+    for said in listed:
+        wait_for_end(said["pid"])
+
+
+def test_a_keeper_to_which_nobody_comes_back_ends(server: sshd.Sshd) -> None:
+    link = linked(server, command="rtbids far --linger 0.2")
+    pid = keeper(link)["pid"]
+    link.close()
+    wait_for_end(pid)
+
+
+def test_a_session_that_is_to_be_kept_is_there_when_the_near_side_comes_back(server: sshd.Sshd) -> None:
+    link = linked(server, command="rtbids far --linger 0", arguments={"keep": True})
+    said = keeper(link)
+    server.kill_connections()
+    link.send("after", b"2")
+    assert contents(take(link, 1)) == [b"2"]
+    assert keeper(link)["pid"] == said["pid"]
+    ended(link)
+
+
+def test_the_machine_is_described(server: sshd.Sshd) -> None:
+    link = linked(server, "probe")
+    (told,) = take(link, 1)
+    fields = json.loads(bytes(told.member.content))
+    assert told.member.name == "probe.json"
+    assert {"version", "cores", "memory", "free", "time"} <= set(fields)
+    link.send("and", b"echo")
+    assert contents(take(link, 1)) == [b"echo"]
+    ended(link)
+
+
+def test_a_key_that_may_do_one_thing_only_cannot_do_another(server: sshd.Sshd) -> None:
+    server.authorize('restrict,command="rtbids far --verbs probe"')
+    try:
+        with pytest.raises(UsageFault, match="'echo' is not allowed here") as refused:
+            linked(server, command="something else").wait_up(60)
+        assert "allowed: probe" in str(refused.value.hint)
+        link = linked(server, "probe", command="something else")
+        take(link, 1)
+        ended(link)
+    finally:
+        server.authorize()
+
+
+def test_a_far_side_of_another_version_is_named(server: sshd.Sshd) -> None:
+    source = "from rtbids.stream.link import protocol as p; p.VERSION = 99; from rtbids.cli.main import main; main()"
+    with pytest.raises(UsageFault, match="protocol 99"):
+        linked(server, command=f'{sys.executable} -c "{source}" far').wait_up(60)
+
+
+def test_a_far_side_without_rtbids_and_one_that_talks_end_the_link_at_once(server: sshd.Sshd) -> None:
+    with pytest.raises(UsageFault, match="has no rtbids"):
+        linked(server, command="PATH=/nowhere; rtbids far").wait_up(60)
+    with pytest.raises(StreamBroken, match="'Welcome!' before rtbids began"):
+        linked(server, command="echo Welcome!; rtbids far").wait_up(60)
+
+
+def test_what_ends_a_verb_is_told_at_the_near_side(server: sshd.Sshd) -> None:
+    link = linked(server, "full", f"{sys.executable} -m failing")
+    link.send("one", b"1")
+    with pytest.raises(RtbidsError, match="no space left for x") as told:
+        list(link.members())
+    assert (told.value.exit_code, told.value.hint) == (73, "free some")
+
+
+def test_a_fault_of_ours_is_told_with_where_its_log_is(server: sshd.Sshd) -> None:
+    link = linked(server, "broken", f"{sys.executable} -m failing")
+    with pytest.raises(RtbidsError, match="ZeroDivisionError") as told:
+        list(link.members())
+    log = Path(str(told.value.hint).removeprefix("see "))
+    assert "1 / 0" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_far_side_is_not_started_by_hand() -> None:
+    main, end = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "rtbids", "far"]
+        done = subprocess.run(command, stdin=end, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        os.close(main)
+        os.close(end)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "not by hand" in done.stderr
+
+
+@pytest.mark.parametrize("verbs", ["", "echo,shell", ","])
+def test_a_verb_that_is_not_there_cannot_be_allowed(verbs: str) -> None:
+    command = [sys.executable, "-m", "rtbids", "far", "--verbs", verbs]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 64
+    assert "--verbs" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"GET / HTTP/1.1\r\n\r\n" * 100, bytes(4096)])
+def test_what_is_no_hello_ends_the_far_side_with_one_line(content: bytes) -> None:
+    done = subprocess.run([sys.executable, "-m", "rtbids", "far"], input=content, capture_output=True, check=False, timeout=60)
+    assert done.returncode in (74, 75)
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\n") <= 2
