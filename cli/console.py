@@ -7,6 +7,7 @@ import json
 import logging
 import logging.handlers
 import queue
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from rtbids.errors import cannot_write
 from rtbids.run.one_line import printable
 from rtbids.run.progress import Progress, Tally
 
+PATIENCE = 2.0  # seconds for what is shown last
 STEP = 10.0  # seconds between plain lines where there is no terminal
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 logger = logging.getLogger("rtbids")
@@ -125,6 +127,19 @@ def is_quiet() -> bool:
 def watching(source: str) -> Callable[[str], None]:
     """Return what says how a source is watched."""
     return lambda mode: say(f"watching {source}: {mode}")
+
+
+@contextmanager
+def beside(show: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Have a thread `show` something until the block ends, when its event is set; no terminal is waited for."""
+    over = threading.Event()
+    thread = threading.Thread(target=show, args=(over,), name="screen", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(PATIENCE)
 
 
 def left_out(name: str, number: int, reason: str, hint: str | None = None) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rich.live import Live
@@ -21,7 +22,6 @@ from rtbids.priority import first_in_line
 from rtbids.run.progress import Progress
 
 LOOK = 0.5  # seconds between two pictures
-PATIENCE = 2.0  # seconds for the last one: a terminal may stand still
 
 
 @contextmanager
@@ -35,21 +35,16 @@ def live(
     if console.is_quiet():
         yield
         return
-    over = threading.Event()
     is_shared = has_stdout and sys.stdout.isatty()
     if console.stderr.is_terminal and not is_shared:
-        thread = threading.Thread(target=_draw, args=(describe, over, on_screen), name="screen", daemon=True)
+        show = partial(_draw, describe, on_screen)
     else:
-        thread = threading.Thread(target=_say, args=(progress, over), name="plain lines", daemon=True)
-    thread.start()
-    try:
+        show = partial(_say, progress)
+    with console.beside(show):
         yield
-    finally:
-        over.set()
-        thread.join(PATIENCE)
 
 
-def _draw(describe: Callable[[], Mapping[str, Any]], over: threading.Event, on_screen: threading.Event) -> None:
+def _draw(describe: Callable[[], Mapping[str, Any]], on_screen: threading.Event, over: threading.Event) -> None:
     try:
         with first_in_line(), Live(console=console.stderr, auto_refresh=False, transient=True, redirect_stdout=False) as view:
             on_screen.set()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.live import Live
 from rich.text import Text
@@ -34,15 +35,8 @@ def shown(outbox: Outbox) -> Iterator[None]:
     if console.is_quiet():
         yield
         return
-    over = threading.Event()
-    show = _show_live if console.stderr.is_terminal else _show_plain
-    thread = threading.Thread(target=show, args=(outbox, over), name="status line", daemon=True)
-    thread.start()
-    try:
+    with console.beside(partial(_show_live if console.stderr.is_terminal else _show_plain, outbox)):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def line(status: Status) -> str:
