@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from rtbids.cli import console
-from rtbids.errors import InputMissing, UsageFault
+from rtbids.errors import UsageFault
 from rtbids.send.outbox import Outbox
 from rtbids.send.states import State
 
@@ -104,8 +104,6 @@ def retry(*, batch: int | None, everything: bool, outbox: Path | None, database:
             opened.show(batch)  # or says that there is none
         count = opened.retry(batch, who=_user())
         working = opened.status(per_page=1).working
-    if not count:
-        raise InputMissing(f"nothing is in ERROR in {f'batch {batch}' if batch else 'the outbox'}")
     then = "" if working else "; no sender is at work: they go when rtbids send is started"
     console.say(f"{count} image{'s' if count > 1 else ''} to be tried again{then}")
 
@@ -115,7 +113,14 @@ def dismiss(*, batch: int, image: int | None, outbox: Path | None, database: str
     with _opened(outbox, database) as opened:
         opened.show(batch)  # or says that there is none
         count = opened.dismiss(batch, image, who=_user())
-    console.say(f"{count} image{'s' if count > 1 else ''} given up: raw files stay where they are")
+    console.say(f"{count} image{'s' if count > 1 else ''} given up: no raw file was removed")
+
+
+def retire(*, destination: str, outbox: Path | None, database: str | None) -> None:
+    """Give up a destination, and say how many images it is that go there no more."""
+    with _opened(outbox, database) as opened:
+        count = opened.retire(destination, who=_user())
+    console.say(f"{destination} given up: {count} image{' waits' if count == 1 else 's wait'} for it no more")
 
 
 def _user() -> str:

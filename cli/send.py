@@ -196,6 +196,8 @@ def show(**given: Any) -> None:
 def retry(**given: Any) -> None:
     """Put the images of BATCH that are in ERROR back to where they failed; the sender that is running takes them on.
 
+    A file in quarantine goes back to its place; where another is there by now, the one in quarantine is tried again.
+
     \b
     Example:
       rtbids send retry 12
@@ -214,7 +216,8 @@ def retry(**given: Any) -> None:
 def dismiss(**given: Any) -> None:
     """Give up the images of BATCH that are in ERROR, or one IMAGE of them, so that the rest can be DONE.
 
-    They are not sent. Raw files stay where they are, and what is in quarantine until the batch is purged.
+    They are never sent. Raw files stay where they are; those that came over the network or in a stream lie in quarantine,
+    as what is there already, until the batch is purged.
 
     \b
     Example:
@@ -226,12 +229,32 @@ def dismiss(**given: Any) -> None:
     outboxes.dismiss(**given)
 
 
+@command.command(name="retire", short_help="Give up a destination.")
+@click.argument("destination", metavar="DEST")
+@_outbox_options
+@options.common_options
+def retire(**given: Any) -> None:
+    """Give up DEST, as one that was mistyped or is no more: images wait for it no longer, and what it has stays known.
+
+    DEST is written as in rtbids send status. Images that no other destination is left for wait for the next one.
+
+    \b
+    Example:
+      rtbids send retire dicom://PACS@old.example.org:104
+    """
+    from rtbids.cli import outboxes
+
+    outboxes.retire(**given)
+
+
 @command.command(name="purge", short_help="Forget batches that arrived long ago.")
 @click.option("--older-than", type=amounts.Span(), required=True, metavar="TIME", help="Of the last change: 30d, 12h, ...")
 @_outbox_options
 @options.common_options
 def purge(**given: Any) -> None:
-    """Remove batches from the outbox that are DONE, and have been for so long. Those with an error stay.
+    """Remove batches from the outbox that are DONE, and have been for so long.
+
+    Those with an error stay, as do those whose raw files cannot yet be cleaned up.
 
     \b
     Example:

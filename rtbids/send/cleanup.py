@@ -17,6 +17,7 @@ from rtbids.send.database import NoSpace
 from rtbids.send.folder import full
 from rtbids.send.setting_aside import carry, unused
 from rtbids.send.settings import Settings
+from rtbids.send.wiping import to_wipe
 
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
@@ -174,3 +175,4 @@ def _forget(outbox: Outbox, number: int, kept: bool) -> None:
             " WHERE batch = ? AND (as_is = 1 OR original = 1)",
             (number,),
         )
+        to_wipe(transaction)

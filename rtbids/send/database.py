@@ -19,6 +19,7 @@ from rtbids.errors import CannotWrite, ConnectionLost
 Row: TypeAlias = tuple[Any, ...]
 JOINING = "SELECT value FROM meta WHERE name = 'secret'"  # locked by who joins; shared by who relies on who is there
 BUSY = 30.0  # seconds that another program may hold the database
+READ = 1.0  # seconds that readers may hold up the emptying of its log
 _WORDS = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER", "real": "REAL", "bytes": "BLOB", "turn": "SELECT 1"}
 
 
@@ -64,7 +65,7 @@ class Database(Protocol):
         ...
 
     def wipe(self) -> None:
-        """Leave nothing in the files of what was removed from the tables."""
+        """Remove from the files what was removed from the tables, as far as the database does so when told."""
         ...
 
     def close(self) -> None:
@@ -100,12 +101,22 @@ class SqliteDatabase:
             yield from self._within("BEGIN")
 
     def wipe(self) -> None:
-        """Write the file anew, for a page keeps what was moved within it, and empty the log, which keeps all until then."""
+        """Write the file anew, for a page keeps what was moved within it, and empty the log, which keeps all until then.
+
+        Raises
+        ------
+        CannotWrite
+            Somebody reads it, for whom the log is kept.
+        """
         with self._turn, told(self.path):
             self._check_there()
             connection = self._connection()
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout={int(READ * 1000)}")  # all others who write wait meanwhile
+            [[is_read, *_]] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout={int(BUSY * 1000)}")
+        if is_read:
+            raise CannotWrite(f"the outbox {self.path} is being read, and its log cannot be emptied")
 
     def close(self) -> None:
         with self._turn:

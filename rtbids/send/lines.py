@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
 logger = logging.getLogger("rtbids")
+_INACTIVE = "UPDATE destination SET active = 0"
+_DUE = (
+    "UPDATE image SET due = ? WHERE state IN ('NEW', 'PROCESSING') AND due > ?",
+    "UPDATE delivery SET due = ? WHERE due > ?",
+    "UPDATE batch SET tidy_due = ? WHERE state = 'DONE' AND cleaned IS NULL AND tidy_due > ?",
+)
 
 
 def serve(outbox: Outbox, destinations: Sequence[Destination], alone: bool) -> list[int]:
@@ -26,7 +32,7 @@ def serve(outbox: Outbox, destinations: Sequence[Destination], alone: bool) -> l
     with outbox.database.writing() as transaction:
         transaction.rows(JOINING + transaction.lock)  # no image passes on meanwhile that would miss a new destination
         if alone:
-            transaction.count("UPDATE destination SET active = 0")
+            transaction.count(_INACTIVE)
         numbers = [_number(transaction, destination.url) for destination in destinations]
         for number in numbers:
             transaction.count(
@@ -34,13 +40,41 @@ def serve(outbox: Outbox, destinations: Sequence[Destination], alone: bool) -> l
                 " WHERE state = 'DONEPROCESSING' AND same_as IS NULL ON CONFLICT DO NOTHING",
                 (number,),
             )
-        left = transaction.rows(
-            "SELECT url FROM destination d WHERE active = 0"
-            " AND EXISTS (SELECT 1 FROM delivery WHERE destination = d.id AND state = 'DONEPROCESSING')"
-        )
-    for [url] in left:
-        logger.warning("images still wait for %s, which is not among the destinations now", url)
+        left = _left(transaction)
+    _tell(left)
     return numbers
+
+
+def serve_alone(outbox: Outbox, numbers: Sequence[int]) -> None:
+    """Write down that images go nowhere else: whoever seemed to serve other destinations was gone already."""
+    with outbox.database.writing() as transaction:
+        transaction.rows(JOINING + transaction.lock)
+        transaction.count(_INACTIVE)
+        transaction.each("UPDATE destination SET active = 1 WHERE id = ?", [(number,) for number in numbers])
+        left = _left(transaction)
+    _tell(left)
+
+
+def _left(transaction: Transaction) -> list[str]:
+    rows = transaction.rows(
+        "SELECT url FROM destination d WHERE active = 0"
+        " AND EXISTS (SELECT 1 FROM delivery WHERE destination = d.id AND state = 'DONEPROCESSING')"
+    )
+    return [url for [url] in rows]
+
+
+def _tell(left: Sequence[str]) -> None:
+    for url in left:
+        said = "images still wait for %s, which is not among the destinations now; to give it up: rtbids send retire"
+        logger.warning(said, url)
+
+
+def due_soon(outbox: Outbox) -> None:
+    """Let nothing wait for longer than anything is put off: the clock was set back since."""
+    now = outbox.clock.now()
+    with outbox.database.writing() as transaction:
+        for statement in _DUE:
+            transaction.count(statement, (now, now + LONGEST))
 
 
 def _number(transaction: Transaction, url: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rtbids.clock import CLOCK, Clock
 from rtbids.errors import InputMissing
-from rtbids.send import adding, mending, purging, renaming, status
+from rtbids.send import adding, mending, purging, renaming, retiring, status
 from rtbids.send.database import Database, DatabaseLost, SqliteDatabase
 from rtbids.send.folder import Folder
 from rtbids.send.found import Found
@@ -154,6 +154,12 @@ class Outbox:
     def dismiss(self, batch: int, image: int | None = None, who: str = "hand") -> int:
         """Give up images of a batch that are in ERROR (or one of them), so that the rest can be DONE; return how many."""
         count = mending.dismiss(self, batch, image, who)
+        self.bell.ring()
+        return count
+
+    def retire(self, url: str, who: str = "hand") -> int:
+        """Give up a destination; return how many images waited for it there, or had been refused by it."""
+        count = retiring.retire(self, url, who)
         self.bell.ring()
         return count
 

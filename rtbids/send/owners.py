@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from rtbids.send.database import JOINING, Database, Row, Transaction
 
 logger = logging.getLogger("rtbids")
 BEAT = 5.0  # seconds
+_ENDED = ("Z", "X", "x")  # states of a process, as proc_pid_stat(5) calls them
+_SURELY = -1  # no number of beats: who is known to have been at work
 LEASE = 60.0  # seconds without a beat after which a process of another machine is taken to be gone
 Watched: TypeAlias = dict[int, tuple[int, float, bool]]  # a process → its last beat, since when, and whether that was new
 
@@ -40,9 +43,10 @@ class Owner:
 
     number: int
     host: str
-    alone: bool  # whether no other process was at work when it came
+    alone: bool  # whether no other process was at work when it came, as far as is known
     rules: str = ""  # by which it makes what leaves
     _seen: Watched = field(default_factory=dict)
+    _there: dict[int, int] = field(default_factory=dict)  # who seemed to be at work when it came → their beats
 
     def is_gone(self, other: Row, now: float) -> bool:
         """Say whether another process is gone, `now` in seconds of any clock of ours."""
@@ -54,6 +58,13 @@ class Owner:
         since = now if is_new else since
         self._seen[number] = (beats, since, is_new)
         return bool(now - since >= LEASE)
+
+    def settle_alone(self, gone: Sequence[Row], left: int) -> None:
+        """Know that it was alone when it came, where all who seemed to be at work were gone by then: none has beaten since."""
+        for number, _, _, _, beats in gone:
+            if self._there.get(number) == beats:
+                del self._there[number]
+        self.alone = self.alone or not (self._there or left)
 
     def has_beaten(self, other: Row) -> bool:
         """Say whether another process is surely at work: it is one of this machine, or has just beaten."""
@@ -90,6 +101,7 @@ def _join(transaction: Transaction, owner: Owner, now: float) -> None:
         (owner.host, os.getpid(), _started(os.getpid()), owner.rules),
     )
     owner.alone = not there
+    owner._there = {row[0]: row[4] if row[1] != owner.host else _SURELY for row in there}
     _free_orphans(transaction)
 
 
@@ -109,10 +121,11 @@ def beat(database: Database, owner: Owner, now: float, paused: str | None) -> in
             _join(transaction, owner, now)
             logger.warning("this rtbids send was silent for so long that others have taken over its work; it goes on")
         others = transaction.rows("SELECT id, host, pid, started, beats FROM owner WHERE id <> ?", (owner.number,))
-        gone = [row[0] for row in others if owner.is_gone(row, now)]
-        for number in gone:
+        gone = [row for row in others if owner.is_gone(row, now)]
+        for number, *_ in gone:
             _free(transaction, number)
         _free_orphans(transaction)
+    owner.settle_alone(gone, len(others) - len(gone))
     for _ in gone:
         logger.warning("another rtbids send ended in the midst of its work; it is taken over")
     return len(gone)
@@ -153,9 +166,13 @@ def here() -> str:
 
 
 def _started(pid: int) -> float:
-    """Return when a process began, in ticks since the machine did; 0 where it is not there, 1 where that is not to be known."""
+    """Return when a process began, in ticks since the machine did; 0 where it is not there, 1 where that is not to be known.
+
+    One that has ended, and that its parent has not asked for, is not there.
+    """
     try:
-        return float(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return 0.0 if words[0] in _ENDED else float(words[19])
     except OSError:
         pass
     try:

@@ -96,7 +96,7 @@ def _steps(
     work: Work,
 ) -> Iterator[tuple[str, Callable[[], bool], Callable[[], None]]]:
     yield "intake", Intake(outbox, batches, settings, work).step, _nothing
-    yield "beat", lambda: _beat(outbox, work), _nothing
+    yield "beat", lambda: _beat(outbox, [number for _, number in destinations], work), _nothing
     yield "cleanup", Cleanup(outbox, settings).step, _nothing
     yield "wiping", Wiper(outbox).step, _nothing
     for number in range(max(1, settings.workers)):
@@ -131,6 +131,7 @@ def _entered(outbox: Outbox, destinations: Sequence[Destination], rules: str, st
     outbox.owner = _joined(outbox, rules, stop)
     try:
         numbers = lines.serve(outbox, destinations, outbox.owner.alone)
+        lines.due_soon(outbox)
         anew.renew(outbox)
         owners.beat(outbox.database, outbox.owner, outbox.clock.now(), None)
         yield numbers
@@ -174,12 +175,21 @@ def _watched(stop: threading.Event, work: Work) -> Iterator[None]:
         work.end()
 
 
-def _beat(outbox: Outbox, work: Work) -> bool:
-    if outbox.owner is not None and owners.beat(outbox.database, outbox.owner, outbox.clock.now(), work.paused):
-        outbox.bell.ring()
+def _beat(outbox: Outbox, numbers: Sequence[int], work: Work) -> bool:
+    _tend(outbox, numbers, work.paused)
     anew.renew(outbox)
     work.wait_for_news(owners.BEAT)
     return True
+
+
+def _tend(outbox: Outbox, numbers: Sequence[int], paused: str | None) -> None:
+    """Say that this process is there, and see to what those have left that are not."""
+    if (owner := outbox.owner) is not None:
+        alone = owner.alone
+        if owners.beat(outbox.database, owner, outbox.clock.now(), paused):
+            outbox.bell.ring()
+        if owner.alone and not alone:
+            lines.serve_alone(outbox, numbers)
 
 
 def _until_over(outbox: Outbox, numbers: Sequence[int], settings: Settings, work: Work) -> None:

@@ -54,6 +54,7 @@ class PostgresDatabase:
                 yield _PostgresTransaction(connection)
 
     def wipe(self) -> None:
+        """Let the server give the room away: its files hold what was there until it does."""
         with self._told():
             for table in ("batch", "image"):
                 self._connection().execute(f"VACUUM {table}")

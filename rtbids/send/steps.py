@@ -185,7 +185,7 @@ def answered(outbox: Outbox, destination: int, answers: Sequence[Answer], settin
             else:
                 _again(transaction, settle, destination, each, failure.reason, now)
         _count(transaction, destination, [answer for answer in answers if answer[0].image in mine], now)
-        _pass_on(transaction, settle, [(each.image, each.batch) for each, _ in answers if each.image in mine])
+        pass_on(transaction, settle, [(each.image, each.batch) for each, _ in answers if each.image in mine])
     outbox.bell.ring()
 
 
@@ -247,7 +247,8 @@ _TALLY = (
 )
 
 
-def _pass_on(transaction: Transaction, settle: Settle, images: Sequence[tuple[int, int]]) -> None:
+def pass_on(transaction: Transaction, settle: Settle, images: Sequence[tuple[int, int]]) -> None:
+    """Let those images pass on that are ready, and that no destination waits for any more."""
     for image, batch in images:
         [[total, sent, errors, reason]] = transaction.rows(_TALLY, (image,))
         if sent == total:

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rtbids")
 EVERY = 60.0  # seconds between two, for it takes as long as the database is large
-_LAST = "SELECT coalesce(max(cleaned), 0) FROM batch"
+_FORGOTTEN = (  # how often something was; no time, for a clock may be set back
+    "INSERT INTO meta (name, value) VALUES ('forgotten', '1')"
+    " ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT)"
+)
+_COUNTS = "SELECT name, value FROM meta WHERE name IN ('forgotten', 'wiped')"
 _BUSY = "SELECT 1 FROM image WHERE state IN ('NEW', 'PROCESSING') LIMIT 1"
 _DONE = "INSERT INTO meta (name, value) VALUES ('wiped', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
@@ -37,11 +41,17 @@ class Wiper:
             return bool(transaction.rows(_BUSY))
 
 
+def to_wipe(transaction: Transaction) -> None:
+    """Write down that names were removed from the tables, and are in the files."""
+    transaction.count(_FORGOTTEN)
+
+
 def wipe(outbox: Outbox) -> bool:
-    """Wipe what batches have left that were cleaned up since the last time; say whether there were any."""
+    """Wipe what was forgotten since the last time; say whether there was anything."""
     with outbox.database.reading() as transaction:
-        last, before = _last(transaction)
-    if last == before:
+        counts: dict[str, str] = dict(transaction.rows(_COUNTS))
+    last = counts.get("forgotten", "0")
+    if last == counts.get("wiped", "0"):
         return False
     try:
         outbox.database.wipe()
@@ -51,9 +61,3 @@ def wipe(outbox: Outbox) -> bool:
     with outbox.database.writing() as transaction:
         transaction.count(_DONE, (last,))
     return True
-
-
-def _last(transaction: Transaction) -> tuple[str, str]:
-    [[last]] = transaction.rows(_LAST)
-    found: dict[str, str] = dict(transaction.rows("SELECT name, value FROM meta WHERE name = 'wiped'"))
-    return repr(float(last)), found.get("wiped", "0.0")

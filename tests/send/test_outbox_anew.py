@@ -181,7 +181,7 @@ def test_a_retry_sends_to_destinations_that_came_since(outbox, tmp_path):
 
 
 @pytest.mark.parametrize("outbox", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("where", ["_deliver", "_pass_on"])
+@pytest.mark.parametrize("where", ["_deliver", "pass_on"])
 def test_a_destination_that_joins_in_the_midst_of_a_step_misses_nothing(outbox, where, tmp_path, monkeypatch):
     a, b = (FarSide(tmp_path / name, url=f"file:///{name}") for name in "ab")
     real, joining = getattr(steps, where), []
@@ -201,7 +201,7 @@ def test_a_destination_that_joins_in_the_midst_of_a_step_misses_nothing(outbox, 
     [shown] = outbox.show(1).images
     urls = {delivery.url: delivery.state for delivery in shown.deliveries}
     assert urls.get("file:///b") == (State.DONEPROCESSING if where == "_deliver" else None)
-    assert (shown.state is State.DONE) == (where == "_pass_on")
+    assert (shown.state is State.DONE) == (where == "pass_on")
 
 
 @pytest.mark.parametrize("clean", [blank, None])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import encodings.ascii  # noqa: F401
+import errno
 import os
 import shutil
 import tempfile
