@@ -30,9 +30,10 @@ def command(verbs: str | None, linger: float) -> None:
     """Be the far side of a connection: another rtbids starts this over SSH and talks with it by standard input and output.
 
     What is asked for is done by a process of its own, which goes on when the connection is cut, and with which the next one is
-    joined. In ~/.ssh/authorized_keys a key can be let in for this alone:
+    joined. A line of ~/.ssh/authorized_keys can let a key in for this alone.
 
     \b
+    Example:
       restrict,command="rtbids far --verbs echo,probe" ssh-ed25519 AAAA...
     """
     from rtbids.stream.far.relay import relay
