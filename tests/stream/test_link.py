@@ -121,6 +121,7 @@ def test_the_error_that_closes_one_side_is_raised_at_the_other() -> None:
 def test_a_select_wakes_for_a_member_and_for_a_change_of_state() -> None:
     with ends() as (near, road):
         near.wait_up(PATIENCE)
+        assert select.select([near], [], [], PATIENCE)[0] == [near]  # who never looked is to look once
         assert near.take() is None
         assert select.select([near], [], [], 0)[0] == []
         road.keeper.link().send("a", b"x")

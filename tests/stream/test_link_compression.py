@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, cast
 
 import pytest
-from link_ends import Keeper, ends, take, wait_for
+from link_ends import PATIENCE, Keeper, ends, take, wait_for
 
 from rtbids.errors import StreamBroken
 from rtbids.stream import wire
@@ -196,6 +196,7 @@ def test_a_slow_link_compresses_after_its_first_second_and_says_so() -> None:
 
     with ends(terms=PROBED, keeper=Keeper(terms=PROBED)) as (near, road):
         far = road.keeper.link()
+        near.wait_up(PATIENCE)
         road.shape = slow
         road.cut()
         wait_for(near, lambda: near.state.cuts == 1 and near._shared.connection is not None)

@@ -5,6 +5,7 @@ under ``link/`` for receipts, heartbeats and the end.
 """
 
 from rtbids.stream.link.connection import hear, refuse
+from rtbids.stream.link.descriptors import Descriptors
 from rtbids.stream.link.dial import dial
 from rtbids.stream.link.link import Link
 from rtbids.stream.link.protocol import Hello
@@ -12,7 +13,7 @@ from rtbids.stream.link.serve import FarLink, serve
 from rtbids.stream.link.spool import Spool
 from rtbids.stream.link.state import Arrived, State
 from rtbids.stream.link.terms import FAR, NEAR, Terms
-from rtbids.stream.link.transport import Connect, Descriptors, Transport
+from rtbids.stream.link.transport import Connect, Transport
 
 __all__ = [
     "FAR",

@@ -41,7 +41,7 @@ class Connection:
         self.bytes_out += write_all(self._transport, pieces, self.where, self._is_alive)
 
     def say(self, name: str, content: bytes) -> None:
-        self.write(wire.framed(name, [memoryview(content)]))
+        self.write(protocol.framed(name, content))
 
     def cut(self, why: RtbidsError) -> None:
         """End it from any thread: who waits in it leaves."""
@@ -110,5 +110,5 @@ def refuse(transport: Transport, error: RtbidsError) -> None:
     """Tell the dialling side of an error in place of an answer, and end the connection."""
     connection = Connection(transport, "the near side", FAR)
     with suppress(ConnectionLost):  # who does not hear it dials again, and is told then
-        connection.write([*wire.framed(protocol.REFUSED, [memoryview(protocol.refused(error))]), memoryview(wire.END)])
+        connection.write([*protocol.framed(protocol.REFUSED, protocol.refused(error)), memoryview(wire.END)])
     transport.close()

@@ -65,7 +65,7 @@ class Hearing:
             if not arrivals.has_room(len(member.content)):
                 self._wait_for_room(len(member.content))
             arrivals.put(number, member, dropped)
-            shared.wake()
+            shared.arrived()
 
     def _wait_for_room(self, size: int) -> None:
         connection, shared = self._connection, self._shared
@@ -99,12 +99,12 @@ class Hearing:
                 return
             self._connection.demand_next(protocol.whole(said, "next", member.name, self._where))
             self._shared.outgoing.echo(protocol.moment(said, "sent", member.name, self._where), now)
-            self._shared.changed.notify_all()
+            self._shared.due.notify_all()
 
     def _answer_probe(self, member: Member) -> None:
         with self._shared.changed:
             self._shared.outgoing.answer_probe()
-            self._shared.changed.notify_all()
+            self._shared.due.notify_all()
 
     def _measure(self, member: Member) -> None:
         shared, probe = self._shared, self._connection.probe
@@ -115,6 +115,7 @@ class Hearing:
                 shared.throughput = probe.throughput
                 shared.packer.measured(probe.throughput)
             shared.changed.notify_all()
+            shared.due.notify_all()
 
     def _end(self, member: Member) -> None:
         with self._shared.changed:

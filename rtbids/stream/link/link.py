@@ -49,7 +49,7 @@ class Link:
                 shared.changed.notify_all()
                 return arrived
             if not shared.outgoing.heard_end and not shared.is_over:
-                shared.wakeup.clear()
+                shared.looked()
                 return None
             if shared.outgoing.heard_end or shared.error is None:
                 raise StopIteration
@@ -80,7 +80,7 @@ class Link:
                 raise ValueError(f"member {number} was not given out: it cannot be safe")
             if number >= shared.outgoing.safe:
                 shared.outgoing.safe = number + 1
-                shared.changed.notify_all()
+                shared.due.notify_all()
 
     def finish(self, timeout: float | None = None) -> None:
         """Send no more, and wait until all is safe at the other side and it knows of the end.
@@ -90,7 +90,7 @@ class Link:
         shared = self._shared
         with shared.changed:
             shared.outgoing.is_ending = True
-            shared.changed.notify_all()
+            shared.due.notify_all()
             shared.changed.wait_for(lambda: (shared.knows_end and shared.spool.is_empty) or shared.is_over, timeout)
             waiting = shared.spool.next - shared.spool.oldest
             if not waiting and shared.knows_end:
@@ -105,7 +105,7 @@ class Link:
         shared = self._shared
         with shared.changed:
             shared.outgoing.is_closing, shared.outgoing.fault = True, error
-            shared.changed.notify_all()
+            shared.due.notify_all()
             if threading.current_thread() is not self._reader:
                 shared.changed.wait_for(lambda: shared.is_over or self._has_left(), LEAVING)
         shared.end(error or ConnectionLost(f"{shared.where}: the link was closed here"))
@@ -178,7 +178,7 @@ class Link:
                 entry.place = IN_MEMORY
 
     def _note(self, number: int) -> int:
-        self._shared.changed.notify_all()
+        self._shared.due.notify_all()
         return number
 
     def _demand_open(self) -> None:

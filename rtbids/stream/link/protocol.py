@@ -11,6 +11,7 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from rtbids import __version__
@@ -27,6 +28,7 @@ from rtbids.errors import (
     StreamBroken,
     UsageFault,
 )
+from rtbids.stream import wire
 from rtbids.stream.wire import Member
 
 VERSION = 1
@@ -125,6 +127,18 @@ class Reply:
         taken, origin = whole(said, "taken", HELLO, where), whole(said, "from", HELLO, where)
         keeper, is_new, codecs = _text(said, "keeper", where), said.get("new") is True, _texts(said, "codecs", where)
         return cls(_hex(said, "session", where), keeper, taken, origin, is_new, codecs, one_line(said.get("version"), 40))
+
+
+@cache
+def _header(name: str) -> memoryview:
+    return wire.framed(name, [memoryview(bytes(wire.BLOCK))])[0]
+
+
+def framed(name: str, content: bytes | memoryview) -> list[memoryview]:
+    """Return a member of the link's own as it is on the wire; JSON of up to a block is filled up, so that headers are known."""
+    if len(content) > wire.BLOCK or not name.endswith(".json"):
+        return wire.framed(name, [memoryview(content)])
+    return [_header(name), memoryview(bytes(content).ljust(wire.BLOCK))]
 
 
 def new_session() -> str:

@@ -97,7 +97,7 @@ class Rounds(ABC):
         shared = self.shared
         with shared.changed:
             shared.outgoing.is_closing, shared.outgoing.fault = True, error
-            shared.changed.notify_all()
+            shared.due.notify_all()
             shared.changed.wait_for(lambda: connection.has_left or connection.problem is not None, LEAVING)
 
     def _go_down(self, error: ConnectionLost) -> None:

@@ -28,8 +28,10 @@ class Shared:
         self.where = where
         self.terms = terms
         self.clock = clock
-        self.changed = threading.Condition()
-        self.wakeup = Wakeup()  # set while the application has something to look at
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self.due = threading.Condition(lock)  # the writer waits for this one
+        self._wakeup: Wakeup | None = None  # set while the application has something to look at
         self.spool = spool
         self.outgoing = Outgoing(spool, terms.beat)
         self.outgoing.safe = taken
@@ -57,9 +59,28 @@ class Shared:
 
     def wake(self) -> None:
         """Wake all who wait, the application's ``select`` too."""
-        if not self.wakeup.is_set():
-            self.wakeup.set()
+        self.due.notify_all()
+        self.arrived()
+
+    def arrived(self) -> None:
+        """Wake the application."""
+        if self._wakeup is not None and not self._wakeup.is_set():
+            self._wakeup.set()
         self.changed.notify_all()
+
+    def looked(self) -> None:
+        """Note that the application has found nothing more to look at."""
+        if self._wakeup is not None and self._wakeup.is_set():
+            self._wakeup.clear()
+
+    @property
+    def wakeup(self) -> Wakeup:
+        """What a ``select`` waits for; who never asks does not pay for it."""
+        with self.changed:
+            if self._wakeup is None:
+                self._wakeup = Wakeup()
+                self._wakeup.set()
+            return self._wakeup
 
     @property
     def is_done(self) -> bool:

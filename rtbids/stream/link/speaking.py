@@ -43,11 +43,11 @@ def _next(shared: Shared) -> tuple[Connection, Turn] | None:
         while not shared.is_over:
             connection, now = shared.connection, time.monotonic()
             if connection is None or connection.problem is not None:
-                shared.changed.wait()
+                shared.due.wait()
             elif turn := shared.outgoing.turn(now, shared.clock.now()):
                 return connection, turn
             else:
-                shared.changed.wait(None if shared.outgoing.is_over else shared.outgoing.wait(now))
+                shared.due.wait(None if shared.outgoing.is_over else shared.outgoing.wait(now))
     return None
 
 
@@ -60,7 +60,7 @@ def _note(turn: Turn, connection: Connection, shared: Shared) -> None:
 
 
 def _pieces(turn: Turn, shared: Shared) -> list[memoryview]:
-    pieces = [piece for name, content in turn.said for piece in wire.framed(name, [memoryview(content)])]
+    pieces = [piece for name, content in turn.said for piece in protocol.framed(name, content)]
     if turn.entry is not None:
         pieces += _member(turn.entry, shared)
     if turn.is_last:
@@ -70,6 +70,6 @@ def _pieces(turn: Turn, shared: Shared) -> list[memoryview]:
 
 def _member(entry: Entry, shared: Shared) -> list[memoryview]:
     if entry.dropped:
-        return wire.framed(protocol.DROPPED, [memoryview(protocol.dumps({"count": entry.dropped}))])
+        return protocol.framed(protocol.DROPPED, protocol.dumps({"count": entry.dropped}))
     name, parts = shared.packer.pack(entry.name, shared.spool.content(entry), entry.size)
     return wire.framed(name, parts, entry.modified)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import select
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 from rtbids.stream.link.protocol import lost
 
-LONGEST_WAIT = 1.0  # seconds after which a wait on a descriptor is told of as a TimeoutError
 _JOINED = 64 << 10  # bytes; shorter pieces go out as one where there is no writev
 _MOST_PIECES = 64  # of one writev; the system's bound is 1024
-_CLOSED = "closed here"
 
 
 class Transport(Protocol):
@@ -36,91 +30,6 @@ class Transport(Protocol):
 
 
 Connect = Callable[[], Transport]
-
-
-class Descriptors:
-    """A transport over two file descriptors (pipes, sockets; they may be one and the same), which it owns from now on."""
-
-    def __init__(self, reading: int, writing: int, on_close: Callable[[], None] | None = None) -> None:
-        self._ended, self._end = os.pipe()  # its end of file wakes who waits
-        self._reading, self._writing = reading, writing
-        for descriptor in (reading, writing):
-            os.set_blocking(descriptor, False)
-        self._on_close = on_close
-        self._lock = threading.Lock()
-        self._users = 1  # the transport itself, until it is closed
-        self._is_closed = False
-        self.reader = cast(BinaryIO, _Reading(self))
-        self.writer = cast(BinaryIO, _Writing(self))
-
-    def close(self) -> None:
-        with self._lock:
-            was_closed, self._is_closed = self._is_closed, True
-        if not was_closed:
-            os.close(self._end)
-            self._leave()
-
-    def readinto(self, view: memoryview) -> int:
-        return self._when(self._reading, select.POLLIN, lambda: os.readv(self._reading, [view]))
-
-    def writev(self, views: Sequence[memoryview]) -> int:
-        return self._when(self._writing, select.POLLOUT, lambda: os.writev(self._writing, views))
-
-    def _when(self, descriptor: int, event: int, act: Callable[[], int]) -> int:
-        self._enter()
-        try:
-            while not self._is_closed:
-                with suppress(BlockingIOError):
-                    return act()
-                if not _wait(descriptor, event, self._ended):
-                    raise TimeoutError("nothing came or went")
-            raise ConnectionResetError(_CLOSED)
-        finally:
-            self._leave()
-
-    def _enter(self) -> None:
-        with self._lock:
-            if self._is_closed:
-                raise ConnectionResetError(_CLOSED)
-            self._users += 1
-
-    def _leave(self) -> None:
-        """Close the descriptors when the last who may wait on them has gone: their numbers are used again at once."""
-        with self._lock:
-            self._users -= 1
-            is_last = not self._users
-        if is_last:
-            for descriptor in {self._reading, self._writing, self._ended}:
-                os.close(descriptor)
-            if self._on_close:
-                self._on_close()
-
-
-def _wait(descriptor: int, event: int, ended: int) -> bool:
-    """Wait for an event, or for the end; False where neither came for LONGEST_WAIT."""
-    poll = select.poll()
-    poll.register(descriptor, event)
-    poll.register(ended, 0)
-    return bool(poll.poll(1000 * LONGEST_WAIT))
-
-
-class _Reading(io.RawIOBase):
-    def __init__(self, both: Descriptors) -> None:
-        self._both = both
-
-    def readinto(self, view: memoryview) -> int:  # type: ignore[override]
-        return self._both.readinto(view)
-
-
-class _Writing(io.RawIOBase):
-    def __init__(self, both: Descriptors) -> None:
-        self._both = both
-
-    def write(self, view: memoryview) -> int:  # type: ignore[override]
-        return self._both.writev([view])
-
-    def writev(self, views: Sequence[memoryview]) -> int:
-        return self._both.writev(views)
 
 
 class Incoming(io.RawIOBase):
