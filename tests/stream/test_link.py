@@ -64,6 +64,9 @@ def test_both_sides_finish_and_close_in_order() -> None:
         answering.join(PATIENCE)
         assert not answering.is_alive()
         assert (near.state.waiting_members, far.state.waiting_members) == (0, 0)
+        near.close()
+        wait_for(far, lambda: not far.state.is_up)
+        assert (near.state.is_up, near.state.cuts, far.state.cuts) == (False, 0, 0)
 
 
 def test_one_side_may_finish_and_still_take_what_the_other_sends() -> None:
@@ -146,6 +149,18 @@ def test_a_slow_application_holds_up_the_sender_and_nothing_is_lost() -> None:
         assert (far.state.taken, near.state.cuts) == (2, 0)
         assert [len(content) for _, _, content in take(far, 8)] == [1 << 20] * 8
         assert near.state.cuts == 0
+
+
+def test_a_cut_is_got_over_while_the_application_takes_nothing() -> None:
+    terms = Terms(probes=0, delay=lambda failures: 0.001, most=1)
+    with ends(keeper=Keeper(terms=terms)) as (near, road):
+        far = road.keeper.link()
+        send(near, numbered(3))
+        wait_for(far, lambda: far.state.taken == 1)  # and the reader waits for room
+        road.cut()
+        far.send("m0", b"000")  # which fails on the old connection, or goes out on the new one
+        assert take(near, 1) == numbered(1)
+        assert take(far, 3) == numbered(3)
 
 
 def test_threads_and_descriptors_are_gone_after_the_close() -> None:

@@ -54,6 +54,7 @@ def cut_at(road: Road, most: int, side: str) -> None:
 def test_nothing_is_lost_or_doubled_wherever_the_connection_is_cut(side: str, step: int) -> None:
     with ends() as (near, road):
         far = road.keeper.link()
+        near.wait_up(PATIENCE)
         for turn, most in enumerate(range(0, SESSION, step)):
             cut_at(road, most, side)
             pass_on(near, far, 3 * turn)
@@ -86,6 +87,7 @@ def test_cuts_at_random_moments_under_traffic_both_ways_lose_and_double_nothing(
     expected = [(number, f"m{number}", bytes([number % 251]) * chance.randrange(1, 60_000)) for number in range(count)]
     with ends() as (near, road):
         far = road.keeper.link()
+        near.wait_up(PATIENCE)
         found: dict[str, list[tuple[int, str, bytes]]] = {}
 
         def receive(name: str, link: Link) -> None:

@@ -77,6 +77,7 @@ def test_a_frozen_far_side_is_cut_and_dialled_again_and_nothing_is_lost() -> Non
 
     with ends(terms=QUICK) as (near, road):
         far = road.keeper.link()
+        near.wait_up(PATIENCE)
         whole = road.shape
         road.shape = freeze  # takes what fits into its buffers and answers nothing
         road.cut()

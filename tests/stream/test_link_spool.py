@@ -156,6 +156,7 @@ def test_a_sender_that_waits_for_room_learns_that_the_link_has_ended() -> None:
 
 def test_the_oldest_that_may_be_dropped_are_and_their_numbers_are_kept() -> None:
     with ends(Spool(10 * KB, when_full="drop")) as (near, road):
+        near.wait_up(PATIENCE)
         road.is_blocked.set()
         road.cut()
         wait_for(near, lambda: near.state.attempts > 0)
@@ -205,6 +206,7 @@ def test_a_disk_that_refuses_counts_as_full_and_is_said_once(tmp_path: Path, cap
     no_folder = tmp_path / "file"
     no_folder.write_bytes(b"")
     with caplog.at_level(logging.WARNING, "rtbids"), ends(Spool(4 * KB, 100 * KB, no_folder, "drop")) as (near, road):
+        near.wait_up(PATIENCE)
         road.is_blocked.set()
         road.cut()
         wait_for(near, lambda: near.state.attempts > 0)

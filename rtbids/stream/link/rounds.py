@@ -52,12 +52,12 @@ class Rounds(ABC):
                 if (met := self.meet()) is None:
                     return
                 self._use(met)
+                self._stop(None)
             except ConnectionLost as error:
                 self._go_down(error)
                 self.pause()
             except BaseException as error:  # the application is told in its own thread
-                self.shared.end(error.error if isinstance(error, Ended) else error)
-                self._tell()
+                self._stop(error.error if isinstance(error, Ended) else error)
 
     def _use(self, met: Met) -> None:
         connection, shared = met.connection, self.shared
@@ -99,6 +99,12 @@ class Rounds(ABC):
             shared.outgoing.is_closing, shared.outgoing.fault = True, error
             shared.due.notify_all()
             shared.changed.wait_for(lambda: connection.has_left or connection.problem is not None, LEAVING)
+
+    def _stop(self, error: BaseException | None) -> None:
+        with self.shared.changed:
+            self.shared.end(error)
+            self.shared.went_down(str(error or ""))
+        self._tell()
 
     def _go_down(self, error: ConnectionLost) -> None:
         shared = self.shared

@@ -34,7 +34,8 @@ def _hear_out(shared: Shared, connection: Connection, error: ConnectionLost) -> 
     with shared.changed:
         connection.problem = connection.problem or error
         shared.changed.wait_for(lambda: shared.connection is not connection or shared.is_over, _HEAR_OUT)
-    connection.cut(error)
+        connection.cut(error)
+        shared.changed.notify_all()  # the reader may wait for the application
 
 
 def _next(shared: Shared) -> tuple[Connection, Turn] | None:
