@@ -30,11 +30,12 @@ def command(verbs: str | None, linger: float) -> None:
     """Be the far side of a connection: another rtbids starts this over SSH and talks with it by standard input and output.
 
     What is asked for is done by a process of its own, which goes on when the connection is cut, and with which the next one is
-    joined. A line of ~/.ssh/authorized_keys can let a key in for this alone.
+    joined. A line of ~/.ssh/authorized_keys can let a key in for some of it alone: restrict,command="rtbids far --verbs probe"
+    before the key.
 
     \b
     Example:
-      restrict,command="rtbids far --verbs echo,probe" ssh-ed25519 AAAA...
+      rtbids far --verbs echo,probe
     """
     from rtbids.stream.far.relay import relay
 
