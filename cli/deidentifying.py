@@ -10,6 +10,7 @@ from pathlib import Path
 from rtbids.cli import cleaners, console, defacing, deid_records
 from rtbids.cli.defacing import Held, Waiting
 from rtbids.cli.deid_records import Records, Wanted
+from rtbids.cli.deid_tally import Tally, sum_up
 from rtbids.cli.litter import Litter
 from rtbids.cli.stopping import stopping
 from rtbids.deidentify import destinations, files
@@ -20,12 +21,12 @@ from rtbids.deidentify.mapping import Key, key_path
 from rtbids.deidentify.names import Names
 from rtbids.deidentify.pixels import Refused
 from rtbids.deidentify.verify import Survived
-from rtbids.errors import BadData, InputMissing, UsageFault
+from rtbids.errors import BadData, InputMissing, RtbidsError, UsageFault
 from rtbids.pipeline import Inbox
+from rtbids.plural import counted
 from rtbids.stream import endpoints
 from rtbids.wakeup import Wakeup
 
-_ABOVE = "why is said above, file by file"
 _SEVERAL = "the recipe gives one PatientID to several patients, who become one"
 
 
@@ -39,29 +40,6 @@ class Request:
     wanted: Wanted = field(default_factory=Wanted)
     overwrite: bool = False
     open_timeout: float = 10.0
-
-
-@dataclass
-class Tally:
-    """What became of the files."""
-
-    written: int = 0
-    copies: int = 0
-    refused: int = 0
-    skipped: int = 0
-    survived: int = 0
-    bad: int = 0
-    faults: int = 0  # of ours, among the bad
-    remarks: set[str] = field(default_factory=set)
-
-    @property
-    def seen(self) -> int:
-        return self.written + self.copies + self.refused + self.skipped + self.survived + self.bad
-
-    @property
-    def is_good(self) -> bool:
-        """Tell whether something was written, or nothing was to be."""
-        return bool(self.written) or 0 < self.seen == self.skipped
 
 
 def make_key(path: Path | None) -> None:
@@ -80,18 +58,40 @@ def run(request: Request) -> None:
     with stopping() as stop:
         cleaner = cleaners.cleaner(request.rules, stop.wait)
         records = deid_records.records(request.wanted, request.rules, cleaner, overwrite=request.overwrite)
-        with closing(records), defacing.waiting(request.wanted.deface, stop) as waiting:
-            tally = _through(cleaner, records, waiting, request, stop)
-        if not stop.is_set():
-            _sum_up(tally, request)
+        tally = Tally()
+        try:
+            with closing(records), defacing.waiting(request.wanted.deface, stop) as waiting:
+                _through(cleaner, records, waiting, request, stop, tally)
+        except (RtbidsError, OSError):
+            _say_broken_off(tally, request)
+            raise
+        if stop.is_set():
+            _say_broken_off(tally, request)
+        else:
+            sum_up(tally, request.source)
 
 
-def _through(cleaner: Cleaner, records: Records, waiting: Waiting | None, request: Request, stop: Wakeup) -> Tally:
+def _say_broken_off(tally: Tally, request: Request) -> None:
+    """Say what there is of a de-identification that was not brought to its end, and how to begin anew."""
+    if not tally.written:
+        return
+    count = f"not finished: {counted(tally.written, 'file')} de-identified until then"
+    if Path(request.destination).is_dir():
+        console.say(f"{count}, in {request.destination}; --overwrite lets the next try write over them")
+    elif destinations.is_tar_file(Path(request.destination)):
+        console.say(f"{count}; a .tar that is not whole is not kept")
+    else:
+        console.say(count)
+
+
+def _through(cleaner: Cleaner, records: Records, waiting: Waiting | None, request: Request, stop: Wakeup, tally: Tally) -> None:
     """Take file after file from one end to the other."""
-    count, sources = _sources(request, stop)
+    count, sources, unlisted = _sources(request, stop)
     destination = destinations.destination(request.destination, overwrite=request.overwrite, timeout=request.open_timeout)
-    job = _Job(cleaner, destination, records, waiting)
+    job = _Job(cleaner, destination, records, waiting, tally=tally)
     try:
+        for folder, why in unlisted:
+            job.refuse_folder(folder, why)
         with console.counting("de-identifying", count) as advance, closing(sources):
             for source in sources:
                 if stop.is_set():
@@ -105,7 +105,6 @@ def _through(cleaner: Cleaner, records: Records, waiting: Waiting | None, reques
             destination.finish()
     finally:
         destination.drop()
-    return job.tally
 
 
 def _check_one(request: Request) -> None:
@@ -116,15 +115,16 @@ def _check_one(request: Request) -> None:
         )
 
 
-def _sources(request: Request, stop: Wakeup) -> tuple[int | None, Generator[files.Source, None, None]]:
-    """Return how many files there are, where that is known, and the files."""
+def _sources(request: Request, stop: Wakeup) -> tuple[int | None, Generator[files.Source, None, None], list[tuple[str, str]]]:
+    """Return how many files there are, where that is known; the files; which folders cannot be listed, and why."""
+    unlisted: list[tuple[str, str]] = []
     if files.is_tar(request.source):
-        return None, _from_tar(request, stop)
+        return None, _from_tar(request, stop), unlisted
     root = Path(request.source)
-    paths = files.in_folder(root) if root.is_dir() else [root]
-    if not paths:
+    paths = files.in_folder(root, lambda name, why: unlisted.append((name, why))) if root.is_dir() else [root]
+    if not (paths or unlisted):
         raise InputMissing(f"{request.source}: there are no files in it")
-    return len(paths), (files.read(path, root) for path in paths)
+    return len(paths), (files.read(path, root) for path in paths), unlisted
 
 
 def _from_tar(request: Request, stop: Wakeup) -> Generator[files.Source, None, None]:
@@ -149,9 +149,7 @@ class _Job:
     def take(self, source: files.Source) -> None:
         """De-identify one file, or say why it is left out."""
         try:
-            if source.content is None:
-                raise BadData(source.fault)
-            content = bytes(source.content)
+            content = source.read()
             clean = self.cleaner.clean(content)
             if self.names.is_copy(clean.name, clean.content):
                 self.tally.copies += 1
@@ -169,7 +167,7 @@ class _Job:
         self.destination.write(held.clean.name, held.clean.content)
         self.tally.written += 1
         self.records.written(held.clean, held.link)
-        self._remark(held.clean)
+        self._remark(held.name, held.clean)
 
     def _leave_out(self, source: files.Source, error: BadData) -> None:
         self._count(error)
@@ -185,42 +183,28 @@ class _Job:
             f"{series[0].name} with all {len(series)} images of its series", self.tally.seen, str(error), error.hint
         )
 
+    def refuse_folder(self, name: str, why: str) -> None:
+        """Say that a folder cannot be listed."""
+        self.tally.folders += 1
+        self.records.left_out("folders", f"a folder cannot be listed: {why}")
+        console.warn(f"{name}: cannot be listed ({why})", f"a folder cannot be listed ({why})")
+
     def _count(self, error: BadData) -> None:
         kind = _kind(error)
         setattr(self.tally, kind, getattr(self.tally, kind) + 1)
         self.tally.faults += isinstance(error, InternalFault)
         self.records.left_out(kind, str(error))
 
-    def _remark(self, clean: Clean) -> None:
+    def _remark(self, name: str, clean: Clean) -> None:
         """Say once what is to be known of files like this one."""
         self._patients.add(clean.patient)
         several = (_SEVERAL,) if len(self._patients) > 1 and self.cleaner.gives_one_patient_id else ()
         for remark in (*clean.remarks, *several):
             if remark not in self.tally.remarks:
                 self.tally.remarks.add(remark)
-                console.logger.warning("%s", f"file {self.tally.seen}: {remark}")
+                console.warn(f"{name}: {remark}", f"file {self.tally.seen}: {remark}")
 
 
 def _kind(error: BadData) -> str:
-    kinds = {Skipped: "skipped", Survived: "survived", Refused: "refused"}
+    kinds = {files.Unreadable: "unreadable", Skipped: "skipped", Survived: "survived", Refused: "refused"}
     return next((name for kind, name in kinds.items() if isinstance(error, kind)), "bad")
-
-
-def _sum_up(tally: Tally, request: Request) -> None:
-    if not tally.seen:
-        raise InputMissing(f"{request.source}: there are no files in it")
-    words = [f"{tally.written} file{'s' * (tally.written != 1)} de-identified"]
-    words += [f"{tally.skipped} skipped by the recipe"] if tally.skipped else []
-    words += [f"{tally.refused} refused"] if tally.refused else []
-    words += [f"{tally.bad} left out that are no DICOM images or damaged"] if tally.bad else []
-    words += [f"{tally.copies} copies left out"] if tally.copies else []
-    if tally.written or tally.skipped:
-        console.say(", ".join(words))
-    if tally.is_good and not tally.written:
-        console.say("the recipe skips every file; nothing was written")
-    if tally.faults:
-        raise BadData(f"{tally.faults} of {tally.seen} files were left out by a fault of rtbids itself", _ABOVE)
-    if tally.survived:
-        raise BadData(f"{tally.survived} of {tally.seen} files still held a removed value and were not written", _ABOVE)
-    if not tally.is_good:
-        raise BadData(f"none of {tally.seen} files could be de-identified", _ABOVE)

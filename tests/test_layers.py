@@ -18,7 +18,7 @@ watch        replay       archive      send         catalog      paint
 convert      deidentify   analysis
 stream       pipeline     dicomnet
 volume       bids
-clock        config       nifti        receipt      wakeup       priority     csa          private      threads
+clock        config       nifti        receipt      wakeup       priority     csa          private      threads      plural
 errors
 sample_experiments
 """

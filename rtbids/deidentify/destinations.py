@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from rtbids.deidentify import names
+from rtbids.deidentify import names, tar_parts
 from rtbids.errors import CannotWrite, UsageFault, cannot_write
 from rtbids.stream import endpoints, fifo, wire
 
@@ -134,9 +134,9 @@ class Tar:
         if target != endpoints.STANDARD and not fifo.is_fifo(path):
             if path.exists() and not self.overwrite:
                 raise CannotWrite(f"{path} is there already", "name another file, or allow it with --overwrite")
-            self._part = path.with_name(f".{path.stem}.{os.getpid()}.tar")
-            target = str(self._part)
-        self._file = endpoints.open_destination(target, self.timeout)
+            self._part, self._file = tar_parts.begun(path)
+        else:
+            self._file = endpoints.open_destination(target, self.timeout)
         self._writer = wire.Writer(self._file, "standard output" if self.endpoint == endpoints.STANDARD else self.endpoint)
 
     def write(self, name: str, content: bytes) -> None:
@@ -168,7 +168,7 @@ class Tar:
 def destination(endpoint: str, *, overwrite: bool, timeout: float = fifo.OPEN_TIMEOUT) -> Destination:
     """Return where files go: ``-``, a named pipe or a ``.tar`` file, a ``.dcm`` file, else a folder."""
     path = Path(endpoint)
-    if endpoint == endpoints.STANDARD or fifo.is_fifo(path) or (path.suffix == ".tar" and not path.is_dir()):
+    if endpoint == endpoints.STANDARD or fifo.is_fifo(path) or is_tar_file(path):
         return Tar(endpoint, overwrite, timeout)
     if endpoints.scheme(endpoint):
         raise UsageFault(f"{endpoint}: expected a folder, a .tar file, a named pipe or -", "rtbids send sends to other places")
@@ -182,10 +182,26 @@ def destination(endpoint: str, *, overwrite: bool, timeout: float = fifo.OPEN_TI
     return Folder(path, overwrite)
 
 
+def is_tar_file(path: Path) -> bool:
+    """Tell whether a destination is a tar file, which there is only when it is whole."""
+    return path.suffix == ".tar" and not path.is_dir() and not fifo.is_fifo(path)
+
+
 def is_one(endpoint: str) -> bool:
     """Tell whether a destination is a single DICOM file."""
     path = Path(endpoint)
     return path.suffix == ".dcm" and not path.is_dir() and not fifo.is_fifo(path)
+
+
+def check_place(path: Path) -> None:
+    """Raise CannotWrite, before any work, where a file could not be written there in the end."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise CannotWrite(f"cannot write {path}: no such folder")
+    if path.is_dir():
+        raise CannotWrite(f"cannot write {path}: it is a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CannotWrite(f"cannot write {path}: nothing can be written into its folder")
 
 
 def write_whole(path: Path, content: bytes) -> None:

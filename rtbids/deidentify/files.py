@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rtbids.errors import InputMissing, UsageFault
+from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.stream import endpoints, fifo, wire
 
 _TAR_MARK, _TAR_MARK_AT = b"ustar", 257
 _UNFINISHED = (".part", ".err")
 LARGEST = 4 << 30  # bytes of a file, which is held in memory
+
+
+class Unreadable(BadData):
+    """What may well be an image, and cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,13 @@ class Source:
 
     name: str
     content: bytes | memoryview | None
-    fault: str = ""
+    fault: BadData | None = None
+
+    def read(self) -> bytes:
+        """Return the bytes; raise why there are none."""
+        if self.content is None:
+            raise self.fault or BadData("it is empty")
+        return bytes(self.content)
 
 
 def is_tar(source: str) -> bool:
@@ -41,13 +51,26 @@ def is_tar(source: str) -> bool:
     return False
 
 
-def in_folder(root: Path) -> list[Path]:
+def in_folder(root: Path, refuse: Callable[[str, str], None]) -> list[Path]:
     """Return what lies in a folder and its subfolders, in order of the names; hidden and unfinished files are passed over.
 
-    Links to files are followed, those to folders not: they may lead in a circle, or out of what was meant.
+    Links to files are followed, those to folders not: they may lead in a circle, or out of what was meant. `refuse` is called
+    with the name of each subfolder that cannot be listed, and why.
+
+    Raises
+    ------
+    InputMissing
+        The folder itself cannot be listed.
     """
+
+    def note(error: OSError) -> None:
+        folder, why = Path(error.filename), error.strerror or str(error)
+        if folder == root:
+            raise InputMissing(f"{root}: cannot be listed ({why})")
+        refuse(folder.relative_to(root).as_posix(), why)
+
     found = []
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(folder, name) for name in sorted(names) if not (name.startswith(".") or name.endswith(_UNFINISHED))]
         found += [path for name in folders if (path := Path(folder, name)).is_symlink()]
@@ -60,18 +83,22 @@ def read(path: Path, root: Path) -> Source:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a named pipe must not hold us up
     except FileNotFoundError:
-        return Source(name, None, "a link that leads nowhere" if path.is_symlink() else "it went away")
+        return Source(name, None, BadData("a link that leads nowhere" if path.is_symlink() else "it went away"))
     except OSError as error:
-        return Source(name, None, f"cannot be read: {error.strerror}")
+        return _unreadable(name, error)
     status = os.fstat(descriptor)
     if fault := _fault(status):
         os.close(descriptor)
-        return Source(name, None, fault)
+        return Source(name, None, BadData(fault))
     with os.fdopen(descriptor, "rb") as file:
         try:
             return Source(name, file.read())
         except OSError as error:
-            return Source(name, None, f"cannot be read: {error.strerror}")
+            return _unreadable(name, error)
+
+
+def _unreadable(name: str, error: OSError) -> Source:
+    return Source(name, None, Unreadable(f"cannot be read: {error.strerror}"))
 
 
 def _fault(status: os.stat_result) -> str:
@@ -86,7 +113,8 @@ def _fault(status: os.stat_result) -> str:
 def in_tar(file: BinaryIO, where: str) -> Iterator[Source]:
     """Give the files of a tar stream; StreamBroken where it was cut. What is no file has a fault in place of bytes."""
     others: deque[Source] = deque()
-    for member in wire.members(file, where, lambda name: others.append(Source(name, None, "a link or a device, no file"))):
+    no_file = BadData("a link or a device, no file")
+    for member in wire.members(file, where, lambda name: others.append(Source(name, None, no_file))):
         yield from _taken(others)
         yield Source(member.name, member.content)
     yield from _taken(others)

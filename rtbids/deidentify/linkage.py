@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from rtbids.deidentify.destinations import check_place
 from rtbids.errors import CannotWrite, UsageFault, cannot_write
+
+_OF_AGE = re.compile("age1[02-9ac-hj-np-z]{58}")  # Bech32, of which the last six characters are a checksum
 
 
 @dataclass(frozen=True, order=True)
@@ -51,8 +55,7 @@ class Linkage:
             raise UsageFault("--linkage-file needs --linkage-recipient", "the public key that age-keygen shows: age1…")
         if os.path.lexists(path):
             raise _taken(path)
-        if not path.absolute().parent.is_dir():
-            raise CannotWrite(f"cannot write {path}: no such folder")
+        check_place(path)
         self._links: set[Link] = set()
 
     def add(self, link: Link) -> None:
@@ -81,6 +84,9 @@ def _recipient(text: str) -> Any:
     try:
         return kind.from_str(text.strip())
     except pyrage.RecipientError:
+        if _OF_AGE.fullmatch(text.strip()):
+            why = "--linkage-recipient: its checksum is wrong, so that a character is another than in the public key"
+            raise UsageFault(why, "copy the key again, whole, from where age-keygen has shown it") from None
         hint = "age-keygen -o key.txt makes a pair of keys and shows the public one"
         raise UsageFault("--linkage-recipient: expected a public key (age1… or ssh-ed25519 …)", hint) from None
 

@@ -18,7 +18,7 @@ from pydicom.datadict import keyword_for_tag
 from rtbids import __version__
 from rtbids.deidentify import lost_facts, markers, report_page, weakening
 from rtbids.deidentify.clean import Clean, Done
-from rtbids.deidentify.destinations import write_whole
+from rtbids.deidentify.destinations import check_place, write_whole
 from rtbids.deidentify.profile import Action, Profile, table
 from rtbids.errors import CannotWrite, UsageFault
 
@@ -91,8 +91,7 @@ def check(path: Path, *, overwrite: bool) -> None:
     """Refuse a name for a report before any work: an ending that says nothing, a folder that is not there, a file that is."""
     if path.suffix.lower() not in FORMS:
         raise UsageFault(f"--report {path}: expected a name that ends with {', '.join(FORMS[:-1])} or {FORMS[-1]}")
-    if not path.absolute().parent.is_dir():
-        raise CannotWrite(f"cannot write {path}: no such folder")
+    check_place(path)
     if path.exists() and not overwrite:
         raise CannotWrite(f"{path} is there already", "name another file, or allow it with --overwrite")
 

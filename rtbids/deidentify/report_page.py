@@ -45,7 +45,15 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 }
 @media print { details > * { display: block; } h2 { break-after: avoid; } }
 """
-_WORDS = {"written": "written", "refused": "refused", "bad": "damaged or no image", "copies": "copies", "skipped": "skipped"}
+_WORDS = {
+    "written": "written",
+    "refused": "refused",
+    "bad": "damaged or no image",
+    "unreadable": "unreadable",
+    "folders": "folders that cannot be listed",
+    "copies": "copies",
+    "skipped": "skipped",
+}
 
 
 def page(content: Mapping[str, Any]) -> str:

@@ -121,7 +121,7 @@ def test_when_nothing_is_good_the_end_is_65_and_an_empty_folder_66(site: Path) -
     (site / "bad" / "notes.txt").write_text("Jane Doe")
     done = call(site / "bad", site / "clean")
     assert done.returncode == 65
-    assert "none of 1 files" in said(done)
+    assert "rtbids: it could not be de-identified" in said(done)
     assert call(site / "nowhere", site / "clean").returncode == 66
     assert call("-", site / "clean.tar", given=bytes(1024)).returncode == 66
     assert not (site / "clean.tar").exists()
@@ -363,6 +363,6 @@ def test_a_fault_of_ours_in_one_file_stops_no_other_and_is_no_success(site: Path
     (site / "export" / "other.dcm").write_bytes(image(9, PatientID="faulty"))
     monkeypatch.setattr(Mapping, "shift", broken)
     rules = cleaners.Rules({})
-    with pytest.raises(BadData, match="1 of 4 files were left out by a fault of rtbids itself"):
+    with pytest.raises(BadData, match="1 of 4 files was left out by a fault of rtbids itself"):
         deidentifying.run(deidentifying.Request(str(site / "export"), str(site / "clean"), rules))
     assert len(written(site / "clean")) == 3

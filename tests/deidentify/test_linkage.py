@@ -1,6 +1,7 @@
 """The table of who became whom is on disk encrypted only, and the stock age tool opens it."""
 
 import csv
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -85,17 +86,29 @@ def test_a_folder_that_is_not_there_is_said_before_any_work(tmp_path, identity):
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write into")
-def test_a_folder_that_cannot_be_written_is_said_in_a_line(identity):
-    linkage = Linkage(Path("/proc/self/links.age"), [str(identity.to_public())])
-    linkage.add(LINK)
+def test_a_folder_that_cannot_be_written_is_said_in_a_line_before_any_work(identity):
     with pytest.raises(CannotWrite, match="cannot write"):
-        linkage.write()
+        Linkage(Path("/proc/self/links.age"), [str(identity.to_public())])
 
 
 @pytest.mark.parametrize("text", ["age1nonsense", "", "ssh-ed25519 nonsense", "hello"])
 def test_what_is_no_public_key_is_refused(tmp_path, text):
     with pytest.raises(UsageFault, match="expected a public key"):
         Linkage(tmp_path / "links.age", [text])
+
+
+def test_a_key_that_was_mistyped_is_told_from_what_is_none(tmp_path, identity):
+    key = str(identity.to_public())
+    typed = key[:20] + ("q" if key[20] != "q" else "p") + key[21:]
+    with pytest.raises(UsageFault, match="its checksum is wrong"):
+        Linkage(tmp_path / "links.age", [typed])
+
+
+def test_the_key_of_the_how_to_has_the_shape_of_one(tmp_path, repository):
+    page = (repository / "docs/how-to/deidentify-by-recipe.rst").read_text(encoding="utf-8")
+    keys = set(re.findall(r"age1[0-9a-z]+", page))
+    assert len(keys) == 1
+    Linkage(tmp_path / "links.age", [*keys])
 
 
 def test_a_secret_key_is_refused_and_not_repeated(tmp_path, identity):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import counted, percent, seconds, shortened
+from rtbids.run.report.markup import percent, seconds, shortened
 from rtbids.run.report.pauses import PAUSED
 from rtbids.run.report.promise import Promise, promise
 from rtbids.run.report.sections.quality import measured, spikes_of

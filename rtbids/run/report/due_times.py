@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from rtbids.plural import counted
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import counted, long_time, seconds, shortened
+from rtbids.run.report.markup import long_time, seconds, shortened
 
 _ALIKE = 0.002  # seconds; times in the tables are exact to the microsecond
 

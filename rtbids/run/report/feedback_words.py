@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rtbids.plural import counted
 from rtbids.run.report.curves import Tally, why
 from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Answer, Value
-from rtbids.run.report.markup import counted, percent
+from rtbids.run.report.markup import percent
 
 
 def told(value: Value) -> str:

@@ -8,12 +8,13 @@ from html import escape
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.concerns import concerns, farthest
 from rtbids.run.report.curves import tally, why
 from rtbids.run.report.due_times import due_times
 from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import counted, long_time, percent, ranges, seconds
+from rtbids.run.report.markup import long_time, percent, ranges, seconds
 from rtbids.run.report.measures import Summary, span, summary
 
 

@@ -37,10 +37,6 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "n/a"
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
-
-
 def ranges(indices: Iterable[int]) -> str:
     """Return ``3, 7–9`` for 3, 7, 8, 9."""
     return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in stretches(indices))

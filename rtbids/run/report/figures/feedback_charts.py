@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.curves import Curve
 from rtbids.run.report.feedback_words import status, told
 from rtbids.run.report.figures import legends, scales
@@ -16,7 +17,7 @@ from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.figures.condition_marks import blocks, samples
 from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Answer, Findings, Value
-from rtbids.run.report.markup import at, beside, counted, figure
+from rtbids.run.report.markup import at, beside, figure
 from rtbids.run.report.measures import Floats, fitted
 
 _MOST_PANELS = 12

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.figures import legends
 from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.figures.scales import Scale
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import at, counted, figure
+from rtbids.run.report.markup import at, figure
 from rtbids.run.report.promise import Promise
 
 _ROW = 20  # pixels

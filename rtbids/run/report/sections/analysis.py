@@ -7,11 +7,12 @@ from html import escape
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.derived import Derived
 from rtbids.run.report.figures.map_pictures import THRESHOLD, MapFound, Painted
 from rtbids.run.report.figures.pictures import data_uri
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import counted, ranges
+from rtbids.run.report.markup import ranges
 from rtbids.run.report.measures import Floats
 from rtbids.run.report.sections.motion import motion
 from rtbids.run.report.sections.quality import quality

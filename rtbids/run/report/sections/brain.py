@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from rtbids.plural import counted
 from rtbids.run.report.figures import legends
 from rtbids.run.report.figures.pictures import Slice, data_uri
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import counted
 
 
 def brain(found: Findings) -> str:

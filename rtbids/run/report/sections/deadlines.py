@@ -7,11 +7,12 @@ from html import escape
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.curves import tally
 from rtbids.run.report.due_times import asked
 from rtbids.run.report.figures.outcome_marks import MEANING, outcomes, raster, side_by_side
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import at, counted, folded, percent, seconds, shortened, table
+from rtbids.run.report.markup import at, folded, percent, seconds, shortened, table
 from rtbids.run.report.measures import Floats, summary
 from rtbids.run.report.promise import Promise, promise
 

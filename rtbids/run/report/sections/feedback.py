@@ -8,12 +8,13 @@ from html import escape
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.curves import Curve, curves, tally
 from rtbids.run.report.feedback_words import in_words, told
 from rtbids.run.report.figures.feedback_charts import Drawing, charts, truth_of
 from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Answer, Findings
-from rtbids.run.report.markup import counted, folded, seconds, table
+from rtbids.run.report.markup import folded, seconds, table
 from rtbids.run.report.measures import Floats, by_condition, correlation, summary
 from rtbids.run.report.promise import promise
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from rtbids.analysis.limits import Limits
 from rtbids.analysis.motion_terms import POSE
+from rtbids.plural import counted
 from rtbids.run.report.derived import Derived
 from rtbids.run.report.figures import legends, scales
 from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import beside, counted, figure, percent, ranges
+from rtbids.run.report.markup import beside, figure, percent, ranges
 from rtbids.run.report.measures import Floats
 from rtbids.run.report.sections.quality import hints, limits_of
 

@@ -10,12 +10,13 @@ from html import escape
 import numpy as np
 
 from rtbids.analysis.limits import Limits
+from rtbids.plural import counted
 from rtbids.run.report.derived import Derived
 from rtbids.run.report.figures import legends, scales
 from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.figures.scales import number
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import at, beside, counted, figure, long_time, percent, table
+from rtbids.run.report.markup import at, beside, figure, long_time, percent, table
 from rtbids.run.report.measures import Floats
 
 

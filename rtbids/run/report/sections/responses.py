@@ -9,12 +9,13 @@ from html import escape
 import numpy as np
 
 from rtbids.bids.events import Event
+from rtbids.plural import counted
 from rtbids.run.report.figures import legends
 from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.figures.condition_marks import MOST, Stretch, samples, stretches, styles_of
 from rtbids.run.report.figures.scales import Scale, number
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import counted, figure, folded, seconds, table
+from rtbids.run.report.markup import figure, folded, seconds, table
 from rtbids.run.responses.responses import Response
 
 _ROW = 20  # pixels

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtbids.plural import counted
 from rtbids.run.report.due_times import due_times
 from rtbids.run.report.figures import legends, scales
 from rtbids.run.report.figures.charts import Plot
 from rtbids.run.report.figures.scales import Scale
 from rtbids.run.report.findings import Findings
-from rtbids.run.report.markup import at, counted, figure, long_time, ranges, seconds, table
+from rtbids.run.report.markup import at, figure, long_time, ranges, seconds, table
 from rtbids.run.report.measures import WAITED, Floats, span, stages, summary
 
 _LINE_OF_TEXT = 14  # pixels
