@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import sshd
+from paramiko import packet, transport
 
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
 from rtbids.stream.far import registry
@@ -152,6 +153,20 @@ def test_twenty_killed_connections_lose_and_double_nothing(server: sshd.Sshd) ->
     assert [bytes(arrived.member.content[: -len(content)]) for arrived in came] == [b"%d" % n for n in range(kills * each)]
     assert all(arrived.member.content[-len(content) :] == content for arrived in came)
     assert (link.state.cuts, link.state.renewed) == (kills, 0)
+    ended(link)
+
+
+def test_keys_that_are_agreed_anew_in_the_midst_hold_nothing_up(server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packet.Packetizer, "REKEY_BYTES", 1 << 20)  # 512 MiB otherwise: once or twice in a long run
+    agreed: list[object] = []
+    activate = transport.Transport._activate_outbound
+    monkeypatch.setattr(transport.Transport, "_activate_outbound", lambda self: agreed.append(self) or activate(self))
+    link, content = linked(server), os.urandom(295_264)
+    for number in range(40):
+        link.send(f"{number}", b"%d" % number, content)
+    assert contents(take(link, 40)) == [b"%d" % number + content for number in range(40)]
+    assert len(agreed) > 5
+    assert link.state.cuts == 0
     ended(link)
 
 
