@@ -91,9 +91,22 @@ def cleaner(rules: Rules, pause: Callable[[float], object]) -> Cleaner:
 
 
 def rules_digest(rules: Rules) -> str:
-    """Return what tells one way to de-identify from another: other options, another recipe, service or key."""
+    """Return what tells one way to de-identify from another: other options, another recipe, service, key or version."""
     said = [sorted(rules.given.items()), digest(rules.recipe), rules.recipe_partly, rules.identifiers, rules.identifiers_study]
+    said.append(engine_digest())
     return f"{hashlib.sha256(repr(said).encode()).hexdigest()[:16]} key {key_fingerprint(rules)}"
+
+
+def engine_digest(package: Path | None = None) -> str:
+    """Return what tells one version of the de-identification from another: what its code and its tables hold."""
+    from rtbids import deidentify
+
+    folder = package or Path(deidentify.__path__[0])
+    told = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        content = file.read_bytes()
+        told.update(f"{file.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
+    return told.hexdigest()
 
 
 def key_fingerprint(rules: Rules) -> str:

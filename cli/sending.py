@@ -73,8 +73,15 @@ def send(request: Request) -> None:
     folder = place(request.outbox)
     _check_apart(request, folder)
     with stopping() as stop:
+        rules = _rules(request)
         clean = cleaners.cleaner(request.rules, stop.wait).clean if request.deidentify else None
-        _through(request, folder, where, clean, stop)
+        if rules != _rules(request):
+            raise UsageFault("the recipe or the key was changed while it was read", "start again")
+        _through(request, folder, where, clean, rules, stop)
+
+
+def _rules(request: Request) -> str:
+    return cleaners.rules_digest(request.rules) if request.deidentify else ""
 
 
 def _through(
@@ -82,6 +89,7 @@ def _through(
     folder: Path,
     where: Sequence[destinations.Destination],
     clean: Callable[[bytes], Any] | None,
+    rules: str,
     stop: Wakeup,
 ) -> None:
     with Outbox.open(folder, request.database) as outbox, _event(stop) as event:
@@ -89,7 +97,7 @@ def _through(
             console.say("no DEST: images are de-identified and wait in the outbox")
         with closing(Noted(folder)) as noted, statusline.shown(outbox):
             batches = arrivals.batches(_source(request), outbox, noted, stop)
-            outcome = run(outbox, batches, where, clean, _settings(request), event)
+            outcome = run(outbox, batches, where, clean, _settings(request, rules), event)
         if not stop.is_set():
             _sum_up(outcome, outbox, noted.held)
 
@@ -152,9 +160,9 @@ def _access(request: Request) -> destinations.Access:
     )
 
 
-def _settings(request: Request) -> Settings:
+def _settings(request: Request, rules: str) -> Settings:
     return Settings(
-        rules=cleaners.rules_digest(request.rules) if request.deidentify else "",
+        rules=rules,
         key=cleaners.key_fingerprint(request.rules) if request.deidentify else "",
         raw=request.cleanup.raw,
         archive=request.cleanup.archive,
