@@ -123,6 +123,9 @@ class Cleaner:
             if self._work.over:  # its process was ended with the work
                 return False
             kind = getattr(error, "kind", type(error).__name__)
+            if kind == MemoryError.__name__:
+                self._postpone(raw, "there was not memory enough", delay(raw.tries + 1))
+                return True
             logger.warning("batch %d, image %d: de-identification failed (%s)", raw.batch, raw.image, kind)
             self._fail(raw, f"de-identification failed ({kind}): please report this")
         return True
@@ -139,7 +142,7 @@ class Cleaner:
         return Cleaned(
             *(result.sop_class, result.instance, result.series, result.study, result.patient, syntax_of(result.content)),
             *(len(result.content), hashlib.sha256(result.content).hexdigest(), look, relative.as_posix()),
-            original=any(kept and kept.encode() in content for kept in (result.instance, result.series, result.patient)),
+            original=any(kept and kept.encode() in content for kept in _identifiers(result)),
         )
 
     def _read(self, raw: Raw) -> tuple[bytes, tuple[int, int]]:
@@ -212,6 +215,10 @@ class Cleaner:
             self._fail(raw, steps.OTHER_CONTENT)
         for raw, _ in done:
             self._held.pop(raw.image, None)
+
+
+def _identifiers(made: Clean) -> tuple[str, ...]:
+    return made.instance, made.series, made.study, made.patient
 
 
 def _since(raw: Raw, reason: str, now: float) -> float:

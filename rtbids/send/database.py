@@ -6,11 +6,13 @@ on the disk (WAL, ``synchronous=FULL``).
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -144,8 +146,9 @@ class SqliteDatabase:
         return connection
 
     def _touch(self) -> None:
-        """Make the file where it is not there."""
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        """Make the file where it is not there; one that is there is not opened, for closing it would end all locks on it."""
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
@@ -198,6 +201,8 @@ def _meaning(path: Path, error: sqlite3.DatabaseError) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return NoSpace(f"no space left for the outbox {path}", "free some space; nothing is lost")
+    if code == sqlite3.SQLITE_IOERR and _takes_nothing(path.parent):  # as it calls a quota, and a log's index without room
+        return NoSpace(f"no space left for the outbox {path}", "free some space, or have the quota raised; nothing is lost")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return CannotWrite(f"the outbox {path} has been locked by another program for {BUSY:.0f} s", "end that program")
     if code == sqlite3.SQLITE_READONLY:
@@ -207,3 +212,14 @@ def _meaning(path: Path, error: sqlite3.DatabaseError) -> Exception:
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return error
     return CannotWrite(f"cannot use the outbox {path}: {error}", "see whether its disk is there and whole")
+
+
+def _takes_nothing(folder: Path) -> bool:
+    """Whether there is no room in a folder, or none for this user."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(bytes(1 << 16))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ class Carrier:
     def step(self) -> bool:
         """Carry what one claim holds; say whether there was anything."""
         self._give_back()
+        if self._is_behind():
+            return False
         found = claim_deliveries(self._outbox, self._number, self._settings.group, self._destination.whole)
         if not found:
             self._close_idle()
@@ -52,6 +55,8 @@ class Carrier:
             self._carry_or_part(found)
         except DatabaseLost:
             raise
+        except _Behind:
+            logger.warning("%s: this rtbids send was silent for so long that it looks anew who goes on", self._destination.url)
         except (ConnectionLost, UsageFault) as error:
             self._down(error)
         except _Odd as error:  # of who connects
@@ -93,6 +98,9 @@ class Carrier:
                 raise
         return self._connection
 
+    def _is_behind(self) -> bool:
+        return self._outbox.owner is not None and self._outbox.owner.is_behind
+
     def _close_idle(self) -> None:
         if self._connection is not None and self._outbox.clock.now() - self._used > IDLE:
             self.close()
@@ -101,7 +109,7 @@ class Carrier:
         found = self._not_there(connection, self._intact(found))
         by_item = {each.item: each for each in found}
         answers: list[steps.Answer] = []
-        guard = _Guard(connection, self._work)
+        guard = _Guard(connection, self._work, self._is_behind)
         try:
             for item, failure in delivered(
                 self._destination, guard, list(by_item), _GuardClock(self._outbox.clock, self._work)
@@ -166,6 +174,10 @@ class Carrier:
         self._held = {}
 
 
+class _Behind(Exception):
+    """This process was silent for so long that what it has claimed may be another's by now."""
+
+
 class _Odd(Exception):
     """An error of a destination that nobody expected; its words may identify, and only its kind is kept."""
 
@@ -175,18 +187,19 @@ def _told_apart() -> Iterator[None]:
     """Tell errors that nobody expected from those that are known, and from our own."""
     try:
         yield
-    except (RtbidsError, Stopping):
+    except (RtbidsError, Stopping, _Behind):
         raise
     except Exception as error:
         raise _Odd(type(error).__name__) from None
 
 
 class _Guard:
-    """A connection that carries nothing more once the work is over, and knows what it was given."""
+    """A connection that carries nothing more once the work is over or may be another's, and knows what it was given."""
 
-    def __init__(self, connection: Connection, work: Work) -> None:
+    def __init__(self, connection: Connection, work: Work, is_behind: Callable[[], bool]) -> None:
         self._connection = connection
         self._work = work
+        self._is_behind = is_behind
         self.begun: set[str] = set()
 
     def send(self, items: Sequence[Item]) -> Iterator[tuple[Item, Failure | None]]:
@@ -201,6 +214,8 @@ class _Guard:
             yield answer
             if self._work.over:
                 raise Stopping
+            if self._is_behind():
+                raise _Behind
 
     def present(self, items: Sequence[Item]) -> set[str]:
         with _told_apart():
@@ -224,8 +239,11 @@ class _GuardClock:
 
 
 def _is_intact(each: Waiting) -> bool:
+    """Whether a file is as it was; one that is not ours may have been written anew within the same tick of its disk's clock."""
     try:
         status = each.item.path.stat()
+        if status.st_size != each.item.size or each.mtime_ns not in (None, status.st_mtime_ns):
+            return False
+        return each.mtime_ns is None or hashlib.sha256(each.item.path.read_bytes()).hexdigest() == each.item.sha256
     except OSError:
         return False
-    return status.st_size == each.item.size and each.mtime_ns in (None, status.st_mtime_ns)

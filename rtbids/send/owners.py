@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,10 +32,15 @@ class OtherRules(UsageFault):
 
     def __init__(self, certain: bool) -> None:
         super().__init__(
-            "another rtbids send is at work on this outbox, with another key, recipe or options of de-identification",
-            "give each an outbox of its own: --outbox DIR",
+            "another rtbids send is at work on this outbox, with another key, recipe, options or version of de-identification",
+            "stop it; or give each an outbox of its own: --outbox DIR",
         )
         self.certain = certain
+
+
+def awake() -> float:
+    """Return seconds of a clock that goes on while the machine sleeps, where it has one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass
@@ -46,6 +52,7 @@ class Owner:
     alone: bool  # whether no other process was at work when it came, as far as is known
     rules: str = ""  # by which it makes what leaves
     _seen: Watched = field(default_factory=dict)
+    beaten: float = field(default_factory=awake)  # when it last said that it is there
     _there: dict[int, int] = field(default_factory=dict)  # who seemed to be at work when it came → their beats
 
     def is_gone(self, other: Row, now: float) -> bool:
@@ -58,6 +65,11 @@ class Owner:
         since = now if is_new else since
         self._seen[number] = (beats, since, is_new)
         return bool(now - since >= LEASE)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has not beaten for so long that others may soon take over what it has claimed."""
+        return awake() - self.beaten >= LEASE / 2
 
     def settle_alone(self, gone: Sequence[Row], left: int) -> None:
         """Know that it was alone when it came, where all who seemed to be at work were gone by then: none has beaten since."""
@@ -116,6 +128,7 @@ def beat(database: Database, owner: Owner, now: float, paused: str | None) -> in
     OtherRules
         It was taken to be gone, and another process has come since that works by other rules.
     """
+    begun = awake()
     with database.writing() as transaction:
         if not transaction.count("UPDATE owner SET beats = beats + 1, paused = ? WHERE id = ?", (paused, owner.number)):
             _join(transaction, owner, now)
@@ -125,6 +138,7 @@ def beat(database: Database, owner: Owner, now: float, paused: str | None) -> in
         for number, *_ in gone:
             _free(transaction, number)
         _free_orphans(transaction)
+    owner.beaten = begun
     owner.settle_alone(gone, len(others) - len(gone))
     for _ in gone:
         logger.warning("another rtbids send ended in the midst of its work; it is taken over")

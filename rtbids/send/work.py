@@ -32,6 +32,7 @@ class Work:
         self._told = threading.Event()  # something that others should know has changed
         self._paused: dict[str, str] = {}  # who → why
         self._to_close: list[Callable[[], None]] = []
+        self._closed = False
         self.failure: BaseException | None = None
         self.syncing = ThreadPoolExecutor(SYNCING, "sync")  # a disk puts many files down at once in the time of one
         self.taken_in = False  # whether the last batch was taken in
@@ -55,12 +56,15 @@ class Work:
         self._to_close.append(close)
 
     def close(self) -> None:
+        self._closed = True
         self.syncing.shutdown(wait=False)
         for close in self._to_close:
             close()
 
     def fail(self, error: BaseException) -> None:
-        """End the work because of an error that trying again will not cure."""
+        """End the work because of an error that trying again will not cure; nobody asks who comes late any more."""
+        if self._closed:
+            return
         self.failure = self.failure or error
         self.end()
 

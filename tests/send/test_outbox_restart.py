@@ -8,7 +8,7 @@ import sqlite3
 import threading
 
 import pytest
-from send.outbox_parts import FarSide, blank, folder_of, in_a_child
+from send.outbox_parts import FarSide, blank, folder_of, image, in_a_child
 
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import CannotWrite, ConnectionLost, InputMissing, UsageFault
@@ -19,6 +19,7 @@ from rtbids.send.outbox import Outbox
 from rtbids.send.pool import run
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
+from rtbids.send.work import Work
 
 NOW = 1_800_000_000.0
 
@@ -183,3 +184,57 @@ def test_a_destination_that_is_served_or_unknown_is_not_given_up(outbox, tmp_pat
     with pytest.raises(InputMissing, match="no destination of this outbox") as told:
         outbox.retire("file:///rihgt")
     assert "file:///right" in told.value.hint
+
+
+def test_who_was_silent_for_long_delivers_nothing_until_it_has_looked_anew(outbox, tmp_path):
+    found = folder_of(tmp_path / "in", range(6))
+    behind = []
+
+    def asleep(item):
+        behind.append(outbox.owner.is_behind)
+        if len(behind) == 2:
+            outbox.owner.beaten -= owners.LEASE  # as if the machine had slept
+
+    where = far(tmp_path, "far")
+    where.refusing = asleep
+    assert go(outbox, [found], where, workers=1, patience=30.0).sent == 6
+    assert behind == [False] * 6
+    assert len(where.arrivals) == len(set(where.arrivals)) == 6
+
+
+def test_an_image_that_goes_as_it_is_and_holds_something_else_by_now_does_not_go(outbox, tmp_path):
+    down = far(tmp_path, "far", fault=ConnectionLost("down"))
+    found = folder_of(tmp_path / "in", [1])
+    outbox.clock = CLOCK
+    given = Settings(watermark=0, patience=0.3)
+    run(outbox, iter([found]), [down], None, given, threading.Event())
+    looked = found.files[0].stat()
+    found.files[0].write_bytes(image(1, pixel=3))  # of the same size
+    os.utime(found.files[0], ns=(looked.st_atime_ns, looked.st_mtime_ns))
+    down.fault = None
+    assert run(outbox, iter([]), [down], None, given, threading.Event()).errors == 1
+    assert down.arrivals == []
+
+
+def test_a_lack_of_memory_is_waited_out(outbox, tmp_path):
+    tries = []
+
+    def clean(content):
+        tries.append(content)
+        if len(tries) == 1:
+            raise MemoryError
+        return blank(content)
+
+    outbox.clock = CLOCK
+    where = far(tmp_path, "far")
+    outcome = run(outbox, iter([folder_of(tmp_path / "in", [1])]), [where], clean, Settings(watermark=0), threading.Event())
+    assert (outcome.sent, outcome.errors) == (1, 0)
+
+
+def test_who_comes_late_ends_no_work_that_is_over(outbox):
+    work = Work(outbox)
+    work.end()
+    work.close()
+    work.steadily("late", lambda: work.syncing.submit(print))
+    work.fail(RuntimeError("cannot schedule new futures after shutdown"))
+    assert work.failure is None

@@ -180,6 +180,20 @@ def _fill(ballast: Path) -> None:
         file.truncate(max(0, ballast.stat().st_size - 40_000))  # room for the folder's own
 
 
+def test_a_log_for_which_there_is_no_room_is_waited_for_as_a_full_disk_is():
+    fault = sqlite3.OperationalError("disk I/O error")
+    fault.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE  # so it calls a quota that is used up, and a log that cannot grow
+    with mounted("size=1m") as disk:
+        assert type(database._meaning(disk / "outbox.sqlite", fault)) is CannotWrite
+        _fill(disk / "ballast")
+        (disk / "rest").write_bytes(bytes(disk_room(disk)))
+        assert type(database._meaning(disk / "outbox.sqlite", fault)) is database.NoSpace
+
+
+def disk_room(disk: Path) -> int:
+    return shutil.disk_usage(disk).free
+
+
 def test_below_the_watermark_no_batch_is_taken_in(tmp_path):
     stop = threading.Event()
     with Outbox.open(tmp_path / "outbox") as outbox:
