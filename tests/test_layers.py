@@ -24,7 +24,7 @@ sample_experiments
 """
 ROOMS = """
 control
-loop
+loop         far
 process
 script
 past         chain        console

@@ -7,7 +7,7 @@ what happens            what leaves
 ======================  ==========================================================================
 answered before due     ``ok``, and an alternate for every earlier volume that was passed over
 failed                  ``alternate``, reason ``error``, at once
-due, no answer yet      ``alternate``, reason ``deadline``
+due, no answer yet      ``alternate``, reason ``deadline``, or ``link`` where the connection was cut
 the volume never came   ``alternate``, reason ``missing``, when it is known and its turn has come
 one behind it is due    the same, though the volume may come: then its answer is ``late``
 withheld                ``alternate``, value null, reason ``deadline``, when its turn has come
@@ -17,13 +17,14 @@ answered after due      one more line, ``late``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Value: TypeAlias = float | int | Mapping[str, object] | None
 Policy: TypeAlias = Literal["last", "none"] | float
 Reason: TypeAlias = Literal["deadline", "error", "missing", "link"]
+WasCut: TypeAlias = Callable[[float], bool]
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ class _Waiting:
     reason: Reason | None = None  # set once it is settled that an alternate goes out
     withheld: bool = False
 
-    def lapse(self) -> None:
+    def lapse(self, was_cut: WasCut) -> None:
         """Settle that it has no answer in time."""
-        self.reason = self.reason or ("missing" if self.received is None else "deadline")
+        if self.reason is None and self.received is not None:
+            self.reason = "link" if was_cut(self.received) else "deadline"
+        self.reason = self.reason or "missing"
 
 
 class Deadlines:
@@ -58,10 +61,13 @@ class Deadlines:
     ----------
     policy
         What an alternate is: the ``last`` value sent, ``none`` (null) or a number. `hand_over` replaces it.
+    was_cut
+        Says whether a volume that was received at a moment may have come to the script too late for want of a connection.
     """
 
-    def __init__(self, policy: Policy = "last") -> None:
+    def __init__(self, policy: Policy = "last", was_cut: WasCut = lambda since: False) -> None:
         self._policy = policy
+        self._was_cut = was_cut
         self._last: Value = None
         self._handed: tuple[Value] | None = None
         self._waiting: dict[int, _Waiting] = {}
@@ -140,20 +146,20 @@ class Deadlines:
         lines.append(Line(index, value, "ok", None, waiting.received, waiting.due, now))
         return lines + self._drain(now)
 
-    def failed(self, index: int, now: float) -> list[Line]:
-        """Note that the script raised, or ended, on this volume."""
+    def failed(self, index: int, now: float, reason: Reason = "error") -> list[Line]:
+        """Note that the script raised, or ended, on this volume, or that nobody can ask it."""
         self._missed.pop(index, None)
         waiting = self._waiting.get(index)
         lines = self._pass_over(index, now)
         if waiting is not None:
-            waiting.reason = waiting.reason or "error"
+            waiting.reason = waiting.reason or reason
         return lines + self._drain(now)
 
     def tick(self, now: float) -> list[Line]:
         """Let the time be `now`."""
         for waiting in self._waiting.values():
             if waiting.due is not None and waiting.due <= now:
-                waiting.lapse()
+                waiting.lapse(self._was_cut)
         return self._drain(now)
 
     def close(self, now: float, reason: Reason = "deadline") -> list[Line]:
@@ -166,7 +172,7 @@ class Deadlines:
         """Settle the volumes before `index`: the script took a later one, so they will have no answer."""
         for earlier, waiting in self._waiting.items():
             if earlier < index:
-                waiting.lapse()
+                waiting.lapse(self._was_cut)
         return self._drain(now)
 
     def _drain(self, now: float) -> list[Line]:
@@ -179,7 +185,7 @@ class Deadlines:
                 break
             del self._waiting[index]
             self._left = index
-            if waiting.reason == "deadline" and not waiting.withheld:
+            if waiting.reason in ("deadline", "link") and not waiting.withheld:
                 self._missed[index] = waiting
             value = None if waiting.withheld else self._alternate()
             due = waiting.due if waiting.received is not None else None

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.run.deadlines import Line
+from rtbids.run.deadlines import Line, Reason
 from rtbids.run.feedback import feedback
 from rtbids.run.feedback.feedback import Destination
 from rtbids.run.fitting import Fitting
@@ -33,7 +33,7 @@ from rtbids.run.process.host import (
     Recall,
     Reply,
 )
-from rtbids.run.process.patience import MOST_RESTARTS, patience
+from rtbids.run.process.patience import CUT, MOST_RESTARTS, patience
 from rtbids.run.process.shared import Shared
 from rtbids.run.progress import Tally
 from rtbids.run.recipe.recipe import Recipe
@@ -131,9 +131,7 @@ class Lane:
         """Take part in a run; one on another grid than the regions costs its feedback and no more."""
         if misfit is not None:
             logger.warning("%s is recorded without feedback: %s", run.name, misfit)
-        self._parts[run_key(run.entities)] = Part(
-            run, self.recipe.config.alternate, analysed=misfit is None, at_console=self.host.at_console
-        )
+        self._parts[run_key(run.entities)] = self._part(run, analysed=misfit is None)
 
     def take(self, run: OpenRun, shared: Shared, now: float) -> None:
         """Take a volume: it has a due time from here on."""
@@ -147,7 +145,7 @@ class Lane:
         if not shared.ask:
             self._send(part, part.withhold(volume.index, now))
         elif not part.analysed or self.host.is_over:
-            self._send(part, part.deadlines.failed(volume.index, now))
+            self._send(part, part.deadlines.failed(volume.index, now, self._no_answer))
         else:
             self._predict(part, volume.index, due, now)
         if part.analysed:
@@ -189,9 +187,9 @@ class Lane:
 
     def look_after(self, now: float, *, hurry: bool, over: bool) -> None:
         """Start the script again where it has gone or was silent for too long; for good where everything is to end."""
-        silent, seconds = self.host.silent_since, self._patience(hurry=hurry, over=over)
-        if self._wrong is None and silent is not None and now >= silent + seconds:
-            self._wrong = self._silence(seconds)
+        moment = self._too_long(hurry=hurry, over=over)
+        if self._wrong is None and moment is not None and now >= moment:
+            self._wrong = self._silence(self._patience(hurry=hurry, over=over))
         if self._wrong is None:
             return
         why, self._wrong = self._wrong, None
@@ -220,7 +218,7 @@ class Lane:
     def break_off(self) -> None:
         """Send alternates for what is outstanding: nobody will answer any more."""
         for part in self._parts.values():
-            self._send(part, part.deadlines.close(self._clock.now(), "error"))
+            self._send(part, part.deadlines.close(self._clock.now(), self._no_answer))
 
     def has_ended(self, run: OpenRun) -> bool:
         """Say whether the script has ended a run, or has no part in it."""
@@ -237,9 +235,12 @@ class Lane:
     def next_moment(self, *, hurry: bool, over: bool) -> float | None:
         """Return when `pass_time` or `look_after` has something to do."""
         moments = [part.deadlines.next_due for part in self._parts.values()]
-        if self.host.silent_since is not None:
-            moments.append(self.host.silent_since + self._patience(hurry=hurry, over=over))
+        moments.append(self._too_long(hurry=hurry, over=over))
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _part(self, run: OpenRun, *, analysed: bool) -> Part:
+        host, policy = self.host, self.recipe.config.alternate
+        return Part(run, policy, analysed=analysed, at_console=host.at_console, was_cut=host.was_cut)
 
     def _deadline(self, volume: Volume) -> float | None:
         """Return the deadline of a volume: the one that was asked for, else one TR where it came at the scanner's pace.
@@ -323,9 +324,7 @@ class Lane:
         """Take part from the next volume on; of runs that are open the analysis is given what is kept, and the responses."""
         self.has_joined = True
         for run in self._open_runs():
-            self._parts[run_key(run.entities)] = Part(
-                run, self.recipe.config.alternate, analysed=not run.is_ending, at_console=self.host.at_console
-            )
+            self._parts[run_key(run.entities)] = self._part(run, analysed=not run.is_ending)
             if not run.is_ending:
                 self.host.catch_up(run.past)
 
@@ -389,6 +388,25 @@ class Lane:
             is_ending=any(part.ended for part in parts),
         )
 
+    def _too_long(self, *, hurry: bool, over: bool) -> float | None:
+        """Return when the script will have been silent for too long; None where that is not in sight.
+
+        What a cut connection keeps from it does not count, unless it is all that a run waits for.
+        """
+        silent, cut = self.host.silent_since, self.host.cut_since
+        if silent is None:
+            return None
+        seconds = self._patience(hurry=hurry, over=over)
+        if cut is None or hurry or self.is_leaving:
+            return silent + seconds
+        is_last = over or any(part.ended for part in self._parts.values())
+        return max(silent, cut) + CUT + seconds if is_last else None
+
+    @property
+    def _no_answer(self) -> Reason:
+        """Why nobody will answer."""
+        return "error" if self.host.cut_since is None else "link"
+
     def _stay_out(self, why: str) -> None:
         """Give up a script that could not be loaded while runs go on; they have lost nothing by it."""
         logger.warning("%s is not started: %s", self.name, why)
@@ -399,6 +417,8 @@ class Lane:
 
     def _silence(self, seconds: float) -> str:
         """Say what it is ended for that was silent for so long."""
+        if self.host.cut_since is not None:
+            return f"it could not be reached for {self._clock.now() - self.host.cut_since:.0f} s"
         after = f"{round(seconds, 1):g} s"
         return f"end() was broken off after {after}" if self.host.stage == "end" else f"it was silent for {after}"
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rtbids.run.deadlines import Deadlines, Line, Policy
+from rtbids.run.deadlines import Deadlines, Line, Policy, WasCut
 from rtbids.run.open_run import OpenRun
 from rtbids.run.process.host import Answer
 from rtbids.run.record import provenance
@@ -41,11 +41,17 @@ class Part:
     """
 
     def __init__(
-        self, run: OpenRun, policy: Policy, *, analysed: bool, at_console: Mapping[str, int] = MappingProxyType({})
+        self,
+        run: OpenRun,
+        policy: Policy,
+        *,
+        analysed: bool,
+        at_console: Mapping[str, int] = MappingProxyType({}),
+        was_cut: WasCut = lambda since: False,
     ) -> None:
         self.run = run
         self.analysed = analysed
-        self.deadlines = Deadlines(policy)
+        self.deadlines = Deadlines(policy, was_cut)
         self.deadline: float | None = None
         self.measured = -1
         self.ended = False

@@ -19,12 +19,15 @@ class Where:
         Which volume of `file` it is, from 0.
     written
         Index of the latest volume that is in `file`; what came after it is on its way.
+    length
+        How many volumes the file that is replayed holds, where that file is on another machine.
     """
 
     source: str | None = None
     file: str | None = None
     place: int = 0
     written: int = -1
+    length: int | None = None
 
 
 NOWHERE = Where()

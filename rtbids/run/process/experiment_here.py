@@ -32,6 +32,7 @@ class ExperimentHere:
     backlog = 0
     stage: Stage | None = None
     silent_since: float | None = None
+    cut_since: float | None = None
 
     def __init__(self, recipe: Recipe, *, console: DoAtConsole = nothing, clock: SystemClock = CLOCK) -> None:
         self._clock = clock
@@ -57,6 +58,9 @@ class ExperimentHere:
 
     def fileno(self) -> int:
         return self._ready.fileno()
+
+    def was_cut(self, since: float) -> bool:
+        return False
 
     def restart(self, why: str) -> list[Reply]:
         raise ExperimentFault("an experiment in the run's own process cannot be started again")

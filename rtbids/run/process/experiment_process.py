@@ -23,6 +23,7 @@ from rtbids.run.process.memory_file import comes_along
 from rtbids.run.process.patience import LOADING
 from rtbids.run.process.said import understood
 from rtbids.run.process.shared import Shared
+from rtbids.run.process.starter import Seating, Starter
 from rtbids.run.process.waiting import Waiting
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
@@ -70,7 +71,7 @@ class ExperimentProcess:
         is_overdue: host.IsOverdue,
         recall: host.Recall,
         *,
-        launcher: Launcher | None = None,
+        launcher: Starter | None = None,
         console: call.Answer = call.nothing,
         clock: SystemClock = CLOCK,
     ) -> None:
@@ -85,10 +86,11 @@ class ExperimentProcess:
         self._busy: _Busy | None = None
         self._process: int | None = None
         self._has_closed = False
+        self._catches_up = False  # with what came while nothing could come to it
         self.is_over = False
-        self._launcher = launcher or Launcher()
+        self._launcher: Starter = launcher or Launcher()
         self._close_launcher = self._launcher.close if launcher is None else lambda: None
-        self._seat = self._launcher.seat()
+        self._seat: Seating = self._launcher.seat()
         self._calls = Calls(recipe.name, console)
         self._start()
 
@@ -102,7 +104,14 @@ class ExperimentProcess:
 
     @property
     def silent_since(self) -> float | None:
-        return self._busy.since if self._busy else None
+        return max(self._busy.since, self._seat.up_since or 0.0) if self._busy else None
+
+    @property
+    def cut_since(self) -> float | None:
+        return self._seat.cut_since
+
+    def was_cut(self, since: float) -> bool:
+        return self._catches_up or self._seat.was_cut(since)
 
     @property
     def is_behind(self) -> bool:
@@ -118,7 +127,7 @@ class ExperimentProcess:
 
     @property
     def process(self) -> int | None:
-        return self._process
+        return self._process or None
 
     def fileno(self) -> int:
         return self._seat.fileno() if self._has_closed else self._channel.fileno()
@@ -131,6 +140,7 @@ class ExperimentProcess:
             self._given.add(Past(shared.volume.entities, shared.volume.index))
             return
         self._waiting.append(shared)
+        self._catches_up = self._catches_up or self._seat.cut_since is not None
         self._hand_on()
         self._waiting.let_go()
 
@@ -266,6 +276,8 @@ class ExperimentProcess:
                 self._busy = _Busy(self._clock.now(), "end", item)
                 self._forget(item)
                 self._channel.post(told.end(item))
+        if self._busy is None and self._seat.cut_since is None:
+            self._catches_up = False
 
     def _give(self, shared: Shared, *, ask: bool) -> None:
         volume, key = shared.volume, run_key(shared.volume.entities)

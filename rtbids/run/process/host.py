@@ -187,6 +187,15 @@ class Host(Protocol):
         ...
 
     @property
+    def cut_since(self) -> float | None:
+        """Since when nothing can come to the script, as the connection to its machine is down; None where all can."""
+        ...
+
+    def was_cut(self, since: float) -> bool:
+        """Say whether what it was given since then (POSIX seconds) may not have come to the script in time for that reason."""
+        ...
+
+    @property
     def process(self) -> int | None:
-        """The number of the process that the script runs in, None until it is there."""
+        """The number of the process that the script runs in, None until it is there, or where it is on another machine."""
         ...

@@ -64,6 +64,9 @@ class Seat:
     `fileno` is readable once `farewell` has something to say.
     """
 
+    cut_since: float | None = None  # nothing stands between us and the script
+    up_since: float | None = None
+
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
         self._channel = Channel(end)
@@ -112,6 +115,9 @@ class Seat:
 
     def close(self) -> None:
         self._channel.close()
+
+    def was_cut(self, since: float) -> bool:
+        return False
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # the launcher is gone, and so is all that it had started

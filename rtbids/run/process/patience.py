@@ -11,6 +11,7 @@ DEADLINES = 10  # that it may be silent for
 SILENCE = 120.0  # seconds, where the source waits and nobody said how long a volume may take
 LAST_WORDS = 5.0  # seconds that `end(run)` may take
 MOST_RESTARTS = 3  # in a row without an answer
+CUT = 60.0  # seconds that a run which is over waits for a connection to its scripts, beside what these may take
 
 
 def patience(stage: Stage | None, deadlines: Iterable[float], *, is_last: bool, is_ending: bool) -> float:

@@ -106,6 +106,8 @@ def logged(experiment: str, message: Message) -> None:
 def farewell(ended: Mapping[str, Any]) -> str:
     """Say how a process ended that has closed its channel."""
     code = ended["code"]
+    if why := ended.get("why"):
+        return str(why)
     if code is None:
         return "the experiment's process closed its channel"
     if code < 0:

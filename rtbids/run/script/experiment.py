@@ -228,11 +228,12 @@ class Experiment:
 
 def _length(first: Volume, where: Where) -> int | None:
     """Return how many volumes the data set has of a run that is replayed, None where it is none."""
-    if where.source is None:
-        return None
-    from rtbids.convert.stored import Stored
+    count = where.length
+    if where.source is not None:
+        from rtbids.convert.stored import Stored
 
-    return Stored(Path(where.source)).count + len(first.metadata.get("MissingVolumes") or ())
+        count = Stored(Path(where.source)).count
+    return None if count is None else count + len(first.metadata.get("MissingVolumes") or ())
 
 
 @contextmanager

@@ -1,0 +1,74 @@
+"""What is said in other words on another machine: where voxels are, and what time it is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import asdict
+from pathlib import Path
+
+from rtbids.convert.stored import Stored
+from rtbids.run.far.contents import Sending, mapped
+from rtbids.run.past.where import Where
+from rtbids.run.process.channel import Message
+from rtbids.run.recipe import memory
+
+_MOMENTS = ("analysed", "answered")
+_MOST_OPEN = 8  # files that volumes are read back from
+
+
+class Translating:
+    """From here to there."""
+
+    def __init__(self, sending: Sending) -> None:
+        self._sending = sending
+        self._stored: dict[str, Stored] = {}
+
+    def there(self, message: Message, descriptor: int | None) -> tuple[Message, int | None]:
+        """Return a line as it is said there, and the number of the content that goes along.
+
+        Raises
+        ------
+        BadData, InputMissing
+            A volume is no longer where it was archived.
+        """
+        content, key = (None, None) if descriptor is None else mapped(descriptor)
+        match message:
+            case {"do": "load"}:
+                message = _load(message)
+            case {"do": "volume"}:
+                if message["stored"]:
+                    message, content, key = self._read(message)
+                message = {**message, "where": self._where(message)}
+        return message, None if content is None else self._sending.send(content, key)
+
+    def _read(self, message: Message) -> tuple[Message, memoryview, Hashable]:
+        """Read a volume back from the archive, which is here."""
+        where = Where(**message["where"])
+        assert where.file is not None, "a stored volume has a file"
+        voxels = self._opened(where.file).read(where.place)
+        content = voxels.ravel(order="F").data.cast("B")
+        return {**message, "stored": False, "dtype": voxels.dtype.str}, content, (where.file, where.place)
+
+    def _where(self, message: Message) -> Message:
+        """Say of the files that are here what can be said of them there: how long a run is that is replayed."""
+        source = message["where"]["source"]
+        return asdict(Where(length=None if source is None else self._opened(source).count))
+
+    def _opened(self, file: str) -> Stored:
+        if file not in self._stored:
+            self._stored[file] = Stored(Path(file))
+        while len(self._stored) > _MOST_OPEN:
+            del self._stored[next(iter(self._stored))]
+        return self._stored[file]
+
+
+def _load(message: Message) -> Message:
+    """Leave to the other machine how much memory a script may take, where nobody has said it."""
+    return {**message, "memory": None if message["memory"] == memory.most() else message["memory"]}
+
+
+def on_our_clock(message: Message, offset: float | None, now: float) -> Message:
+    """Return a script's line with its times by our clock, which theirs is ahead of by `offset` seconds; none is to come yet."""
+    moments = {key: message.get(key) for key in _MOMENTS}
+    ours = {key: min(moment - (offset or 0.0), now) for key, moment in moments.items() if isinstance(moment, int | float)}
+    return {**message, **({"process": 0} if message.get("say") == "ready" else {}), **ours}

@@ -1,0 +1,273 @@
+"""Experiments on another machine: a link between the run and their processes, which is cut and lost as a test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from run.sessions import FAR, Lines, lane, session, volume
+from stream.link_ends import Keeper, Road, ends, wait_for
+
+from rtbids.clock import CLOCK
+from rtbids.errors import CannotWrite, ExperimentFault, RtbidsError
+from rtbids.pipeline import Inbox
+from rtbids.run.console.call import Call, Found
+from rtbids.run.far.scripts import Scripts, as_it_is_here
+from rtbids.run.far.seats import FarLauncher
+from rtbids.run.far.translating import on_our_clock
+from rtbids.run.lanes import Lane
+from rtbids.run.process.experiment_process import ExperimentProcess
+from rtbids.run.process.host import Host, IsOverdue, Recall
+from rtbids.run.process.launcher import Launcher
+from rtbids.run.recipe.recipe import Recipe
+from rtbids.stream.link import FarLink, Link
+from rtbids.volume import Item, RunEnd, Volume
+
+ANSWERS = "def feedback(volume, run):\n    return volume.index + float(volume.data.mean())\n"
+END = RunEnd({"subject": "01", "task": "nf", "run": "01"}, 5)
+
+
+class FarSide(Keeper):
+    """A far side that serves the scripts of each session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._served: list[FarLink] = []
+
+    def take(self, transport: Any) -> None:
+        super().take(transport)
+        with self._there:
+            fresh = [link for link in self._links.values() if link not in self._served]
+            self._served += fresh
+        for link in fresh:
+            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
+
+    def _serve(self, link: FarLink) -> None:
+        with closing(Launcher()) as launcher, suppress(RtbidsError):
+            Scripts(link, launcher, as_it_is_here).serve()
+            link.close()
+
+
+@contextmanager
+def far_side() -> Iterator[tuple[FarLauncher, Road, Link]]:
+    with ends(keeper=FarSide()) as (link, road):
+        link.wait_up(20)
+        launcher = FarLauncher(link)
+        try:
+            yield launcher, road, link
+        finally:
+            launcher.close()
+
+
+def far_lane(
+    launcher: FarLauncher, folder: Path, script: str, kept: Lines, deadline: float | None = FAR, **options: Any
+) -> Lane:
+    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
+        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, **options)
+
+    made = lane(folder, script, kept, deadline)
+    made._make_host = make
+    return made
+
+
+def rows(kept: Lines) -> list[tuple[object, object, object]]:
+    return [(row["volume"], row["status"], row["value"]) for row in kept.rows]
+
+
+def statuses(kept: Lines) -> list[tuple[object, object]]:
+    return [(row["status"], row["reason"]) for row in kept.rows]
+
+
+def wait_until_cut(link: Link) -> None:
+    wait_for(link, lambda: link._shared.connection is None)
+
+
+def wait_until_up(link: Link) -> None:
+    wait_for(link, lambda: link._shared.connection is not None)
+
+
+def test_a_script_there_answers_as_one_here_does(tmp_path):
+    kept = {"here": Lines(), "there": Lines()}
+    with far_side() as (launcher, _, _):
+        for where, made in (
+            ("here", lane(tmp_path / "one", ANSWERS, kept["here"])),
+            ("there", far_lane(launcher, tmp_path / "two", ANSWERS, kept["there"])),
+        ):
+            session([made]).run(Inbox(iter([*(volume(index) for index in range(5)), END])))
+            assert [row["status"] for row in kept[where].rows] == ["ok"] * 5
+    assert rows(kept["here"]) == rows(kept["there"])
+
+
+def test_a_volume_crosses_once_for_several_experiments(tmp_path):
+    kept = Lines()
+    with far_side() as (launcher, _, link):
+        lanes = [far_lane(launcher, tmp_path / name, ANSWERS, kept) for name in ("one", "two", "three")]
+        before = link.state.bytes_out
+        session(lanes).run(Inbox(large(index) for index in range(4)))
+        crossed = link.state.bytes_out - before
+    size = large(0).data.nbytes
+    assert len(kept.rows) == 12
+    assert 4 * size < crossed < 5 * size
+
+
+def large(index: int) -> Volume:
+    voxels = np.random.default_rng(index).integers(0, 1000, (64, 64, 36), np.int16)
+    return replace(volume(index), data=voxels)
+
+
+def test_what_a_script_logs_and_asks_at_the_console_comes_here(tmp_path, caplog):
+    script = """
+import logging
+
+def feedback(volume, run):
+    logging.getLogger("rtbids").warning("seen %d", volume.index)
+    run.console.write("out.txt", b"volume 0" + bytes(100000))
+    return len(run.console.read("in.txt"))
+"""
+    written: list[Call] = []
+
+    def answer(call: Call) -> Found:
+        if call.kind == "write":
+            written.append(call)
+            return Found(None, call.name)
+        return Found(memoryview(bytes(12345)), None)
+
+    kept = Lines()
+    with far_side() as (launcher, _, _):
+        session([far_lane(launcher, tmp_path / "one", script, kept, console=answer)]).run(Inbox(iter([volume(0)])))
+    assert rows(kept) == [(0, "ok", 12345)]
+    assert [bytes(call.content or b"")[:8] for call in written] == [b"volume 0"]
+    assert "one: seen 0" in caplog.text
+
+
+def test_times_of_the_script_are_told_by_the_clock_here():
+    message = {"say": "answer", "analysed": 1003.5, "answered": 1004.0}
+    assert on_our_clock(message, 3.0, 2000.0) == {"say": "answer", "analysed": 1000.5, "answered": 1001.0}
+    assert on_our_clock(message, 3.0, 1000.75)["answered"] == 1000.75  # within what the offset is not known better
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [("def feedback(volume):\n    return 1\n", "feedback"), ("import nothing_of_the_kind\n", "nothing_of_the_kind")],
+)
+def test_a_script_that_cannot_be_loaded_there_is_told_here(tmp_path, script, expected):
+    with far_side() as (launcher, _, _), pytest.raises(ExperimentFault, match=expected):
+        session([far_lane(launcher, tmp_path / "one", script, Lines())]).run(Inbox(iter([volume(0)])))
+
+
+def test_a_script_that_dies_there_is_started_again_with_what_it_had_seen(tmp_path, caplog):
+    script = f"""
+import os
+from pathlib import Path
+
+MARK = Path({str(tmp_path / "mark")!r})
+
+def feedback(volume, run):
+    if volume.index == 2 and not MARK.exists():
+        MARK.touch()
+        os._exit(3)
+    return volume.index
+"""
+    kept = Lines()
+    with far_side() as (launcher, _, _):
+        session([far_lane(launcher, tmp_path / "one", script, kept)]).run(Inbox(volume(index) for index in range(4)))
+    assert statuses(kept) == [("ok", None), ("ok", None), ("alternate", "error"), ("ok", None)]
+    assert "ended by itself (exit code 3)" in caplog.text
+
+
+def test_a_script_that_hangs_there_is_ended_and_started_again(tmp_path, caplog):
+    script = f"""
+import time
+from pathlib import Path
+
+MARK = Path({str(tmp_path / "mark")!r})
+
+def feedback(volume, run):
+    if volume.index == 1 and not MARK.exists():
+        MARK.touch()
+        time.sleep(1000)
+    return volume.index
+"""
+    kept = Lines()
+
+    def items() -> Iterator[Item]:
+        yield volume(0, received=CLOCK.now() + FAR)
+        yield volume(1)
+        kept.wait_for("one", 1)
+        yield volume(2, received=CLOCK.now() + FAR)
+
+    with far_side() as (launcher, _, _):
+        session([far_lane(launcher, tmp_path / "one", script, kept, 0.1)]).run(Inbox(items()))
+    assert statuses(kept) == [("ok", None), ("alternate", "deadline"), ("ok", None)]
+    assert "was silent" in caplog.text
+
+
+def test_during_a_cut_alternates_leave_on_time_and_say_link(tmp_path, caplog):
+    kept = Lines()
+    with far_side() as (launcher, road, link):
+
+        def items() -> Iterator[Item]:
+            yield volume(0, received=CLOCK.now() + FAR)
+            kept.wait_for("one", 0)
+            road.is_blocked.set()
+            road.cut()
+            wait_until_cut(link)
+            yield volume(1)
+            yield volume(2)
+            kept.wait_for("one", 2)
+            road.is_blocked.clear()
+            wait_until_up(link)
+            yield volume(3, received=CLOCK.now() + FAR)
+
+        session([far_lane(launcher, tmp_path / "one", ANSWERS, kept, 0.2)]).run(Inbox(items()))
+        assert link.state.cuts == 1
+    lines = [row for row in kept.rows if row["status"] != "late"]
+    assert [(row["status"], row["reason"]) for row in lines] == [("ok", None), *[("alternate", "link")] * 2, ("ok", None)]
+    assert all(row["sent"] - row["due"] < 0.1 for row in lines[1:3])  # type: ignore[operator]
+    assert "started again" not in caplog.text
+
+
+def test_where_the_far_side_is_lost_its_script_is_started_again(tmp_path, caplog):
+    count = "SEEN = []\n\ndef feedback(volume, run):\n    SEEN.append(volume.index)\n    return len(run.volumes)\n"
+    kept = Lines()
+    with far_side() as (launcher, road, link):
+
+        def items() -> Iterator[Item]:
+            yield volume(0)
+            kept.wait_for("one", 0)
+            road.keeper.lose()
+            road.cut()
+            yield volume(1)
+            kept.wait_for("one", 1)
+            yield volume(2)
+
+        session([far_lane(launcher, tmp_path / "one", count, kept)]).run(Inbox(items()))
+        assert link.state.renewed == 1
+    assert {row["status"] for row in kept.rows} <= {"ok", "alternate"}
+    assert kept.rows[-1]["status"] == "ok"
+    assert "the far side was lost" in caplog.text
+
+
+def test_a_link_that_is_refused_for_good_leaves_alternates(tmp_path, caplog):
+    kept = Lines()
+    with far_side() as (launcher, road, link):
+
+        def items() -> Iterator[Item]:
+            yield volume(0)
+            kept.wait_for("one", 0)
+            road.keeper.link().close(CannotWrite("the disk there is full"))
+            wait_for(link, lambda: link._shared.is_over)
+            yield volume(1)
+            yield volume(2)
+
+        session([far_lane(launcher, tmp_path / "one", ANSWERS, kept)]).run(Inbox(items()))
+    assert statuses(kept)[0] == ("ok", None)
+    assert {row["status"] for row in kept.rows[1:]} == {"alternate"}
+    assert kept.rows[-1]["reason"] == "link"
+    assert "the disk there is full" in caplog.text
