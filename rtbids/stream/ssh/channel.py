@@ -143,7 +143,7 @@ class _Reader(io.RawIOBase):
         except OSError:
             raise
         except Exception as error:  # as in `write`: a read tells the far side that there is room again
-            raise ConnectionResetError(f"{error or 'closed'}") from None
+            raise ConnectionResetError(f"{str(error) or 'closed'}") from None
         return content
 
     def _demand_beginning(self, is_over: bool) -> None:
@@ -178,7 +178,7 @@ class _Writer(io.RawIOBase):
                 self._explain()
                 raise
             except Exception as error:  # paramiko's own errors and EOFError, of a connection that was closed meanwhile
-                raise ConnectionResetError(f"{error or 'closed'}") from None
+                raise ConnectionResetError(f"{str(error) or 'closed'}") from None
             if not sent:
                 self._explain()
                 raise BrokenPipeError("the far side takes nothing more")

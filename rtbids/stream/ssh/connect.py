@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import paramiko
 
 WAIT = 1.0  # seconds after which a read or a write that waits raises TimeoutError; what that means is the link's to say
+_FAST = "aes128-gcm"  # needs a third less time than aes128-ctr with its separate check, where paramiko has it
 _ANSWER = 30.0  # seconds that a server may take to check a key or a password
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what matters of it is raised as ours
 
@@ -43,7 +44,7 @@ class Connection:
                 with _bounded(self.transport, self.host.timeout):
                     channel.exec_command(command)
             except (paramiko.SSHException, EOFError, OSError) as error:
-                raise ConnectionLost(f"{self.host} starts no command ({error or 'no answer'})") from None
+                raise ConnectionLost(f"{self.host} starts no command ({str(error) or 'no answer'})") from None
             return Channel(self, channel, command)
 
     def close(self) -> None:
@@ -137,6 +138,7 @@ def _greet(host: Host, end: Any, secrets: Secrets, before: Connection | None) ->
         transport.auth_timeout = _ANSWER
         offered = transport.get_security_options()
         offered.key_types = known_hosts.algorithms(found, offered.key_types)
+        offered.ciphers = sorted(offered.ciphers, key=lambda name: not name.startswith(_FAST))
         try:
             transport.start_client(timeout=host.timeout)
             shown = transport.get_remote_server_key()
@@ -152,7 +154,7 @@ def _greet(host: Host, end: Any, secrets: Secrets, before: Connection | None) ->
 
 def _silent(host: Host, transport: paramiko.Transport, error: Exception) -> ConnectionLost:
     if transport.remote_version:  # it has said what it is
-        return ConnectionLost(f"{host} ended the connection before its key was known ({error or 'no reason given'})")
+        return ConnectionLost(f"{host} ended the connection before its key was known ({str(error) or 'no reason given'})")
     return ConnectionLost(
         f"no SSH server answers on port {host.port} of {host.name} within {host.timeout:g} s", "is this the right port?"
     )

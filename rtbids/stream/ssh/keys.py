@@ -237,7 +237,7 @@ def _demand_alive(transport: paramiko.Transport, host: Host, tried: list[str]) -
 
 
 def _lost(host: Host, error: Exception) -> ConnectionLost:
-    return ConnectionLost(f"{host}: the connection was lost while logging in ({error or type(error).__name__})")
+    return ConnectionLost(f"{host}: the connection was lost while logging in ({str(error) or type(error).__name__})")
 
 
 def _refused(host: Host, tried: list[str], allowed: tuple[str, ...], secrets: Secrets) -> NeedsPerson:
