@@ -30,6 +30,7 @@ from rtbids.stream.ssh.settings import SshOptions
 QUICK = replace(NEAR, silence=2.0, delay=lambda failures: 0.01 * failures)
 _opened: list[Link] = []
 FAILING = """
+import logging
 from rtbids.errors import CannotWrite
 from rtbids.stream.far.relay import relay
 
@@ -40,8 +41,12 @@ def full(link, arguments):
 def broken(link, arguments):
     1 / 0
 
+def warning(link, arguments):
+    logging.getLogger("rtbids").warning("little space left")
+    link.finish(30)
+
 if __name__ == "__main__":
-    relay({"full": "failing:full", "broken": "failing:broken"}, 5.0)
+    relay({"full": "failing:full", "broken": "failing:broken", "warning": "failing:warning"}, 5.0)
 """
 
 
@@ -281,6 +286,12 @@ def test_what_ends_a_verb_is_told_at_the_near_side(server: sshd.Sshd) -> None:
     with pytest.raises(RtbidsError, match="no space left for x") as told:
         list(link.members())
     assert (told.value.exit_code, told.value.hint) == (73, "free some")
+
+
+def test_a_warning_of_the_far_side_is_logged_here(server: sshd.Sshd, caplog: pytest.LogCaptureFixture) -> None:
+    link = linked(server, "warning", f"{sys.executable} -m failing")
+    assert list(link.members()) == []
+    assert "127.0.0.1: little space left" in caplog.messages
 
 
 def test_a_fault_of_ours_is_told_with_where_its_log_is(server: sshd.Sshd) -> None:

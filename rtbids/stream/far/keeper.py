@@ -121,6 +121,7 @@ class Keeper:
             self._hello = hello
             self._record()
             self._link = serve(hello, on_state=lambda _: self._note())
+            logger.addHandler(_ToNearSide(self._link))
             self._verb = threading.Thread(target=self._do, args=(self._link, hello), name=hello.verb, daemon=True)
             self._verb.start()
         elif self._over_since is not None:
@@ -193,6 +194,18 @@ class Keeper:
     @property
     def _log(self) -> Path:
         return self._path.with_suffix(".log")
+
+
+class _ToNearSide(logging.Handler):
+    """Has warnings said at the near side too; errors come there as what ends the link, and of the link it has its own."""
+
+    def __init__(self, link: FarLink) -> None:
+        super().__init__(logging.WARNING)
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING and not (record.threadName or "").startswith("link "):
+            self._link.warn(record.getMessage())
 
 
 def _log_to_stderr() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from rtbids.errors import ConnectionLost
@@ -12,6 +13,8 @@ from rtbids.stream.link.connection import Connection
 from rtbids.stream.link.protocol import OutOfStep
 from rtbids.stream.link.shared import Shared
 from rtbids.stream.wire import Member
+
+logger = logging.getLogger("rtbids")
 
 
 class Hearing:
@@ -30,6 +33,7 @@ class Hearing:
             protocol.DROPPED: self._take_mark,
             protocol.END: self._end,
             protocol.REFUSED: self._fail,
+            protocol.WARNED: self._warn,
         }
 
     def take(self, members: Iterator[Member]) -> None:
@@ -125,6 +129,10 @@ class Hearing:
 
     def _fail(self, member: Member) -> None:
         raise Ended(protocol.refusal(member, self._where))
+
+    def _warn(self, member: Member) -> None:
+        said = protocol.loads(member.name, member.content, self._where)
+        logger.warning("%s: %s", self._where, protocol.one_line(said.get("text")))
 
     def _whole(self, member: Member, key: str) -> int:
         said = protocol.loads(member.name, member.content, self._where)

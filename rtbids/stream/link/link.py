@@ -72,6 +72,13 @@ class Link:
         """Return what a ``select`` waits for: a member that waits, or a change of state."""
         return self._shared.wakeup.fileno()
 
+    def warn(self, text: str) -> None:
+        """Have a warning logged at the other side, when there is a connection; the oldest of very many are forgotten."""
+        shared = self._shared
+        with shared.changed:
+            shared.outgoing.warnings.append(text)
+            shared.due.notify_all()
+
     def settle(self, number: int) -> None:
         """Let the other side forget its members up to and with `number`: they are safe here."""
         shared = self._shared

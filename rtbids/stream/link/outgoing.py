@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from rtbids.stream.link import protocol
 from rtbids.stream.link.probe import NOISE, Probe
 from rtbids.stream.link.spool import Entry, Spool
+
+_MOST_WARNINGS = 100  # that wait for a connection
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Outgoing:
         self.is_ending = False
         self.is_closing = False
         self.fault: BaseException | None = None
+        self.warnings: deque[str] = deque(maxlen=_MOST_WARNINGS)
         self._beat = beat
         self._probe: Probe | None = None
         self.connect(0, None)
@@ -100,6 +104,8 @@ class Outgoing:
             self._echo = None
             echo = {"echo": sent, "came": came, "sent": moment}
             turn.said.append((protocol.ALIVE, protocol.dumps(echo)))
+        while self.warnings:
+            turn.said.append((protocol.WARNED, protocol.dumps({"text": protocol.one_line(self.warnings.popleft())})))
         if self._answers:
             self._answers = 0
             turn.said.append((protocol.PROBED, b"{}"))

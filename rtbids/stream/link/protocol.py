@@ -42,6 +42,7 @@ DROPPED = "link/dropped.json"
 PROBE = "link/probe.bin"
 PROBED = "link/probed.json"
 END = "link/end.json"
+WARNED = "link/warned.json"
 LARGEST_CONTROL = 256 << 10  # bytes; a hello carries the arguments of its verb
 MOST = 1 << 53  # what JSON carries as a whole number everywhere
 _LONGEST_TEXT = 2000
