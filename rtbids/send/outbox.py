@@ -120,8 +120,8 @@ class Outbox:
 
     def add(self, found: Found) -> int | None:
         """Take in a finished batch; return its number, or None where all of it is known. Whoever waits for work is woken."""
-        if found.renamed_from is not None:
-            renaming.follow(self, found.renamed_from, found.root)
+        if (former := found.renamed_from or renaming.former(self, found)) is not None:
+            renaming.follow(self, former, found.root)
         number = adding.add(self, found)
         if number is not None:
             self.bell.ring()

@@ -124,3 +124,37 @@ def test_a_link_to_nothing_is_said_to_be_one(bench: Bench, tmp_path: Path) -> No
     bench.pass_time(1)
     assert [image.reason for image in bench.outbox.show(number).images] == ["a link to nothing"]
     assert bench.outbox.add(Found("links", folder, (), broken=((folder / "1.dcm", "a link to nothing"),))) is None
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in the grace", "after it"])
+def test_a_folder_whose_new_name_nobody_saw_come_is_known_by_what_lies_in_it(bench: Bench, late: bool) -> None:
+    new = bench.root / "renamed"
+    bench.cleaner.step()
+    added = folder_of(bench.found.root, range(3, 6))
+    assert bench.outbox.add(added) == 2
+    bench.found.root.rename(new)
+    bench.pass_time(2 * GRACE if late else GRACE / 2)
+    assert bench.images == {State.DONEPROCESSING: 3, State.ERROR if late else State.PROCESSING: 3}
+    files = tuple(sorted(new.iterdir()))
+    assert bench.outbox.add(Found("renamed", new, files)) is None
+    bench.pass_time(AGAIN + 1)
+    assert bench.images == {State.DONEPROCESSING: 6}
+
+
+@pytest.mark.parametrize("change", ["another file", "a file less", "times of whole seconds", "the folder is there"])
+def test_a_folder_that_may_be_another_is_a_batch_of_its_own(bench: Bench, change: str, tmp_path: Path) -> None:
+    new = bench.root / "new"
+    if change == "times of whole seconds":
+        for file in bench.found.files:
+            os.utime(file, (1e9, 1e9))
+        bench.outbox.close()
+        bench.outbox = Outbox.open(tmp_path / "other", clock=bench.clock)
+        bench.outbox.add(bench.found)
+    shutil.copytree(bench.found.root, new)
+    if change != "the folder is there":
+        shutil.rmtree(bench.found.root)
+    if change == "another file":
+        os.utime(new / "0001.dcm")
+    if change == "a file less":
+        (new / "0001.dcm").unlink()
+    assert bench.outbox.add(Found("new", new, tuple(sorted(new.iterdir())))) == 2
