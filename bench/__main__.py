@@ -19,6 +19,7 @@ import deadlines
 import deidentify
 import glm
 import latency
+import link
 import memory
 import motion
 import outbox
@@ -32,6 +33,7 @@ import wire
 MEASUREMENTS = {
     "startup": (startup.measure, "rtbids --help beside bare Python"),
     "wire": (wire.measure, "tar stream through a named pipe, 64×64×36 int16, beside tarfile"),
+    "link": (link.measure, "a volume of 64×64×36 int16 over a link, with its receipt, beside a bare socket"),
     "conversion": (conversion.measure, "DICOM → volume in process, beside dcm2niix, dicom2nifti and nibabel"),
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
