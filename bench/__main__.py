@@ -26,6 +26,7 @@ import outbox
 import screen
 import send
 import smoothing
+import ssh_link
 import startup
 import store
 import wire
@@ -48,6 +49,7 @@ MEASUREMENTS = {
     "deadlines": (deadlines.measure, "how late alternates leave, 5000 volumes, scripts that hang, raise, exit and eat memory"),
     "screen": (screen.measure, "the same with the screen drawn and its status asked for, and what a picture costs"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
+    "ssh_link": (ssh_link.measure, "295,264-byte members over a link through sshd on loopback, beside a bare ssh pipe"),
 }
 
 
