@@ -14,6 +14,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.cli import console, sources, whole_session
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox, first_volumes
+from rtbids.plural import counted
 from rtbids.run.record import record
 from rtbids.run.report import report, reports
 from rtbids.volume import Item
@@ -68,6 +69,6 @@ def convert(
 def summary(counts: Mapping[str, int], bids_dir: Path) -> None:
     """Say what was added."""
     for name, count in counts.items():
-        console.say(f"{name}: {count} volumes in {bids_dir}")
+        console.say(f"{name}: {counted(count, 'volume')} in {bids_dir}")
     if not counts:
         console.say("no functional volume came")

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rtbids.errors import cannot_write
+from rtbids.plural import counted
 from rtbids.run.one_line import printable
 from rtbids.run.progress import Progress, Tally
 
@@ -119,6 +120,12 @@ def say(message: str) -> None:
         stderr.print(Text(message))
 
 
+def conclude(message: str) -> None:
+    """Say how a command ended, to the person and in the log; there are no names in it."""
+    logger.info("%s", message, extra={_SAID: True})
+    say(message)
+
+
 def is_quiet() -> bool:
     """Say whether the person asked for quiet."""
     return _quiet
@@ -182,7 +189,7 @@ def line(progress: Progress) -> str:
     """Return the state of a run in one line of some 80 characters."""
     if not progress.runs:
         return "waiting for the first volume"
-    parts = [progress.run, f"{progress.volumes} volumes"]
+    parts = [progress.run, counted(progress.volumes, "volume")]
     if progress.missing:
         parts.append(f"{progress.missing} missing")
     if progress.paused:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtbids.plural import counted
+
 if TYPE_CHECKING:
     from rtbids.archive.dataset import Archive
     from rtbids.archive.waiting import Room, Waiting
@@ -79,6 +81,6 @@ def said(gathered: Gathered, bids_dir: Path) -> str:
     """Say that a series waits, and what to do about it."""
     title = f"series {gathered.number} ({gathered.description or 'no description'})"
     return (
-        f"{title} waits with {gathered.images} images: rtbids was stopped while more of it may have been coming; "
+        f"{title} waits with {counted(gathered.images, 'image')}: rtbids was stopped while more of it may have been coming; "
         f"`rtbids convert SOURCE -o {bids_dir}` places it with its rest, or keeps it in sourcedata where no more of it comes"
     )

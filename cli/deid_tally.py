@@ -41,7 +41,7 @@ def sum_up(tally: Tally, source: str) -> None:
     if not (tally.seen or tally.folders):
         raise InputMissing(f"{source}: there are no files in it")
     if tally.written or tally.skipped:
-        console.say(_line(tally))
+        console.conclude(_line(tally))
     if tally.is_good and not tally.written:
         console.say("the recipe skips every file; nothing was written")
     of_all = f"of {counted(tally.seen, 'file')}"

@@ -75,13 +75,11 @@ def _say_broken_off(tally: Tally, request: Request) -> None:
     """Say what there is of a de-identification that was not brought to its end, and how to begin anew."""
     if not tally.written:
         return
-    count = f"not finished: {counted(tally.written, 'file')} de-identified until then"
+    console.conclude(f"not finished: {counted(tally.written, 'file')} de-identified until then")
     if Path(request.destination).is_dir():
-        console.say(f"{count}, in {request.destination}; --overwrite lets the next try write over them")
+        console.say(f"they are in {request.destination}; --overwrite lets the next try write over them")
     elif destinations.is_tar_file(Path(request.destination)):
-        console.say(f"{count}; a .tar that is not whole is not kept")
-    else:
-        console.say(count)
+        console.say("a .tar that is not whole is not kept")
 
 
 def _through(cleaner: Cleaner, records: Records, waiting: Waiting | None, request: Request, stop: Wakeup, tally: Tally) -> None:

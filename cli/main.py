@@ -29,6 +29,7 @@ COMMANDS = {
     "clients": ("rtbids.cli.clients", "Put the files for the stimulus computer into a folder."),
 }
 USAGE = 64
+click.IntRange.name = "whole number"  # in place of "'2x' is not a valid integer range"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

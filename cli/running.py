@@ -21,6 +21,7 @@ from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, UsageFault
 from rtbids.pipeline import Inbox, be_quick, first_volumes, pipe, with_events
+from rtbids.plural import counted
 from rtbids.priority import first_in_line
 from rtbids.replay.pacing import paced
 from rtbids.run.ahead import Ahead
@@ -226,9 +227,9 @@ def _say(progress: Progress, order: Order, reports: Reports | None) -> None:
         return
     missing = [f"{progress.missing} missing"] if progress.missing else []
     tallies = [*progress.left, *progress.tallies]
-    counts = [[f"{tally.answers} answered in time", f"{tally.alternates} alternates"] for tally in tallies]
+    counts = [[f"{tally.answers} answered in time", counted(tally.alternates, "alternate")] for tally in tallies]
     alone = counts[0] if len(counts) == 1 else []
-    console.say(f"{', '.join(progress.runs)}: {', '.join([f'{progress.volumes} volumes', *alone, *missing])}")
+    console.say(f"{', '.join(progress.runs)}: {', '.join([counted(progress.volumes, 'volume'), *alone, *missing])}")
     for tally, parts in zip(tallies, counts, strict=True) if not alone else ():
         console.say(f"{tally.experiment}: {', '.join(parts)}")
     if order.bids_dir:

@@ -16,6 +16,7 @@ import click
 
 from rtbids.cli import options
 from rtbids.errors import BadData, CannotWrite, UsageFault, cannot_write
+from rtbids.plural import counted
 
 if TYPE_CHECKING:
     from rtbids.replay.arrival import Receiver
@@ -185,7 +186,7 @@ def _receiver(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[R
     with Modality(dicomnet.parse(order.destination), patience=order.patience, stop=stop) as modality:
         yield modality.receive
     if modality.refused and not modality.stored:
-        raise BadData(f"{order.destination}: took none of {len(modality.refused)} files")
+        raise BadData(f"{order.destination}: took none of {counted(len(modality.refused), 'file')}")
     if modality.refused:
         logger.warning("%d of %d files were not stored", len(modality.refused), len(modality.refused) + modality.stored)
 

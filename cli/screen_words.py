@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtbids.cli.console import good_data
+from rtbids.plural import counted
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -15,7 +16,7 @@ def alternates(each: Mapping[str, Any]) -> str:
     """Return ``126 in time   2 alternates: 1 deadline, 1 missing   0 late``."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(each["reasons"].items()))
     why = f": {reasons}" if reasons else ""
-    return f"{each['answers']} in time   {each['alternates']} alternates{why}   {each['late']} late"
+    return f"{each['answers']} in time   {counted(each['alternates'], 'alternate')}{why}   {each['late']} late"
 
 
 def quality(each: Mapping[str, Any]) -> str:

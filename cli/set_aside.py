@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtbids import nifti
 from rtbids.errors import BadData
+from rtbids.plural import counted
 
 if TYPE_CHECKING:
     from rtbids.archive.placing import Aside
@@ -22,7 +23,8 @@ def said(aside: Aside, gathered: Gathered, decisions: Iterable[Decision], output
     from rtbids.convert import functional
 
     title = f"series {aside.number} ({aside.description or 'no description'})"
-    what = f"{aside.images} images of {title} are" if gathered.reason else f"{title} is"
+    some = f"{counted(aside.images, 'image')} of {title} {'is' if aside.images == 1 else 'are'}"
+    what = some if gathered.reason else f"{title} is"
     unruled = any(decision.place is None and not decision.rule for decision in decisions)
     most = max(map(_volumes, outputs), default=0) if unruled else 0
     hint = f"; it has {most} volumes: {functional.hint(aside.number)}" if most >= functional.MANY else ""

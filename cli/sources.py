@@ -17,6 +17,7 @@ from rtbids.cli.withheld import Withheld
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
 from rtbids.pipeline import Inbox, settled
+from rtbids.plural import counted
 from rtbids.receipt import settle
 from rtbids.stream import bidsi, endpoints, fifo, folder, wire
 from rtbids.volume import Entities, Item, Volume
@@ -355,7 +356,7 @@ def _not_in_vain(made: Iterable[Item], assembler: Assembler, request: Request) -
         some = some or isinstance(item, Volume)
         yield item
     if assembler.left_out and not some and request.others is None and not request.stop.is_set():
-        raise BadData(f"not one volume could be made of {assembler.left_out} images that were to be converted")
+        raise BadData(f"not one volume could be made of {counted(assembler.left_out, 'image')} that were to be converted")
 
 
 def numbering(runs: str | None, free: Callable[[Entities], str]) -> Callable[[Entities], str]:
@@ -450,7 +451,7 @@ def _as_they_are(members: Iterable[wire.Member], faults: list[str]) -> Iterator[
         good += 1
         yield instance
     if bad and not good:
-        raise BadData(f"expected DICOM images in the stream, found none among {bad} files")
+        raise BadData(f"expected DICOM images in the stream, found none among {counted(bad, 'file')}")
 
 
 def _renamed(source: Iterable[Item], entities: Entities) -> Iterator[Item]:

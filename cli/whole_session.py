@@ -17,6 +17,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.cli import clean_series, cut_series, set_aside
 from rtbids.cli.withheld import Withheld
 from rtbids.errors import BadData, RtbidsError
+from rtbids.plural import counted
 from rtbids.priority import give_way
 from rtbids.threads import Answerable
 
@@ -100,6 +101,7 @@ class Placer:
         self._cut = cut_series.CutSeries()
         self._held: list[Gathered] = []  # for the next start
         self._counts: Counter[str] = Counter()
+        self._in_no_volume = 0  # images of functional series that are kept
         self.malformed: list[str] = []  # why series cannot be converted
         self._left = False
         self._stop = stop
@@ -127,14 +129,16 @@ class Placer:
 
         self._room.close()
         self._archive.at_the_end(self._known.owner, self._rules.intended_for)
+        listed = _LISTED.format("that names the patient, " if self._withheld.identified else "de-identified, ")
         if self._counts:
             parts = [
                 f"{self._counts[what]} series {what}"
                 for what in ("placed", "kept in sourcedata", "waiting")
                 if self._counts[what]
             ]
-            listed = _LISTED.format("that names the patient, " if self._withheld.identified else "de-identified, ")
             console.say(f"not functional: {', '.join(parts)}{listed if self._counts['kept in sourcedata'] else ''}")
+        if self._in_no_volume:
+            console.say(f"in no volume: {counted(self._in_no_volume, 'image')} kept in sourcedata{listed}")
         for gathered in self._held:
             console.say(cut_series.said(gathered, self._archive.root))
 
@@ -209,8 +213,11 @@ class Placer:
             why = type(error).__name__  # its words may hold what the header says of a patient
             logger.warning("series %d waits for the next rtbids on this data set: %s", gathered.number, why)
             outcome = "waiting"
-        if outcome:
+        if gathered.reason and outcome == "kept in sourcedata":
+            self._in_no_volume += gathered.images
+        elif outcome:
             self._counts[outcome] += 1
+        if outcome:
             self._forget(gathered)
 
     def _place(self, gathered: Gathered, known: Known, *, last: bool) -> str:

@@ -8,6 +8,7 @@ which cannot be sent, are named one by one.
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from rtbids.deidentify import deid_fields, deid_filters, recipe
 from rtbids.deidentify.deid_fields import Fields, Unclear
 from rtbids.deidentify.elements_named import named
 from rtbids.errors import InputMissing, UsageFault
+from rtbids.plural import counted
 
+logger = logging.getLogger("rtbids")
 PRIORITY = ("BLANK", "REMOVE", "JITTER", "REPLACE", "ADD", "KEEP")  # deid's own, the last wins
 _SHOWN = 4  # lines with the same reason; of more only the first are named
 _SECTIONS = ("header", "labels", "filter", "values", "fields")
@@ -97,12 +100,18 @@ def is_deid(path: Path) -> bool:
 def load(path: Path, *, partly: bool = False) -> recipe.Recipe:
     """Read a recipe of deid; one with lines that have no counterpart is refused unless `partly`."""
     translation = translate(_text(path), str(path))
-    if translation.untranslated and not partly:
-        named_lines = "\n".join(f"  {line}" for line in translation.missing())
-        hint = "--print-recipe shows what it would become; --recipe-partly goes on without these lines, by the basic profile"
-        count = len(translation.untranslated)
-        raise UsageFault(f"{path}: {count} line{'s' * (count > 1)} cannot be translated:\n{named_lines}", hint)
+    if translation.untranslated:
+        _tell(translation, path, partly=partly)
     return recipe.read(translation.mapping, path)
+
+
+def _tell(translation: Translation, path: Path, *, partly: bool) -> None:
+    named_lines = "\n".join(f"  {line}" for line in translation.missing())
+    lines = counted(len(translation.untranslated), "line")
+    if not partly:
+        hint = "--print-recipe shows what it would become; --recipe-partly goes on without these lines, by the basic profile"
+        raise UsageFault(f"{path}: {lines} cannot be translated:\n{named_lines}", hint)
+    logger.warning("%s: by the basic profile instead of %s that cannot be translated:\n%s", path, lines, named_lines)
 
 
 def translate(text: str, where: str) -> Translation:

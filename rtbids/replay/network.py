@@ -13,6 +13,7 @@ from rtbids.dicomnet import Address, NotWanted, Sender
 from rtbids.dicomnet.image import cut_short
 from rtbids.dicomnet.sender import Rest
 from rtbids.errors import BadData, ConnectionLost
+from rtbids.plural import counted
 from rtbids.replay.arrival import Pace
 from rtbids.replay.plan import Delivery
 from rtbids.wakeup import Wakeup
@@ -140,7 +141,7 @@ class Modality:
         try:
             yield
         except ConnectionLost as error:
-            story = f"{self.stored} files were stored, {name} and all after it were not"
+            story = f"{counted(self.stored, 'file')} stored, {name} and all after it not"
             raise ConnectionLost(f"{error}: {story}", error.hint) from error
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from rtbids.clock import CLOCK, Clock
 from rtbids.convert.dicom import Instance, read
 from rtbids.errors import BadData, InputMissing, NothingMatched
+from rtbids.plural import counted
 from rtbids.wakeup import Wakeup
 from rtbids.watch.assemble import in_order
 from rtbids.watch.changes import LOOK_SECONDS, Changes, Kind, Looking
@@ -108,7 +109,8 @@ def instances(
     if intake.taken or stop.is_set():
         return
     if noted.bad:
-        raise BadData(f"{folder}: expected DICOM images, found none among {noted.bad} files (first: {noted.entries[0]})")
+        among = f"{counted(noted.bad, 'file')} (first: {noted.entries[0]})"
+        raise BadData(f"{folder}: expected DICOM images, found none among {among}")
     if existing and not wait:
         raise _nothing_there(folder, pattern, watch.passed_over)
 
@@ -128,15 +130,10 @@ def _nothing_there(folder: Path, pattern: str, passed_over: int) -> InputMissing
     """Return what is to be said where no file was read."""
     if not passed_over:
         return InputMissing(f"{folder}: expected DICOM files, found an empty folder")
+    found = counted(passed_over, "file")
     if pattern == "*":
-        return InputMissing(f"{folder}: expected DICOM files, found {_files(passed_over)} with unfinished or hidden names only")
-    return NothingMatched(
-        f"{folder}: found {_files(passed_over)}, and no name that matches {pattern}", "give another --pattern"
-    )
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'s' if count > 1 else ''}"
+        return InputMissing(f"{folder}: expected DICOM files, found {found} with unfinished or hidden names only")
+    return NothingMatched(f"{folder}: found {found}, and no name that matches {pattern}", "give another --pattern")
 
 
 class _Watch:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rtbids.convert.dicom import Incomplete
 from rtbids.errors import BadData
+from rtbids.plural import counted
 from rtbids.watch import complete, finished, whole
 from rtbids.watch.finished import Listing
 from rtbids.watch.looks import Look, look_at
@@ -82,7 +83,7 @@ def judge(folder: str, root: str, listing: Listing, stop: Callable[[], bool], *,
 
 def left_out(notes: Sequence[object]) -> str:
     """Say that there are files beside images that are none; their names may identify."""
-    return f"{len(notes)} file{'s' * (len(notes) > 1)} beside images (.txt, .json or the like) left out"
+    return f"{counted(len(notes), 'file')} beside images (.txt, .json or the like) left out"
 
 
 def _judge(verdict: Verdict, folder: str, root: str, name: str, listing: Listing, patient: bool) -> None:

@@ -112,6 +112,7 @@ def test_bad_and_refused_files_are_named_and_left_out(site: Path) -> None:
     assert len(written(site / "clean")) == 3
     log = (site / "log").read_text()
     assert log.count("is left out") == 3
+    assert "3 files de-identified, 1 refused, 2 left out" in log
     assert not any(word in log for word in ("DOE", "Jane", "cut.dcm"))
 
 

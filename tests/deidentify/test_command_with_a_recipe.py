@@ -130,6 +130,8 @@ def test_a_recipe_of_deid_is_taken_or_translated(place, capsys):
     assert deidentify("in", "out", "--recipe", "deid.dicom") == 64
     assert "line 4: REMOVE contains:UID" in capsys.readouterr().err
     assert deidentify("in", "out", "--recipe", "deid.dicom", "--recipe-partly") == 0
+    said = capsys.readouterr().err
+    assert "by the basic profile instead of 1 line that cannot be translated:\n  line 4: REMOVE contains:UID" in said
     assert {one.StationName for one in images(place / "out")} == {"MRC1"}
     capsys.readouterr()
     assert deidentify("--recipe", "deid.dicom", "--print-recipe") == 0

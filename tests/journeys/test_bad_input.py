@@ -143,6 +143,12 @@ def test_a_time_is_a_number_of_seconds(export, call, option, seconds):
     assert f"Invalid value for '{option}'" in outcome.err
 
 
+def test_a_count_is_a_whole_number(export, call):
+    outcome = call("convert", export, "--volumes", "2x")
+    assert outcome.code == 64
+    assert "'2x' is not a valid whole number" in outcome.err
+
+
 def test_a_full_disk_ends_the_run_with_73_and_keeps_what_was_written(export, script, call, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -83,6 +83,8 @@ def test_slices_of_incomplete_volumes_are_kept_and_named_and_the_run_is_not_padd
     assert "volume 2 is incomplete: 7 of 9 slices" in listed
     assert "volume 4 is incomplete: 5 of 9 slices" in listed
     assert "12 images of series 7" in said
+    assert "in no volume: 12 images kept in sourcedata (DICOM, de-identified" in said
+    assert "not functional:" not in said
     assert "Traceback" not in said
     assert errors(study) == []
 

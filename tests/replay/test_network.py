@@ -159,7 +159,7 @@ def test_what_fails_for_now_is_sent_again(receiver, failure):
 
 def test_a_receiver_without_room_is_left_at_last_and_what_was_not_stored_is_said(receiver):
     pacs = receiver(SUCCESS, SUCCESS, *[NO_ROOM] * 100)
-    expected = r"out of resources \(status 0xA700\): 2 files were stored, 3.dcm and all after it were not"
+    expected = r"out of resources \(status 0xA700\): 2 files stored, 3.dcm and all after it not"
     modality = Modality(pacs.address, clock=Waiting(), patience=2.0)
     with pytest.raises(ConnectionLost, match=expected), modality:
         leave(modality)
@@ -180,7 +180,7 @@ def test_a_receiver_that_vanishes_for_good_is_said_with_what_was_stored(receiver
     pacs = receiver()
     modality = Modality(pacs.address, clock=Waiting(pacs.close), patience=0.5)
     pacs.answers = [SUCCESS, None]
-    with pytest.raises(ConnectionLost, match=r"1 files were stored, 2.dcm and all after it were not"), modality:
+    with pytest.raises(ConnectionLost, match=r"1 file stored, 2.dcm and all after it not"), modality:
         leave(modality)
 
 

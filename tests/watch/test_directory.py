@@ -453,7 +453,7 @@ def test_a_file_whose_name_may_tell_a_patient_is_found_by_its_inode(folder: Path
 def test_nothing_but_bad_files_is_an_error_that_names_one(folder: Path, options: dict[str, Any]) -> None:
     folder.mkdir()
     (folder / "notes.txt").write_text("nothing of use")
-    with pytest.raises(BadData, match=r"none among 1 files \(first: notes.txt: not a DICOM file\)"):
+    with pytest.raises(BadData, match=r"none among 1 file \(first: notes.txt: not a DICOM file\)"):
         list(instances(folder, **options))
 
 
