@@ -95,14 +95,14 @@ def show(*, batch: int, outbox: Path | None, database: str | None, as_json: bool
         click.echo(line)
 
 
-def retry(*, batch: int | None, everything: bool, outbox: Path | None, database: str | None) -> None:
+def retry(*, batch: int | None, image: int | None, everything: bool, outbox: Path | None, database: str | None) -> None:
     """Put images in ERROR back, and say how many."""
     if everything == (batch is not None):
         raise UsageFault("expected the number of a batch, or --all")
     with _opened(outbox, database) as opened:
         if batch is not None:
             opened.show(batch)  # or says that there is none
-        count = opened.retry(batch, who=_user())
+        count = opened.retry(batch, image, who=_user())
         working = opened.status(per_page=1).working
     then = "" if working else "; no sender is at work: they go when rtbids send is started"
     console.say(f"{count} image{'s' if count > 1 else ''} to be tried again{then}")

@@ -190,11 +190,12 @@ def show(**given: Any) -> None:
 
 @command.command(name="retry", short_help="Try again what is in ERROR.")
 @click.argument("batch", type=click.IntRange(1), required=False)
+@click.argument("image", type=click.IntRange(1), required=False)
 @click.option("--all", "everything", is_flag=True, help="All batches.")
 @_outbox_options
 @options.common_options
 def retry(**given: Any) -> None:
-    """Put the images of BATCH that are in ERROR back to where they failed; the sender that is running takes them on.
+    """Put the images of BATCH in ERROR, or one IMAGE, back to where they failed; the sender that is running takes them on.
 
     A file in quarantine goes back to its place; where another is there by now, the one in quarantine is tried again.
 

@@ -18,7 +18,9 @@ logger = logging.getLogger("rtbids")
 LOST = "the de-identified file is gone or was changed: a retry makes it anew"
 OTHER_RULES = "made anew, for other rules hold now"
 _TOGETHER = 500
-_OLD = "SELECT id, batch FROM image WHERE state = 'DONEPROCESSING' AND rules {} ? LIMIT ?"
+_OLD = (  # less and greater, for by "other than" no index is used
+    "SELECT id, batch FROM image WHERE state = 'DONEPROCESSING' AND rules {} ? LIMIT ?"
+)
 _FREE = " AND NOT EXISTS (SELECT 1 FROM delivery WHERE image = i.id AND owner IS NOT NULL)"
 
 

@@ -78,7 +78,7 @@ class Cleanup:
                 raise why from error
             _put_off(self._outbox, batch.number, error)
             return True
-        _forget(self._outbox, batch.number, kept=raw == "keep")
+        _wipe(self._outbox, batch.number, kept=raw == "keep")
         self._outbox.bell.ring()
         return True
 
@@ -162,7 +162,7 @@ def _prune(batch: _Received) -> None:
             (batch.root / folder).rmdir()
 
 
-def _forget(outbox: Outbox, number: int, kept: bool) -> None:
+def _wipe(outbox: Outbox, number: int, kept: bool) -> None:
     """Wipe what may identify: where the files came from, what they were called, and identifiers of what went out as it was."""
     with outbox.database.writing() as transaction:
         transaction.count(

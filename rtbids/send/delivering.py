@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rtbids.clock import Clock
@@ -160,7 +161,7 @@ class Carrier:
         """Of what is given back, only what had been begun may have arrived."""
         for image, each in list(self._held.items()):
             if each.item.instance in begun:
-                self._held[image] = lines.begun(each)
+                self._held[image] = replace(each, under_way=True)
 
     def _down(self, error: RtbidsError) -> None:
         self.close()

@@ -8,6 +8,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from rtbids.send.folder import sync
 from rtbids.send.stores import Object, pieces
 
 _PIECE = 1 << 20
@@ -85,8 +86,4 @@ def _copy(new: Object, part: Path) -> None:
 def _safe(folder: Path) -> None:
     """Have what a folder lists survive a loss of power; some mounted ones cannot."""
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(folder)

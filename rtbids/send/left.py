@@ -21,7 +21,7 @@ _TO_SEND = (
 _LOOKS = "SELECT 'looks', coalesce(sum(tries), 0) FROM image WHERE state = 'PROCESSING' AND reason = ?"  # they end soon
 
 
-def what_is_left(outbox: Outbox, destinations: Sequence[int]) -> bool:
+def can_go_on(outbox: Outbox, destinations: Sequence[int]) -> bool:
     """Say whether anything can go on; what waits for a destination that will not have us cannot."""
     with outbox.database.reading() as transaction:
         if transaction.rows(_TO_CLEAN) or transaction.rows(_TO_TIDY, (outbox.clock.now(),)):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rtbids.send.backoff import LONGEST, delay
-from rtbids.send.claims import Waiting
 from rtbids.send.database import JOINING, Transaction
 from rtbids.send.destinations import Destination
 
@@ -119,7 +117,3 @@ def up(outbox: Outbox, number: int) -> None:
         [[url]] = transaction.rows("SELECT url FROM destination WHERE id = ?", (number,))
     logger.warning("%s answers again", url)
     outbox.bell.ring()
-
-
-def begun(each: Waiting) -> Waiting:
-    return replace(each, under_way=True)

@@ -18,7 +18,7 @@ from rtbids.send.database import DatabaseLost
 from rtbids.send.delivering import Carrier
 from rtbids.send.destinations import Destination
 from rtbids.send.found import Found
-from rtbids.send.left import Stillness, what_is_left
+from rtbids.send.left import Stillness, can_go_on
 from rtbids.send.outbox import Outbox
 from rtbids.send.schema import check_key
 from rtbids.send.settings import Settings
@@ -199,7 +199,7 @@ def _until_over(outbox: Outbox, numbers: Sequence[int], settings: Settings, work
         heard = outbox.bell.heard()
         if work.taken_in:
             with suppress(DatabaseLost):  # the workers say so, and wait
-                if not what_is_left(outbox, numbers) or still.lasts(outbox, settings.patience):
+                if not can_go_on(outbox, numbers) or still.lasts(outbox, settings.patience):
                     return
         outbox.bell.wait(heard, LOOK)
 

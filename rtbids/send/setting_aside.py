@@ -42,10 +42,10 @@ def set_aside(folder: Folder, raw: Raw, reason: str, move: bool) -> bytes | None
             _move_or_copy(raw.path, target, move)
             target.chmod(0o600)
         elif not target.exists():
-            _forget(target)
+            _remove_reason(target)
             return None
     except Unreadable:
-        _forget(target)
+        _remove_reason(target)
         return None
     except OSError as error:
         raise full(folder.quarantine, error) from error
@@ -72,7 +72,7 @@ def _move_or_copy(source: Path, target: Path, move: bool) -> None:
         carry(source, target, move=False)
 
 
-def _forget(target: Path) -> None:
+def _remove_reason(target: Path) -> None:
     """Remove the reason beside what is not there, and the folder where that was all."""
     reason_of(target).unlink(missing_ok=True)
     with suppress(OSError):
@@ -152,5 +152,5 @@ def put_back(folder: Folder, raw_path: Path, quarantine: bytes) -> bool:
     elif target.exists() and not _is_same(raw_path, target):
         return False
     target.unlink(missing_ok=True)
-    _forget(target)
+    _remove_reason(target)
     return True

@@ -473,13 +473,13 @@ def test_a_file_whose_process_was_ended_by_a_stop_is_no_fault(outbox, far, tmp_p
     assert go(outbox, [], far).sent == 1
 
 
-def test_a_server_that_says_nothing_any_more_is_noticed(fresh_database, tmp_path):
+def test_a_server_is_asked_for_signs_of_life_at_intervals(fresh_database, tmp_path):
     with Outbox.open(tmp_path / "outbox", fresh_database) as outbox, outbox.database.reading() as transaction:
         said = transaction._connection.info.get_parameters()
         assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("10", "30000")
 
 
-def test_a_hundred_thousand_done_batches_are_not_gone_through_each_second(tmp_path):
+def test_the_next_batch_to_be_tidied_is_found_by_an_index(tmp_path):
     with Outbox.open(tmp_path / "outbox") as outbox, outbox.database.reading() as transaction:
         plan = transaction.rows(f"EXPLAIN QUERY PLAN {cleanup._TO_TIDY}", (0.0,))
         assert "USING INDEX batch_tidy" in str(plan)
