@@ -210,7 +210,7 @@ def test_a_slow_link_compresses_after_its_first_second_and_says_so() -> None:
         assert near.state.bytes_out - before < len(VOXELS) / 4
         road.shape = lambda near, far: (near, far)
         road.cut()
-        wait_for(near, lambda: near.state.compression == "")  # found fast again when it was made again
+        wait_for(near, lambda: (near.state.throughput or 0.0) > 1.1e6)  # measured anew when it was made again
 
 
 def test_members_that_were_compressed_are_marked_on_the_wire() -> None:
