@@ -56,7 +56,7 @@ def rule_options(function: F) -> F:
         click.option("--recipe", type=_FILE, metavar="FILE", help="YAML or TOML: the site's own rules; or a recipe of deid."),
         click.option(
             "--key",
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),  # who reads it says better what to do
             metavar="FILE",
             help="The site's key; by default $RTBIDS_SITE_KEY or\n~/.config/rtbids/site.key.",
         ),

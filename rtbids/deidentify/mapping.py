@@ -36,7 +36,10 @@ class Key:
         except FileNotFoundError:
             raise InputMissing(f"no site key at {path}", _NEW_KEY) from None
         except OSError as error:
-            raise InputMissing(f"the site key at {path} cannot be read: {error.strerror or error}") from None
+            hint = (
+                "it must belong to whoever runs rtbids: chown, then chmod 600" if isinstance(error, PermissionError) else None
+            )
+            raise InputMissing(f"the site key at {path} cannot be read: {error.strerror or error}", hint) from None
 
     @classmethod
     def make(cls, path: Path) -> Key:
@@ -46,7 +49,8 @@ class Key:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write(path, f"{_MARK}{key.secret.hex()}\n".encode())
         except FileExistsError:
-            raise CannotWrite(f"there is a site key at {path} already; it is not written over") from None
+            hint = "go on with it, without --new-key; another key would make other people of all patients"
+            raise CannotWrite(f"there is a site key at {path} already; it is not written over", hint) from None
         except OSError as error:
             raise cannot_write(str(path), error) from None
         return key

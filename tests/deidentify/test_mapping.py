@@ -78,8 +78,9 @@ def test_two_keys_differ(tmp_path: Path) -> None:
 
 def test_a_key_is_never_written_over(tmp_path: Path) -> None:
     made = Key.make(tmp_path / "site.key")
-    with pytest.raises(CannotWrite, match="already"):
+    with pytest.raises(CannotWrite, match="already") as error:
         Key.make(tmp_path / "site.key")
+    assert "without --new-key" in str(error.value.hint)
     assert Key.load(tmp_path / "site.key") == made
 
 

@@ -93,6 +93,13 @@ def test_a_file_that_cannot_be_read_has_its_own_count(site: Path, call) -> None:
     assert "rtbids: not all was read: 1 file cannot be read" in done.stderr
 
 
+def test_a_key_that_cannot_be_read_is_said_with_what_to_do(site: Path, call) -> None:
+    (site / "site.key").chmod(0)
+    done = call("export", "clean", "--key", "site.key")
+    assert done.returncode == 66
+    assert "rtbids: the site key at site.key cannot be read: Permission denied\n        it must belong to" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["report.html", "links.age"])
 def test_a_record_that_cannot_be_written_is_found_before_any_work(site: Path, call, name: str) -> None:
     (site / "records").mkdir(mode=0o500)
@@ -114,9 +121,7 @@ def test_a_remark_on_a_file_names_it(site: Path, capsys) -> None:
     assert "warning: 0.dcm: it has no patient ID" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("name", "then"), [("clean", "--overwrite lets the next try"), ("clean.tar", "a .tar that is not")]
-)
+@pytest.mark.parametrize(("name", "then"), [("clean", "--overwrite lets the next try"), ("clean.tar", "a .tar that is not")])
 def test_a_stream_that_is_cut_leaves_a_count_and_what_to_do(site: Path, capsys, name: str, then: str) -> None:
     with tarfile.open(site / "whole.tar", "w") as tar:
         tar.add(site / "export", "export")
