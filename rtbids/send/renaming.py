@@ -12,6 +12,7 @@ from rtbids.errors import NothingMatched
 from rtbids.send import mending
 from rtbids.send.adding import identity
 from rtbids.send.found import Found
+from rtbids.send.in_error import failed
 from rtbids.send.reach import GONE
 
 if TYPE_CHECKING:
@@ -73,12 +74,19 @@ def follow(outbox: Outbox, old: Path, new: Path) -> None:
             transaction.count("UPDATE batch SET root = ?, label = ? WHERE id = ?", (os.fsencode(new), _text(new), number))
             files = transaction.rows(_FILES, (number,))
             transaction.each(_SEEN, [(identity(outbox.secret, new / os.fsdecode(name), *rest),) for name, *rest in files])
-        lost = [image for number in numbers for [image] in transaction.rows(_LOST, (number, GONE))]
-    for image in lost:
-        with suppress(NothingMatched):  # somebody has just done so by hand
-            mending.retry(outbox, image=image, who="who watches: it has another name")
     for number in numbers:
         logger.info("batch %d: its folder has another name now", number)
+        _go_on(outbox, number)
+
+
+def _go_on(outbox: Outbox, number: int) -> None:
+    """Let those images of a batch go on whose files were gone, all at once where these are all that are in ERROR."""
+    with outbox.database.reading() as transaction:
+        lost = [int(image) for (image,) in transaction.rows(_LOST, (number, GONE))]
+        is_all = len(lost) == len(failed(transaction, number, None))
+    for image in [None] if is_all and lost else lost:
+        with suppress(NothingMatched):  # somebody has just done so by hand
+            mending.retry(outbox, number, image, who="who watches: it has another name")
 
 
 def _text(folder: Path) -> str:

@@ -14,7 +14,7 @@ from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from rtbids.convert.dicom import ELEMENT_FIRST, Incomplete
+from rtbids.convert.dicom import ELEMENT_FIRST, Incomplete, shown
 from rtbids.errors import BadData
 from rtbids.watch import whole
 
@@ -36,9 +36,8 @@ def check(path: str) -> Any:
     OSError
         It cannot be read.
     """
-    name = whole.name_of(path)
     with open(path, "rb") as file:
-        return check_file(file, name)
+        return check_file(file, shown(path))
 
 
 def check_file(file: BinaryIO, name: str) -> Any:

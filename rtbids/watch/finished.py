@@ -20,7 +20,8 @@ _ENDINGS = (".part", ".partial", SET_ASIDE)
 _NO_IMAGES = frozenset(
     ("dicomdir", "lockfile", "version", "thumbs.db", "desktop.ini", ".ds_store", ".directory", ".localized", ".lock")
 )
-_NOTES = frozenset((".txt", ".json", ".xml", ".csv", ".tsv", ".log", ".ini", ".md", ".html", ".pdf"))
+_TEXTS = (".txt", ".json", ".xml", ".csv", ".tsv", ".log", ".ini", ".md", ".html", ".pdf")
+_CONVERTED = (".nii", ".nii.gz", ".bval", ".bvec")
 _UNSEEN = 0
 Listing: TypeAlias = Mapping[str, Look | None]  # name → look; None where it is there by name only
 
@@ -129,5 +130,5 @@ def is_litter(name: str) -> bool:
 
 
 def is_note(name: str) -> bool:
-    """Say whether a file that is no image was hardly meant to be one: what people and programs write about images."""
-    return os.path.splitext(name)[1].lower() in _NOTES
+    """Say whether a file that is no image was hardly meant to be one: what is written about images, or made of them."""
+    return name.lower().endswith(_TEXTS + _CONVERTED)

@@ -242,10 +242,8 @@ class _Watch:
         is_new = not self._handed.has(folder)
         self._handed.add(folder, news)
         here, self._active = Path(folder), self._clock.now()
-        if is_new and not verdict.whole:
-            verdict.broken += verdict.notes  # a folder without any image is said to be one
-        elif is_new and verdict.notes:
-            logger.warning("%s", listing.left_out(verdict.notes))
+        if is_new and verdict.notes:
+            logger.warning("%s", listing.left_out(verdict.notes) if verdict.whole else listing.no_batch(verdict.notes))
         if not verdict.whole and not verdict.broken:
             return
         broken = tuple((here / name, why) for name, why in verdict.broken)

@@ -7,10 +7,10 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rtbids.convert.dicom import Incomplete
+from rtbids.convert.dicom import Incomplete, shown
 from rtbids.errors import BadData
 from rtbids.plural import counted
-from rtbids.watch import complete, finished, whole
+from rtbids.watch import complete, finished
 from rtbids.watch.finished import Listing
 from rtbids.watch.looks import Look, look_at
 
@@ -86,6 +86,11 @@ def left_out(notes: Sequence[object]) -> str:
     return f"{counted(len(notes), 'file')} beside images (.txt, .json or the like) left out"
 
 
+def no_batch(notes: Sequence[object]) -> str:
+    """Say that there are such files in a folder without an image."""
+    return f"{counted(len(notes), 'file')} left out (.txt, .json, .nii.gz or the like) in a folder that holds no image"
+
+
 def _judge(verdict: Verdict, folder: str, root: str, name: str, listing: Listing, patient: bool) -> None:
     try:
         complete.check(_confined(folder, root, name))
@@ -97,18 +102,23 @@ def _judge(verdict: Verdict, folder: str, root: str, name: str, listing: Listing
         reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else str(error)
         if patient:
             verdict.held = reason
-        verdict.broken.append((name, reason))
+        verdict.broken.append((name, _of_it(reason, name)))
     except BadData as error:
-        (verdict.notes if finished.is_note(name) else verdict.broken).append((name, str(error)))
+        (verdict.notes if finished.is_note(name) else verdict.broken).append((name, _of_it(str(error), name)))
     else:
         verdict.whole.append(name)
+
+
+def _of_it(reason: str, name: str) -> str:
+    """Return a reason without the file that it is of: it stands beside it."""
+    return reason.removeprefix(f"{shown(name)}: ")
 
 
 def _confined(folder: str, root: str, name: str) -> str:
     """Return the path of a file; a link must not lead out of what is watched."""
     path = os.path.join(folder, name)
     if os.path.islink(path) and os.path.commonpath([root, os.path.realpath(path)]) != root:
-        raise BadData(f"{whole.name_of(path)}: a link that leads out of the watched folder")
+        raise BadData("a link that leads out of the watched folder")
     return path
 
 

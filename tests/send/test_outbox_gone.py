@@ -129,7 +129,9 @@ def test_a_link_to_nothing_is_said_to_be_one(bench: Bench, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in the grace", "after it"])
-def test_a_folder_whose_new_name_nobody_saw_come_is_known_by_what_lies_in_it(bench: Bench, late: bool) -> None:
+def test_a_folder_whose_new_name_nobody_saw_come_is_known_by_what_lies_in_it(
+    bench: Bench, late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     new = bench.root / "renamed"
     bench.cleaner.step()
     added = folder_of(bench.found.root, range(3, 6))
@@ -138,9 +140,11 @@ def test_a_folder_whose_new_name_nobody_saw_come_is_known_by_what_lies_in_it(ben
     bench.pass_time(2 * GRACE if late else GRACE / 2)
     assert bench.images == {State.DONEPROCESSING: 3, State.ERROR if late else State.PROCESSING: 3}
     files = tuple(sorted(new.iterdir()))
+    caplog.clear()
     assert bench.outbox.add(Found("renamed", new, files)) is None
     bench.pass_time(AGAIN + 1)
     assert bench.images == {State.DONEPROCESSING: 6}
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("change", ["another file", "a file less", "times of whole seconds", "the folder is there"])

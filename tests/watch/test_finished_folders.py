@@ -252,7 +252,7 @@ def test_files_that_are_no_dicom_are_named_and_hold_nothing_back(root: Path) -> 
     (fill(root / "X", *RUN[:2]) / "readme.dcm").write_text("of the export, 2019")
     (batch,) = taken(root)
     assert len(batch.files) == 2
-    assert [(path.name, reason) for path, reason in batch.broken] == [("readme.dcm", "readme.dcm: not a DICOM file")]
+    assert [(path.name, reason) for path, reason in batch.broken] == [("readme.dcm", "not a DICOM file")]
 
 
 @pytest.mark.parametrize("name", ["README.txt", "sidecar.JSON", "protocol.pdf"])
@@ -284,12 +284,29 @@ def test_notes_that_are_written_on_later_are_no_batch(watch: Callable[..., Watch
     ]
 
 
-def test_a_folder_without_any_image_is_handed_on_as_that(root: Path) -> None:
+def test_a_folder_of_files_that_are_no_images_is_handed_on_as_that_without_the_notes(root: Path) -> None:
     (root / "X").mkdir()
-    (root / "X" / "notes.txt").write_text("nothing")
+    for name in ("notes.txt", "Quagliarella_Zsofia.dcm.gz"):
+        (root / "X" / name).write_text("nothing")
     (batch,) = taken(root)
     assert batch.files == ()
-    assert len(batch.broken) == 1
+    assert [(path.name, reason) for path, reason in batch.broken] == [("Quagliarella_Zsofia.dcm.gz", "not a DICOM file")]
+
+
+def test_a_folder_of_notes_alone_is_no_batch_and_that_is_said_once(
+    watch: Callable[..., Watching], root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "made").mkdir()
+    for name in ("dcm2niix.log", "sub-01_bold.json", "sub-01_bold.nii.gz"):
+        (root / "made" / name).write_bytes(b"\x1f\x8bnothing")
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        watching = watch(poll=True)
+        fill(root / "X", RUN[0])
+        assert [batch.label for batch in watching.came(1)] == ["X"]
+        fill(root / "made", RUN[1])
+        assert [(batch.label, len(batch.files), batch.broken) for batch in watching.came(2)][1] == ("made", 1, ())
+    said = "3 files left out (.txt, .json, .nii.gz or the like) in a folder that holds no image"
+    assert [record.getMessage() for record in caplog.records] == [said]
 
 
 @pytest.mark.parametrize("name", ["DICOMDIR", "LOCKFILE", "Thumbs.db", ".DS_Store", "._0001.dcm"])
