@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +54,18 @@ def convert(
     others: whole_session.Choice = whole_session.ALL,
 ) -> None:
     """Grow a data set from a source until the source ends, and say what there is."""
+    grow(request, bids_dir, lambda placed: first_volumes(sources.items(placed), volumes), overwrite=overwrite, others=others)
+
+
+def grow(
+    request: sources.Request,
+    bids_dir: Path,
+    items_of: Callable[[sources.Request], Iterator[Item]],
+    *,
+    overwrite: bool = False,
+    others: whole_session.Choice = whole_session.ALL,
+) -> None:
+    """Grow a data set from what `items_of` gives for a request that knows of the data set, and say what there is."""
     withheld = request.withheld
     with (
         opened(bids_dir, identified=withheld.identified) as archive,
@@ -61,7 +73,7 @@ def convert(
     ):
         number = sources.numbering(request.entities.get("run"), archive.number)
         request = replace(request, number=number, others=placing, hurry=False)
-        inbox: Inbox[Item] = Inbox(first_volumes(sources.items(request), volumes))
+        inbox: Inbox[Item] = Inbox(items_of(request))
         explicit = "run" in request.entities
         summary(add(inbox.until(request.stop), archive, explicit=explicit, overwrite=overwrite), bids_dir)
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "replay": ("rtbids.cli.replay", "Play a past run as if it were live."),
     "watch": ("rtbids.cli.watch", "Hand on DICOM files as each becomes complete."),
     "convert": ("rtbids.cli.convert", "Turn DICOM into BIDS, volume by volume."),
+    "stream": ("rtbids.cli.stream", "Move a stream from one place to several, losing nothing."),
     "deidentify": ("rtbids.cli.deidentify", "Take out of DICOM files what identifies the person."),
     "send": ("rtbids.cli.send", "Send finished series on, de-identified, losing none."),
     "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),

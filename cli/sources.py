@@ -18,8 +18,9 @@ from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
 from rtbids.pipeline import Inbox, settled
 from rtbids.plural import counted
-from rtbids.receipt import settle
-from rtbids.stream import bidsi, endpoints, fifo, folder, wire
+from rtbids.receipt import abandon, settle
+from rtbids.stream import bidsi, endpoints, fifo, folder, units, wire
+from rtbids.stream.units import Unit
 from rtbids.volume import Entities, Item, Volume
 from rtbids.volume import volumes as volumes_of
 from rtbids.wakeup import Wakeup
@@ -387,30 +388,90 @@ def _streamed(request: Request) -> Iterator[Item]:
     """Open a stream now, so that its writer can go on, and read it when its items are asked for: nothing may come for long."""
     if Path(request.source).is_dir():
         return _renamed(bidsi.decode(folder.members(Path(request.source)), request.source), request.entities)
-    name = "standard input" if request.source == endpoints.STANDARD else request.source
-    return _decoded(endpoints.open_source(request.source, request.open_timeout), name, request)
+    return _decoded(endpoints.open_source(request.source, request.open_timeout), _name(request), request)
+
+
+def _name(request: Request) -> str:
+    return "standard input" if request.source == endpoints.STANDARD else request.source
 
 
 def _decoded(file: BinaryIO, name: str, request: Request) -> Iterator[Item]:
-    """Read a stream of either sort: BIDS-I, which begins with the data set's description, or DICOM files."""
+    """Read a stream of either sort; one of DICOM files that was recorded is looked through before."""
     members = wire.members(file, name)
+    first = _first(members, name)
+    whole = itertools.chain([first], members)
+    if first.name.endswith(".json") or not is_recorded(request.source):
+        yield from of_members(whole, name, request)
+        return
+    from rtbids.cli import recordings
+
+    recording = recordings.recording(whole, file, request.stop.is_set)
+    yield from _converted(_read(recording.members(), request), request, _seen(recording.foreseen, request))
+    if recording.broken is not None:  # said when all that is there has been given
+        raise recording.broken
+
+
+def _first(members: Iterator[wire.Member], name: str) -> wire.Member:
     first = next(members, None)
     if first is None:
         raise BadData(f"{name}: the stream is empty")
-    whole = itertools.chain([first], members)
-    if first.name.endswith(".json") and request.deidentify:
-        raise UsageFault(f"{name}: --deidentify is for DICOM files, found BIDS-I", _SAYS_NOTHING)
-    if first.name.endswith(".json"):
-        yield from _renamed(bidsi.decode(whole, name), request.entities)
-    elif is_recorded(request.source):
-        from rtbids.cli import recordings
+    return first
 
-        recording = recordings.recording(whole, file, request.stop.is_set)
-        yield from _converted(_read(recording.members(), request), request, _seen(recording.foreseen, request))
-        if recording.broken is not None:  # said when all that is there has been given
-            raise recording.broken
-    else:
+
+def of_members(members: Iterator[wire.Member], name: str, request: Request) -> Iterator[Item]:
+    """Read a stream of either sort: BIDS-I, which begins with the data set's description, or DICOM files to be converted."""
+    first = _first(members, name)
+    whole = itertools.chain([first], members)
+    if not first.name.endswith(".json"):
         yield from _converted(_read(whole, request), request)
+        return
+    _demand_files(name, request)
+    yield from _renamed(bidsi.decode(whole, name), request.entities)
+
+
+def _demand_files(name: str, request: Request) -> None:
+    if request.deidentify:
+        raise UsageFault(f"{name}: --deidentify is for DICOM files, found BIDS-I", _SAYS_NOTHING)
+
+
+def stream(request: Request) -> Iterator[Unit]:
+    """Return what a request asks for in the units that a stream goes on by.
+
+    The members of a stream pass as they are, but for identifiers; what is watched is converted.
+    """
+    form = kind(request.source)
+    if form == "bids":
+        raise UsageFault(f"{request.source}: a data set is no stream", f"rtbids replay {request.source} | rtbids stream - DEST")
+    if form == "dicom" or request.entities:
+        return units.of_items(items(request))
+    return units.of_members(_members(request))
+
+
+def _members(request: Request) -> Iterator[wire.Member]:
+    """Give the members of a stream; images de-identified where asked, sidecars without identifiers."""
+    name = _name(request)
+    if Path(request.source).is_dir():
+        members = folder.members(Path(request.source))
+    else:
+        members = wire.members(endpoints.open_source(request.source, request.open_timeout), name)
+    return _cleaned(members, name, request)
+
+
+def _cleaned(members: Iterator[wire.Member], name: str, request: Request) -> Iterator[wire.Member]:
+    first = _first(members, name)
+    whole = itertools.chain([first], members)
+    if first.name.endswith(".json"):
+        yield from request.withheld.members(whole)
+    elif request.deidentify is None:
+        yield from whole
+    else:
+        for number, image in enumerate(_read(whole, request), 1):
+            yield member_of(image, number)
+
+
+def member_of(image: Instance, number: int) -> wire.Member:
+    """Return an image as the member of a stream, with a name that says nothing."""
+    return wire.Member(f"{number:06d}.dcm", memoryview(image.content), image.received, image.receipts)
 
 
 def is_recorded(source: str) -> bool:
@@ -445,11 +506,12 @@ def _as_they_are(members: Iterable[wire.Member], faults: list[str]) -> Iterator[
             instance = dicom.read(member.content, dicom.shown(member.name), received)
         except BadData as error:
             bad += 1
+            abandon(member.receipts)
             faults.append(str(error))
             logger.warning("%s", error)
             continue
         good += 1
-        yield instance
+        yield replace(instance, receipts=member.receipts)
     if bad and not good:
         raise BadData(f"expected DICOM images in the stream, found none among {counted(bad, 'file')}")
 

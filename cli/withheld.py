@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rtbids import __version__
 from rtbids.archive.fields import without_identifiers
+from rtbids.bids import sidecar
 from rtbids.cli import headers, kept_identifiers
+from rtbids.stream import bidsi, wire
 from rtbids.volume import Item, Volume
 
 if TYPE_CHECKING:
@@ -59,6 +61,24 @@ class Withheld:
         """Leave identifiers out of the sidecars of volumes on their way, or add them."""
         for item in found:
             yield replace(item, metadata=self._of(item.metadata)) if isinstance(item, Volume) else item
+
+    def members(self, found: Iterable[wire.Member]) -> Iterator[wire.Member]:
+        """Leave identifiers out of the sidecars in a stream of BIDS-I; every other member passes as it is."""
+        for member in found:
+            yield self._member(member) if member.name.endswith("_bold.json") else member
+
+    def _member(self, member: wire.Member) -> wire.Member:
+        """Return a run's sidecar, or a volume's JSON, without what identifies; what is no JSON is for its reader to refuse."""
+        try:
+            said = sidecar.loads(bytes(member.content))
+        except ValueError:
+            return member
+        of_volume = bidsi.split(member.name.rpartition("/")[2])[1] is not None
+        told = said.get("metadata", {}) if of_volume and isinstance(said, dict) else said
+        if not isinstance(told, dict) or (left := self.fields(told)) == told:
+            return member
+        text = sidecar.dumps({**said, "metadata": left} if of_volume else left)
+        return replace(member, content=memoryview(text.encode()))
 
     def fields(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sidecar without what identifies, or with it."""

@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -40,38 +39,58 @@ class _Said:
     rows: Events = field(default_factory=Events)
 
 
+class Encoder:
+    """Turns items into members, in their order on the wire, and knows what has been said."""
+
+    def __init__(self) -> None:
+        self._outgoing = Outgoing()
+        self._runs: dict[tuple[tuple[str, str], ...], _Said] = {}
+        self._begun = False
+
+    def head(self, first: Item | None = None) -> Iterator[wire.Piece]:
+        """Give what a stream begins with, once."""
+        if not self._begun:
+            self._begun = True
+            name, content = self._outgoing.head(first.belongings if isinstance(first, Volume) else None)
+            yield wire.Piece(name, (content,))
+
+    def pieces(self, item: Item) -> Iterator[wire.Piece]:
+        """Give the members that an item is: its own come last, a volume's two, and before them what is new of its run."""
+        yield from self.head(item)
+        key = run_key(item.entities)
+        if isinstance(item, RunEnd):
+            yield _end(item)
+            self._runs.pop(key, None)
+            self._outgoing.forget(item.entities)
+            return
+        said = self._runs.setdefault(key, _Said())
+        yield from _of_run(self._outgoing, item, said)
+        yield from _of_volume(item, said)
+        said.metadata = item.metadata
+
+
 def write(items: Iterable[Item], file: BinaryIO, where: str = "the stream") -> None:
     """Write `items` as they come; the end mark only where `items` ends in order."""
     writer = wire.Writer(file, where)
-    outgoing = Outgoing()
-    runs: dict[tuple[tuple[str, str], ...], _Said] = {}
-    coming = iter(items)
-    first = next(coming, None)
-    writer.write(*outgoing.head(first.belongings if isinstance(first, Volume) else None))
-    for item in chain([first] if first is not None else [], coming):
-        key = run_key(item.entities)
-        if isinstance(item, RunEnd):
-            _write_end(writer, item)
-            runs.pop(key, None)
-            outgoing.forget(item.entities)
-            continue
-        said = runs.setdefault(key, _Said())
-        _write_run(writer, outgoing, item, said)
-        _write_volume(writer, item, said)
-        said.metadata = item.metadata
+    encoder = Encoder()
+    for item in items:
+        for piece in encoder.pieces(item):
+            writer.write(piece.name, *piece.parts, modified=piece.modified)
+    for piece in encoder.head():
+        writer.write(piece.name, *piece.parts)
     writer.close()
 
 
-def _write_run(writer: wire.Writer, outgoing: Outgoing, volume: Volume, said: _Said) -> None:
-    """Write what became known of a run with this volume."""
+def _of_run(outgoing: Outgoing, volume: Volume, said: _Said) -> Iterator[wire.Piece]:
+    """Give what became known of a run with this volume."""
     if volume.belongings is not said.belongings:
         for name, content in outgoing.members(volume.entities, volume.belongings):
-            writer.write(name, content)
+            yield wire.Piece(name, (content,))
         said.belongings = volume.belongings
     if said.metadata is None:
-        _write_json(writer, _name(volume.entities, "bold", ".json"), volume.metadata)
+        yield _json(_name(volume.entities, "bold", ".json"), volume.metadata)
     if volume.events is not None and volume.events != said.events:
-        writer.write(_name(volume.entities, "events", ".tsv"), volume.events.encode())
+        yield wire.Piece(_name(volume.entities, "events", ".tsv"), (volume.events.encode(),))
         said.events, said.rows = volume.events, _rows(volume.events, bids_entities.stem(volume.entities))
 
 
@@ -142,11 +161,11 @@ def split(name: str) -> tuple[str, int | None, str]:
     return run_stem, int(digits) if found and digits.isdigit() else None, suffix
 
 
-def _write_json(writer: wire.Writer, name: str, fields: Mapping[str, Any]) -> None:
-    writer.write(name, sidecar.dumps(fields).encode())
+def _json(name: str, fields: Mapping[str, Any]) -> wire.Piece:
+    return wire.Piece(name, (sidecar.dumps(fields).encode(),))
 
 
-def _write_volume(writer: wire.Writer, volume: Volume, said: _Said) -> None:
+def _of_volume(volume: Volume, said: _Said) -> Iterator[wire.Piece]:
     fields: dict[str, Any] = {"index": volume.index, "times": dict(volume.times)}
     before = said.metadata
     if before is not None and before is not volume.metadata:
@@ -161,9 +180,9 @@ def _write_volume(writer: wire.Writer, volume: Volume, said: _Said) -> None:
             fields["events"] = [_row(event) for event in during]
     modified = volume.times.get("received", 0.0)
     text = json.dumps(fields, allow_nan=False)
-    writer.write(_name(volume.entities, "bold", ".json", volume.index), text.encode(), modified=modified)
+    yield wire.Piece(_name(volume.entities, "bold", ".json", volume.index), (text.encode(),), modified)
     header = nifti.pack(volume.header())
-    writer.write(_name(volume.entities, "bold", ".nii", volume.index), header, voxels(volume), modified=modified)
+    yield wire.Piece(_name(volume.entities, "bold", ".nii", volume.index), (header, voxels(volume)), modified)
 
 
 def _row(event: Event) -> dict[str, object]:
@@ -172,9 +191,9 @@ def _row(event: Event) -> dict[str, object]:
     return {**event.cells, "onset": event.onset, "duration": duration}
 
 
-def _write_end(writer: wire.Writer, end: RunEnd) -> None:
+def _end(end: RunEnd) -> wire.Piece:
     text = json.dumps({"count": end.count, "missing": list(end.missing)})
-    writer.write(_name(end.entities, "end", ".json"), text.encode())
+    return wire.Piece(_name(end.entities, "end", ".json"), (text.encode(),))
 
 
 def _learn(member: wire.Member, run: _Run, announced: Mapping[str, Any], where: str) -> None:
@@ -206,6 +225,7 @@ def _volume(member: wire.Member, run: _Run, announced: Mapping[str, Any], where:
         inter=header.inter,
         events=run.events,
         belongings=run.belongings,
+        receipts=member.receipts,
     )
 
 

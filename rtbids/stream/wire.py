@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 from rtbids.errors import StreamBroken, cannot_write
+from rtbids.receipt import Receipt
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 BLOCK = 512
@@ -36,11 +37,34 @@ _COMPRESSED = {
 
 @dataclass(frozen=True)
 class Member:
-    """One file on the wire. `modified` is POSIX seconds; `content` is a view of a buffer of its own."""
+    """One file on the wire. `modified` is POSIX seconds; `content` is a view of a buffer of its own.
+
+    `receipts` are those of whoever keeps it until it is safe; what is read from a file has none.
+    """
 
     name: str
     content: memoryview
     modified: float
+    receipts: tuple[Receipt, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A member on its way out: `parts`, one after another, are its content."""
+
+    name: str
+    parts: tuple[Buffer, ...]
+    modified: float = 0.0
+
+    @property
+    def size(self) -> int:
+        return sum(memoryview(part).nbytes for part in self.parts)
+
+    def content(self) -> memoryview:
+        """Return the content in one buffer; no copy where it is."""
+        if len(self.parts) == 1:
+            return memoryview(self.parts[0]).cast("B")
+        return memoryview(bytearray().join(memoryview(part).cast("B") for part in self.parts))
 
 
 class Writer:

@@ -1,0 +1,159 @@
+"""One source and several destinations, composed: each has its queue and its thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rtbids.cli import archiving, sources
+from rtbids.cli.stream_line import shown
+from rtbids.cli.withheld import Withheld
+from rtbids.errors import RtbidsError, UsageFault, internal_fault
+from rtbids.pipeline import Inbox, be_quick
+from rtbids.receipt import hold, settle
+from rtbids.stream import branch, endpoints, fifo, sinks
+from rtbids.stream.branch import Branch, Sink, Units, WhenFull
+from rtbids.stream.units import Unit
+from rtbids.wakeup import Wakeup
+
+logger = logging.getLogger("rtbids")
+
+
+@dataclass(frozen=True)
+class Order:
+    """Where a stream goes, and how; see the options of the same names."""
+
+    destinations: tuple[str, ...]
+    when_full: WhenFull = "block"
+    room: int = branch.ROOM
+    open_timeout: float = fifo.OPEN_TIMEOUT
+
+
+def check(source: str, destinations: Sequence[str]) -> None:
+    """Raise what is wrong with the places, before anything is opened."""
+    sources.kind(source)
+    seen: dict[object, str] = {}
+    for one in [source, *destinations]:
+        place = _identity(one)
+        if place in seen and (one != endpoints.STANDARD or destinations.count(one) > 1):
+            raise UsageFault(f"{one}: named twice, as {seen[place]} and as {one}", "each place once")
+        seen[place] = one
+    for one in destinations:
+        is_folder(one)
+
+
+def _identity(place: str) -> object:
+    if place == endpoints.STANDARD or endpoints.scheme(place):
+        return place
+    return os.path.realpath(place)
+
+
+def is_folder(destination: str) -> bool:
+    """Say whether a destination is a data set; raise UsageFault where it is nothing that a stream can go to."""
+    path = Path(destination)
+    if scheme := endpoints.scheme(destination):
+        raise UsageFault(f"{destination}: expected -, a named pipe, a .tar file or a folder, found {scheme}://")
+    if destination == endpoints.STANDARD or fifo.is_fifo(path) or path.suffix == ".tar":
+        return False
+    if path.exists() and not path.is_dir():
+        raise UsageFault(f"{destination}: expected a named pipe, a .tar file or a folder, found another sort of file")
+    return True
+
+
+def stream(request: sources.Request, order: Order) -> None:
+    """Move all that comes to every destination; raise what went wrong with the source, else with the first destination."""
+    unfinished = _Unfinished(len(order.destinations))
+    branches = [_branch(one, request, order, unfinished) for one in order.destinations]
+    be_quick()
+    unfinished.inbox = inbox = Inbox(sources.stream(request))
+    for one in branches:
+        one.start()
+    with shown(branches):
+        _move(inbox.until(request.stop), branches)
+    _raise_first(branches)
+
+
+class _Unfinished:
+    """Ends the source when no destination is left."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._counting = threading.Lock()
+        self.inbox: Inbox[Unit] | None = None
+
+    def failed(self, name: str, error: BaseException) -> None:
+        if isinstance(error, RtbidsError):
+            logger.warning("nothing more goes to %s: %s", name, error)
+        with self._counting:
+            self._count -= 1
+            is_last = self._count == 0
+        if is_last and self.inbox is not None:
+            self.inbox.fail(error)
+
+
+def _move(units: Iterator[Unit], branches: Sequence[Branch]) -> None:
+    """Hand every unit to all; when the source ends, however, wait until each has brought out what waits for it."""
+    error: BaseException | None = None
+    try:
+        for unit in units:
+            for one in branches:
+                hold(unit.receipts)
+                one.put(unit)
+            settle(unit.receipts)
+    except RtbidsError as found:
+        error = found
+    for one in branches:
+        one.end(error)
+    for one in branches:
+        one.join()
+    if error is not None:
+        raise error
+
+
+def _raise_first(branches: Sequence[Branch]) -> None:
+    for one in branches:
+        if isinstance(one.error, RtbidsError):
+            raise one.error
+        if one.error is not None:
+            raise RtbidsError(f"{one.name}: {internal_fault(one.error)}", "please report it") from one.error
+
+
+def _branch(destination: str, request: sources.Request, order: Order, unfinished: _Unfinished) -> Branch:
+    name = "standard output" if destination == endpoints.STANDARD else destination
+    is_kept = destination != endpoints.STANDARD and not fifo.is_fifo(Path(destination))
+    return Branch(
+        name,
+        _sink(destination, name, request, order.open_timeout),
+        when_full="block" if is_kept else order.when_full,
+        room=order.room,
+        failed=partial(unfinished.failed, name),
+    )
+
+
+def _sink(destination: str, name: str, request: sources.Request, timeout: float) -> Sink:
+    """Return what brings units to a destination; files are opened now, a pipe by its thread, which waits for its reader."""
+    path = Path(destination)
+    if is_folder(destination):
+        return grown(path, request)
+    if fifo.is_fifo(path):
+        return lambda units: sinks.write_pipe(units, path, timeout)
+    file = endpoints.open_destination(destination, timeout)
+    write = sinks.write_file if destination == endpoints.STANDARD else sinks.write_tar
+    return lambda units: write(units, file, name)
+
+
+def grown(bids_dir: Path, request: sources.Request) -> Sink:
+    """Return what grows a data set from units; DICOM files are converted, all that was asked for on their way is done."""
+    withheld = Withheld(request.withheld.identified)
+    done = replace(request, stop=Wakeup(), deidentify=None, withheld=withheld)  # it ends when the source has
+
+    def grow(units: Units) -> None:
+        members = (member for unit in units if unit is not None for member in unit.members())
+        archiving.grow(done, bids_dir, lambda placed: withheld.items(sources.of_members(members, str(bids_dir), placed)))
+
+    return grow
