@@ -58,6 +58,7 @@ class Keeper:
         self._hello: Hello | None = None
         self._verb: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._failing = threading.Lock()
         self._over_since: float | None = None
         self._is_heard = False  # by the near side: how it ended
         self._is_done = False
@@ -151,10 +152,14 @@ class Keeper:
             self._wakeup.set()
 
     def _fail(self, link: FarLink, error: RtbidsError) -> None:
-        logger.error("%s", error)
-        self._error = error
-        self._is_heard = link.state.is_up
-        link.close(error)
+        """End the link by what went wrong first; who fails by that waits until the other side was told."""
+        with self._failing:
+            if self._error is not None:
+                return
+            logger.error("%s", error)
+            self._error = error
+            self._is_heard = link.state.is_up
+            link.close(error)
 
     def _end(self) -> None:
         """End a session that nobody came back to, or that is over."""
