@@ -20,7 +20,7 @@ from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.process.experiment_here import ExperimentHere
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Host, IsOverdue, Recall
-from rtbids.run.process.launcher import Launcher
+from rtbids.run.process.starter import Starter
 from rtbids.run.recipe import analysis_config, recipes
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.recipe.recipes import Wishes
@@ -37,7 +37,7 @@ def here(at_console: Answer) -> MakeHost:
     return make
 
 
-def apart(launcher: Launcher, at_console: Answer) -> MakeHost:
+def apart(launcher: Starter, at_console: Answer) -> MakeHost:
     """Have each script in a process of its own."""
 
     def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:

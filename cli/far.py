@@ -12,6 +12,7 @@ from rtbids.errors import UsageFault
 VERBS = {  # what the near side may ask for, and what does it, with the link and the arguments
     "echo": "rtbids.cli.far_verbs:echo",
     "probe": "rtbids.cli.far_verbs:probe",
+    "experiment": "rtbids.cli.far_experiment:experiment",
 }
 LINGER = 600.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
     from rtbids.cli.sources import Live
     from rtbids.cli.whole_session import Choice
+    from rtbids.stream.ssh.settings import SshOptions
 
 
 class Addressed(click.ParamType[tuple[str | None, Any]]):
@@ -118,6 +120,12 @@ class AlternateType(click.ParamType[str | float]):
     help="Let the scripts read, list and write files in this folder of the scanner's side, those that end in .EXT or any, by "
     "run.console; by default none. Repeatable.",
 )
+@click.option(
+    "--on",
+    metavar="ssh://[USER@]HOST[:PORT]",
+    help="Run the scripts on this machine, which has the same version of rtbids; all else stays here. DICOM images are "
+    "de-identified unless --no-deidentify says otherwise.",
+)
 @click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
 @click.option(
     "--fill-gaps",
@@ -133,6 +141,7 @@ class AlternateType(click.ParamType[str | float]):
 @options.stage_options
 @options.live_options
 @options.open_timeout
+@options.ssh_options
 @options.common_options
 def command(
     experiment: str,
@@ -148,6 +157,7 @@ def command(
     speed: float | None,
     assignments: tuple[str, ...],
     allow: tuple[str, ...],
+    on: str | None,
     in_process: bool,
     fill_gaps: Literal["previous", "zero"] | None,
     overwrite: bool,
@@ -159,6 +169,7 @@ def command(
     wish: Wish,
     live: Live,
     open_timeout: float,
+    ssh: SshOptions,
 ) -> None:
     """Run EXPERIMENT on the volumes of SOURCE and send feedback for each, on time.
 
@@ -175,6 +186,7 @@ def command(
           --events events.tsv --bids-dir study --feedback feedback.jsonl
       rtbids run roi_feedback /data/export --experiment ./mine --set mine.gain=2 \\
           --feedback mine=mine.tsv --bids-dir study
+      rtbids run ./mine /data/export --bids-dir study --on ssh://me@cloud
     """
     from rtbids.cli import deid_stage, running, sources
     from rtbids.cli.withheld import withheld
@@ -188,7 +200,7 @@ def command(
         speed,
         open_timeout=open_timeout,
         withheld=withheld(identified=identified),
-        deidentify=deid_stage.stage(wish, identified=identified),
+        deidentify=deid_stage.stage(_leaving(wish, source) if on and not identified else wish, identified=identified),
     )
     order = running.Order(
         (experiment, *more),
@@ -203,5 +215,15 @@ def command(
         overwrite=overwrite,
         volumes=volumes,
         others=others,
+        on=on,
+        ssh=ssh,
     )
     running.run(order, request)
+
+
+def _leaving(wish: Wish, source: str) -> Wish:
+    """Return the wish where what comes of images leaves this machine: they are de-identified unless it says otherwise."""
+    from rtbids.cli import sources
+
+    is_meant = wish.deidentify is not None or sources.kind(source) != "dicom"
+    return wish if is_meant else replace(wish, deidentify=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rtbids import __version__, private
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
-from rtbids.cli import archiving, console, experiments, sources, whole_session
+from rtbids.cli import archiving, console, experiments, on, sources, whole_session
 from rtbids.cli.experiments import Destinations
 from rtbids.cli.live import live
 from rtbids.cli.stopping import stopping
@@ -40,6 +40,7 @@ from rtbids.run.report.reports import Reports
 from rtbids.run.responses.listeners import listening
 from rtbids.run.session import Session
 from rtbids.stream.clocks import on_our_clock
+from rtbids.stream.ssh.settings import SshOptions
 from rtbids.volume import Entities, Item, RunEnd, run_key
 
 logger = logging.getLogger("rtbids")
@@ -62,6 +63,8 @@ class Order:
     overwrite: bool = False
     volumes: int | None = None
     others: whole_session.Choice = whole_session.ALL
+    on: str | None = None
+    ssh: SshOptions = field(default_factory=SshOptions)
 
 
 def run(order: Order, request: sources.Request) -> Progress:
@@ -70,6 +73,8 @@ def run(order: Order, request: sources.Request) -> Progress:
     found = recipes.read(order.experiments, order.wishes)
     if order.in_process and len(found) > 1:
         raise UsageFault("--in-process is for one experiment: a debugger has one terminal")
+    if order.in_process and order.on:
+        raise UsageFault("--in-process is for a script on this machine, not for --on")
     used = order.events or experiments.common_events(found)
     events = _events(used)
     for recipe in found:
@@ -91,6 +96,8 @@ def run(order: Order, request: sources.Request) -> Progress:
         places.open(request.open_timeout, console.say, listens.servers)
         if order.in_process:
             make_host = experiments.here(at_console)
+        elif order.on:
+            make_host = experiments.apart(stack.enter_context(on.launcher(order.on, order.ssh, progress)), at_console)
         else:
             make_host = experiments.apart(stack.enter_context(closing(Launcher())), at_console)
         session = Session(

@@ -23,8 +23,9 @@ errors
 sample_experiments
 """
 ROOMS = """
-control
-loop         far
+doctor
+control      far
+loop
 process
 script
 past         chain        console

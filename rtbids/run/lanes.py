@@ -230,7 +230,7 @@ class Lane:
         self.fitting.forget(run.entities)
         if (part := self._parts.pop(run_key(run.entities), None)) is not None:
             part.close(self.name)
-            part.run.left(self.name, {**self.about, **part.outcome})
+            part.run.left(self.name, {**self.about, **part.outcome, **self.host.connection})
 
     def next_moment(self, *, hurry: bool, over: bool) -> float | None:
         """Return when `pass_time` or `look_after` has something to do."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +150,18 @@ def pacs(one_pacs: Pacs) -> Pacs:
     """An Orthanc without images."""
     one_pacs.clear()
     return one_pacs
+
+
+@pytest.fixture(scope="session")
+def recorded(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the folder of the real neurofeedback run's description and that of its 155 unpacked DICOM files."""
+    whole = real_data / "siemens_mosaic_vb17_nf" / "whole_run"
+    if not whole.is_dir():
+        pytest.skip("the neurofeedback run is not among the real series: siemens_mosaic_vb17_nf/whole_run")
+    folder = tmp_path_factory.mktemp("nf")
+    with lzma.open(whole / "nf_run.tar.xz") as file, tarfile.open(fileobj=file) as tar:
+        tar.extractall(folder, filter="data")
+    return whole, next(folder.rglob("*.dcm")).parent
 
 
 def table(study: Path, description: str) -> list[dict[str, str]]:

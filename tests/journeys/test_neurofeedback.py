@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import lzma
 import os
 import shutil
-import tarfile
 from pathlib import Path
 
 import nibabel
@@ -20,18 +18,6 @@ from scipy import stats
 TR = 1.97
 SKIPPED = 5  # volumes before the first block, as the recording system counted
 SCRIPT = "def feedback(volume, run):\n    return {name: run.roi(name).mean() for name in ('left', 'right')}\n"
-
-
-@pytest.fixture(scope="session")
-def recorded(real_data, tmp_path_factory) -> tuple[Path, Path]:
-    """Return the folder of the run's description and that of its 155 unpacked DICOM files."""
-    whole = real_data / "siemens_mosaic_vb17_nf" / "whole_run"
-    if not whole.is_dir():
-        pytest.skip("the neurofeedback run is not among the real series: siemens_mosaic_vb17_nf/whole_run")
-    folder = tmp_path_factory.mktemp("nf")
-    with lzma.open(whole / "nf_run.tar.xz") as file, tarfile.open(fileobj=file) as tar:
-        tar.extractall(folder, filter="data")
-    return whole, next(folder.rglob("*.dcm")).parent
 
 
 @pytest.fixture

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from run.sessions import FAR, Lines, lane, session, volume
 from stream.link_ends import Keeper, Road, ends, wait_for
 
 from rtbids.clock import CLOCK
-from rtbids.errors import CannotWrite, ExperimentFault, RtbidsError
+from rtbids.errors import CannotWrite, ExperimentFault, RtbidsError, StreamBroken, UsageFault
 from rtbids.pipeline import Inbox
 from rtbids.run.console.call import Call, Found
-from rtbids.run.far.scripts import Scripts, as_it_is_here
+from rtbids.run.far.parcel import beside
+from rtbids.run.far.scripts import Scripts
 from rtbids.run.far.seats import FarLauncher
+from rtbids.run.far.store import Store
 from rtbids.run.far.translating import on_our_clock
 from rtbids.run.lanes import Lane
 from rtbids.run.process.experiment_process import ExperimentProcess
@@ -27,6 +30,7 @@ from rtbids.run.process.host import Host, IsOverdue, Recall
 from rtbids.run.process.launcher import Launcher
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.stream.link import FarLink, Link
+from rtbids.stream.wire import Member
 from rtbids.volume import Item, RunEnd, Volume
 
 ANSWERS = "def feedback(volume, run):\n    return volume.index + float(volume.data.mean())\n"
@@ -36,8 +40,9 @@ END = RunEnd({"subject": "01", "task": "nf", "run": "01"}, 5)
 class FarSide(Keeper):
     """A far side that serves the scripts of each session."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.folder = folder
         self._served: list[FarLink] = []
 
     def take(self, transport: Any) -> None:
@@ -49,14 +54,18 @@ class FarSide(Keeper):
             threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
     def _serve(self, link: FarLink) -> None:
-        with closing(Launcher()) as launcher, suppress(RtbidsError):
-            Scripts(link, launcher, as_it_is_here).serve()
-            link.close()
+        with suppress(RtbidsError), closing(Launcher()) as launcher, link:
+            Scripts(link, launcher, Store(self.folder / "store"), self.folder / "laid out").serve()
+
+
+@pytest.fixture
+def far_side(tmp_path: Path) -> Callable[[], AbstractContextManager[tuple[FarLauncher, Road, Link]]]:
+    return lambda: connected(tmp_path / "far")
 
 
 @contextmanager
-def far_side() -> Iterator[tuple[FarLauncher, Road, Link]]:
-    with ends(keeper=FarSide()) as (link, road):
+def connected(folder: Path) -> Iterator[tuple[FarLauncher, Road, Link]]:
+    with ends(keeper=FarSide(folder)) as (link, road):
         link.wait_up(20)
         launcher = FarLauncher(link)
         try:
@@ -92,7 +101,7 @@ def wait_until_up(link: Link) -> None:
     wait_for(link, lambda: link._shared.connection is not None)
 
 
-def test_a_script_there_answers_as_one_here_does(tmp_path):
+def test_a_script_there_answers_as_one_here_does(tmp_path, far_side):
     kept = {"here": Lines(), "there": Lines()}
     with far_side() as (launcher, _, _):
         for where, made in (
@@ -104,7 +113,7 @@ def test_a_script_there_answers_as_one_here_does(tmp_path):
     assert rows(kept["here"]) == rows(kept["there"])
 
 
-def test_a_volume_crosses_once_for_several_experiments(tmp_path):
+def test_a_volume_crosses_once_for_several_experiments(tmp_path, far_side):
     kept = Lines()
     with far_side() as (launcher, _, link):
         lanes = [far_lane(launcher, tmp_path / name, ANSWERS, kept) for name in ("one", "two", "three")]
@@ -121,7 +130,7 @@ def large(index: int) -> Volume:
     return replace(volume(index), data=voxels)
 
 
-def test_what_a_script_logs_and_asks_at_the_console_comes_here(tmp_path, caplog):
+def test_what_a_script_logs_and_asks_at_the_console_comes_here(tmp_path, far_side, caplog):
     script = """
 import logging
 
@@ -156,12 +165,12 @@ def test_times_of_the_script_are_told_by_the_clock_here():
     ("script", "expected"),
     [("def feedback(volume):\n    return 1\n", "feedback"), ("import nothing_of_the_kind\n", "nothing_of_the_kind")],
 )
-def test_a_script_that_cannot_be_loaded_there_is_told_here(tmp_path, script, expected):
+def test_a_script_that_cannot_be_loaded_there_is_told_here(tmp_path, far_side, script, expected):
     with far_side() as (launcher, _, _), pytest.raises(ExperimentFault, match=expected):
         session([far_lane(launcher, tmp_path / "one", script, Lines())]).run(Inbox(iter([volume(0)])))
 
 
-def test_a_script_that_dies_there_is_started_again_with_what_it_had_seen(tmp_path, caplog):
+def test_a_script_that_dies_there_is_started_again_with_what_it_had_seen(tmp_path, far_side, caplog):
     script = f"""
 import os
 from pathlib import Path
@@ -181,7 +190,7 @@ def feedback(volume, run):
     assert "ended by itself (exit code 3)" in caplog.text
 
 
-def test_a_script_that_hangs_there_is_ended_and_started_again(tmp_path, caplog):
+def test_a_script_that_hangs_there_is_ended_and_started_again(tmp_path, far_side, caplog):
     script = f"""
 import time
 from pathlib import Path
@@ -208,7 +217,7 @@ def feedback(volume, run):
     assert "was silent" in caplog.text
 
 
-def test_during_a_cut_alternates_leave_on_time_and_say_link(tmp_path, caplog):
+def test_during_a_cut_alternates_leave_on_time_and_say_link(tmp_path, far_side, caplog):
     kept = Lines()
     with far_side() as (launcher, road, link):
 
@@ -233,7 +242,7 @@ def test_during_a_cut_alternates_leave_on_time_and_say_link(tmp_path, caplog):
     assert "started again" not in caplog.text
 
 
-def test_where_the_far_side_is_lost_its_script_is_started_again(tmp_path, caplog):
+def test_where_the_far_side_is_lost_its_script_is_started_again(tmp_path, far_side, caplog):
     count = "SEEN = []\n\ndef feedback(volume, run):\n    SEEN.append(volume.index)\n    return len(run.volumes)\n"
     kept = Lines()
     with far_side() as (launcher, road, link):
@@ -254,7 +263,7 @@ def test_where_the_far_side_is_lost_its_script_is_started_again(tmp_path, caplog
     assert "the far side was lost" in caplog.text
 
 
-def test_a_link_that_is_refused_for_good_leaves_alternates(tmp_path, caplog):
+def test_a_link_that_is_refused_for_good_leaves_alternates(tmp_path, far_side, caplog):
     kept = Lines()
     with far_side() as (launcher, road, link):
 
@@ -271,3 +280,77 @@ def test_a_link_that_is_refused_for_good_leaves_alternates(tmp_path, caplog):
     assert {row["status"] for row in kept.rows[1:]} == {"alternate"}
     assert kept.rows[-1]["reason"] == "link"
     assert "the disk there is full" in caplog.text
+
+
+def test_what_an_experiment_needs_is_copied_and_only_what_has_changed(tmp_path, far_side):
+    folder = tmp_path / "one"
+    (folder / "pictures").mkdir(parents=True)
+    (folder / "pictures" / "large.bin").write_bytes(np.random.default_rng(0).bytes(300000))
+    (folder / "mine.py").write_text("FACTOR = 2\n")
+    script = """
+from pathlib import Path
+
+import mine
+
+HERE = Path(__file__).parent
+
+def feedback(volume, run):
+    return {"factor": mine.FACTOR, "size": len((HERE / "pictures" / "large.bin").read_bytes()), "where": str(HERE)}
+"""
+    sizes, values = [], []
+    with far_side() as (launcher, _, link):
+        for factor in (2, 3):
+            (folder / "mine.py").write_text(f"FACTOR = {factor}\n")
+            kept, before = Lines(), link.state.bytes_out
+            session([far_lane(launcher, folder, script, kept)]).run(Inbox(iter([volume(0)])))
+            sizes.append(link.state.bytes_out - before)
+            values.append(kept.rows[0]["value"])
+    assert [value["factor"] for value in values] == [2, 3]
+    assert {value["size"] for value in values} == {300000}
+    assert values[0]["where"].startswith(str(tmp_path / "far"))
+    assert sizes[0] > 300000
+    assert sizes[1] < 100000
+
+
+def test_masks_and_events_from_elsewhere_are_copied_too(tmp_path, far_side):
+    mask = np.zeros((4, 3, 2), np.uint8)
+    mask[1:3, 1, 1] = 1
+    nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / "mask.nii")
+    script = 'def feedback(volume, run):\n    return run.roi("target").mean()\n'
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "config.yaml").write_text(f"rois: {{target: {tmp_path / 'mask.nii'}}}\n")
+    kept = Lines()
+    with far_side() as (launcher, _, _):
+        made = far_lane(launcher, tmp_path / "one", script, kept)
+        session([made]).run(Inbox(volume(index) for index in range(3)))
+        (laid_out,) = (tmp_path / "far" / "laid out").rglob("mask.nii")
+    assert laid_out.read_bytes() == (tmp_path / "mask.nii").read_bytes()
+    assert rows(kept) == [(0, "ok", 0.0), (1, "ok", 1.0), (2, "ok", 2.0)]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path, caplog):
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "experiment.py").write_text(ANSWERS)
+    (tmp_path / "one" / "link").symlink_to(tmp_path / "secret")
+    assert [path.name for path in beside(tmp_path / "one" / "experiment.py")] == ["experiment.py"]
+    assert "leads out" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", ""])
+def test_a_manifest_that_leads_elsewhere_is_refused(tmp_path, name):
+    with pytest.raises(StreamBroken, match="expected a file's name"):
+        Store(tmp_path / "store").lacking([{"name": name, "sha256": "0" * 64}])
+
+
+def test_a_content_that_is_not_what_its_name_says_is_refused(tmp_path):
+    store = Store(tmp_path / "store")
+    assert store.lacking([{"name": "a", "sha256": "0" * 64}]) == ["0" * 64]
+    with pytest.raises(StreamBroken, match="not what was asked for"):
+        store.take(Member(f"file/{'0' * 64}", memoryview(b"else"), 0.0))
+
+
+def test_a_folder_that_is_too_large_is_refused_in_one_line(tmp_path, far_side, monkeypatch):
+    monkeypatch.setattr("rtbids.run.far.parcel.MOST_BYTES", 10)
+    with far_side() as (launcher, _, _), pytest.raises(UsageFault, match="to be copied"):
+        session([far_lane(launcher, tmp_path / "one", ANSWERS, Lines())]).run(Inbox(iter([volume(0)])))

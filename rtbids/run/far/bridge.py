@@ -10,19 +10,22 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from rtbids.clock import CLOCK
-from rtbids.errors import ConnectionLost, RtbidsError
+from rtbids.errors import ConnectionLost, InputMissing, RtbidsError, UsageFault
 from rtbids.run.far import members
 from rtbids.run.far.contents import Coming, Sending
 from rtbids.run.far.members import Said
+from rtbids.run.far.parcel import Packing, Parcel
 from rtbids.run.far.passage import Passage
-from rtbids.run.far.translating import Translating, on_our_clock
+from rtbids.run.far.store import PREFIX
+from rtbids.run.far.translating import Translating, as_said_there, on_our_clock
 from rtbids.run.one_line import short
 from rtbids.run.process.channel import Message, encoded
+from rtbids.run.resources import Resources
 from rtbids.stream.link import Arrived, Link, State
 from rtbids.stream.wire import Member
 from rtbids.wakeup import Wakeup
@@ -42,6 +45,8 @@ class Place:
         self.seat = seat
         self.tell = tell
         self.passage = Passage()
+        self.parcel: Parcel | None = None  # until it was sent
+        self.is_loaded = False
         self.sent: tuple[int, float] | None = None  # number of the latest member, and when (POSIX seconds)
 
     def hang_up(self, why: str) -> None:
@@ -50,21 +55,28 @@ class Place:
             self.passage.leave()
             self.tell({"number": self.passage.number, "code": None, "why": why})
 
+    def fail(self, error: RtbidsError) -> None:
+        """Have the run think that the script cannot be loaded."""
+        fault = {"say": "fault", "during": "load", "code": error.exit_code, "error": str(error), "hint": error.hint}
+        self.passage.deliver(encoded(fault))
+
 
 class Bridge(threading.Thread):
-    """Serves until it is closed."""
+    """Serves until it is closed; `resources` are those of the scripts' machine."""
 
     def __init__(self, link: Link) -> None:
         super().__init__(name="bridge", daemon=True)
+        self.resources: Resources | None = None
         self._link = link
         self._sending = Sending(link)
         self._coming = Coming()
         self._translating = Translating(self._sending)
+        self._packing = Packing()
         self._places: dict[int, Place] = {}
         self._orders: deque[Callable[[], None]] = deque()
         self._woken = Wakeup()
         self._renewed = link.state.renewed
-        self._error: str | None = None  # why the link is over
+        self._error: RtbidsError | None = None  # why the link is over
         self._is_closing = False
 
     def start_process(self, place: Place, number: int, end: socket.socket) -> None:
@@ -104,6 +116,13 @@ class Bridge(threading.Thread):
             return True
         late = max(CONFIRMED, _ROUND_TRIPS * (state.round_trip or 0.0))
         return sent is not None and state.safe <= sent[0] and CLOCK.now() > sent[1] + late
+
+    @property
+    def connection(self) -> Mapping[str, object]:
+        """What the results say of the connection; seconds."""
+        state = self._link.state
+        said = {"Cuts": state.cuts, "RoundTrip": state.round_trip, "ClockUncertainty": state.uncertainty}
+        return {"Connection": {key: value for key, value in said.items() if value is not None}}
 
     def run(self) -> None:
         while not self._is_closing or self._orders:
@@ -152,6 +171,9 @@ class Bridge(threading.Thread):
             raise ConnectionLost("the far side has ended") from None
 
     def _take(self, member: Member) -> None:
+        if member.name == members.RESOURCES:
+            self.resources = Resources(**members.decoded(member))
+            return
         if self._coming.take(member) or (said := members.said(member)) is None:
             return
         place = self._places.get(said.seat)
@@ -162,6 +184,8 @@ class Bridge(threading.Thread):
         match said.what:
             case members.SAY:
                 self._deliver(place, said.fields["message"], said.fields.get("content"))
+            case members.LACKING:
+                self._send_files(place, said.fields["lacking"])
             case members.HANGUP:
                 place.passage.leave()
             case members.FAREWELL:
@@ -170,6 +194,7 @@ class Bridge(threading.Thread):
     def _deliver(self, place: Place, message: Message, content: int | None) -> None:
         """Pass on what a script has said."""
         along = None if content is None else self._coming.get(content)
+        place.is_loaded = place.is_loaded or message.get("say") == "ready"
         place.passage.deliver(encoded(on_our_clock(message, self._link.state.offset, CLOCK.now())), along)
 
     def _hear(self, place: Place) -> None:
@@ -182,6 +207,9 @@ class Bridge(threading.Thread):
             self._send(place, members.HANGUP, number=place.passage.number)
 
     def _pass_on(self, place: Place, message: Message, descriptor: int | None) -> None:
+        if message.get("do") == "load":
+            self._load(place, message)
+            return
         try:
             message, content = self._translating.there(message, descriptor)
         except RtbidsError as error:  # a volume that is no longer where it was archived
@@ -190,11 +218,33 @@ class Bridge(threading.Thread):
             return
         self._send(place, members.SAY, number=place.passage.number, message=message, content=content)
 
+    def _load(self, place: Place, message: Message) -> None:
+        """Say which files a script needs; once those that are lacking are there, it is told to begin."""
+        try:
+            place.parcel = self._packing.pack(as_said_there(message))
+        except RtbidsError as error:
+            place.fail(error)
+            return
+        self._send(place, members.FILES, number=place.passage.number, files=place.parcel.manifest)
+
+    def _send_files(self, place: Place, lacking: Iterable[str]) -> None:
+        parcel, place.parcel = place.parcel, None
+        if parcel is None:
+            return
+        try:
+            for sha256 in set(lacking) & set(parcel.hashes.values()):
+                self._link.send(f"{PREFIX}{sha256}", parcel.content(sha256))
+        except (UsageFault, InputMissing) as error:
+            place.fail(error)
+            return
+        self._send(place, members.SAY, number=place.passage.number, message=parcel.load, content=None)
+
     def _start(self, place: Place, number: int, end: socket.socket) -> None:
         self._places[place.seat] = place
         place.passage.open(end, number)
+        place.is_loaded, place.parcel = False, None
         if self._error is not None:
-            place.hang_up(self._error)
+            place.hang_up(str(self._error))
         self._send(place, members.START, number=number)
 
     def _leave(self, place: Place) -> None:
@@ -218,8 +268,10 @@ class Bridge(threading.Thread):
     def _break_off(self, error: RtbidsError) -> None:
         """Go on without the link: nobody there says anything any more."""
         if self._error is None:
-            self._error = str(error)
+            self._error = error
             if not self._is_closing:
                 logger.error("the far side is lost: %s%s", error, f" ({error.hint})" if error.hint else "")
         for place in self._places.values():
-            place.hang_up(self._error)
+            if not place.is_loaded:
+                place.fail(error)
+            place.hang_up(str(error))

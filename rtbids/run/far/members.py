@@ -14,8 +14,11 @@ from rtbids.stream.wire import Member
 Fields: TypeAlias = Mapping[str, Any]
 SAY = "say"  # a line of the channel, either way: number, message, content
 START, LET_GO, END, CLOSE = "start", "let-go", "end", "close"  # what a launcher is told: number, seconds
+FILES = "files"  # what a script needs: number, files (their names and hashes)
+LACKING = "lacking"  # which of them are not there: number, lacking (hashes); they come as members ``file/HASH``
 HANGUP = "hangup"  # one end of the channel is closed, either way: number
 FAREWELL = "farewell"  # how a process that was let go has ended: number, code
+RESOURCES = "far/resources.json"  # those of the scripts' machine
 _NAME = re.compile(r"seat/(\d{1,6})/([a-z-]+)\.json")
 
 

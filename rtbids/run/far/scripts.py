@@ -5,27 +5,31 @@ from __future__ import annotations
 import logging
 import select
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rtbids.clock import CLOCK
-from rtbids.errors import RtbidsError
-from rtbids.run.far import members
+from rtbids.errors import RtbidsError, StreamBroken
+from rtbids.run.far import members, paths
 from rtbids.run.far.contents import Coming, Sending, copied
 from rtbids.run.far.members import Said
 from rtbids.run.far.passage import Passage
+from rtbids.run.far.store import Store
 from rtbids.run.one_line import short
 from rtbids.run.process.channel import MOST_LINE, Message, NotUnderstood, encoded
 from rtbids.run.process.launcher import Launcher, Seat
 from rtbids.run.recipe import memory
+from rtbids.run.resources import counted, looked
 from rtbids.stream.link import Link
-from rtbids.stream.wire import Member
+from rtbids.stream.wire import Member, is_confined
 
 MOST_WAITING = 32 << 20  # bytes that wait for the link before scripts are listened to again
+EVERY = 2.0  # seconds between two looks at this machine
 MOST_ALONG = 1 << 30  # bytes of what a script sends beside a line
 _ENDING = 30.0  # seconds for the run to have taken all
 logger = logging.getLogger("rtbids")
-Translate = Callable[[Message], Message]
 
 
 class Place:
@@ -36,6 +40,9 @@ class Place:
         self.seat: Seat = launcher.seat()
         self.passage = Passage(MOST_LINE)
         self.is_let_go = False
+        self.manifest: list[Mapping[str, Any]] = []
+        self.name = ""  # of the experiment
+        self.process: int | None = None  # the latest that was loaded
 
     def start(self, number: int) -> None:
         self.is_let_go = False
@@ -67,17 +74,22 @@ class Scripts:
 
     Parameters
     ----------
-    translate
-        Says a line of the run in words that hold here.
+    store
+        Has the files of experiments.
+    folder
+        Where they are laid out for the scripts.
     """
 
-    def __init__(self, link: Link, launcher: Launcher, translate: Translate) -> None:
+    def __init__(self, link: Link, launcher: Launcher, store: Store, folder: Path) -> None:
         self._link = link
         self._launcher = launcher
-        self._translate = translate
+        self._store = store
+        self._folder = folder
         self._sending = Sending(link)
         self._coming = Coming()
         self._places: dict[int, Place] = {}
+        self._counts = counted({})
+        self._next_look = time.monotonic() + EVERY
 
     def serve(self) -> None:
         """Serve until the run ends; raise what ends the link."""
@@ -87,6 +99,8 @@ class Scripts:
 
     def _step(self) -> bool:
         ready, takes = self._wait()
+        if time.monotonic() >= self._next_look:
+            self._look()
         if not self._take_all():
             return False
         for number, place in list(self._places.items()):
@@ -104,8 +118,17 @@ class Scripts:
         heard = passages if self._link.state.waiting_bytes < MOST_WAITING else []
         readers = [self._link.fileno(), *(passage.fileno() for passage in heard)]
         readers += [place.seat.fileno() for place in places if place.is_let_go]
-        ready, takes, _ = select.select(readers, [passage.fileno() for passage in passages if passage.is_behind], [])
+        writers = [passage.fileno() for passage in passages if passage.is_behind]
+        ready, takes, _ = select.select(readers, writers, [], max(0.0, self._next_look - time.monotonic()))
         return ready, takes
+
+    def _look(self) -> None:
+        """Tell what is used of this machine; old news is not kept for later."""
+        self._next_look = time.monotonic() + EVERY
+        there = {place.name: place.process for place in self._places.values() if place.process and place.passage.is_open}
+        before, self._counts = self._counts, counted(there)
+        if self._link.state.is_up:
+            self._link.send(members.RESOURCES, members.encoded(**vars(looked(before, self._counts, self._folder))))
 
     def _take_all(self) -> bool:
         """Take what the run has sent; say whether more may come."""
@@ -118,7 +141,7 @@ class Scripts:
         return True
 
     def _take(self, member: Member) -> None:
-        if self._coming.take(member) or (said := members.said(member)) is None:
+        if self._coming.take(member) or self._store.take(member) or (said := members.said(member)) is None:
             return
         try:
             self._do(said)
@@ -143,8 +166,11 @@ class Scripts:
 
     def _do_there(self, place: Place, said: Said) -> None:
         match said.what:
+            case members.FILES:
+                place.manifest = said.fields["files"]
+                self._send(said.seat, members.LACKING, number=said.number, lacking=self._store.lacking(place.manifest))
             case members.SAY:
-                self._deliver(place, said.fields["message"], said.fields.get("content"))
+                self._deliver(said, place)
             case members.HANGUP:
                 place.passage.leave()
             case members.LET_GO:
@@ -152,18 +178,26 @@ class Scripts:
             case members.END:
                 place.end()
 
-    def _deliver(self, place: Place, message: Message, content: int | None) -> None:
+    def _deliver(self, said: Said, place: Place) -> None:
         """Pass on what a script is told."""
+        message, content = said.fields["message"], said.fields.get("content")
         along = None if content is None else self._coming.get(content)
         if content is not None and along is None:
             raise NotUnderstood(f"content {content} is not here")
-        place.passage.deliver(encoded(self._translate(message)), along)
+        if message["do"] == "load":
+            folder = self._folder / f"{said.seat}"
+            self._store.lay_out(place.manifest, folder)
+            message = as_it_is_here(message, folder)
+            place.name = str(message["name"])
+        place.passage.deliver(encoded(message), along)
 
     def _hear(self, seat: int, place: Place) -> None:
         """Pass on what a script says."""
         try:
             came, is_there = place.passage.arrived()
             for message, descriptor in came:
+                if message.get("say") == "ready" and isinstance(message.get("process"), int):
+                    place.process = message["process"]
                 content = None if descriptor is None else self._sending.send(copied(descriptor, MOST_ALONG))
                 self._send(seat, members.SAY, number=place.passage.number, message=message, content=content)
         except NotUnderstood as error:
@@ -190,8 +224,13 @@ class Scripts:
         self._link.send(members.name(seat, what), members.encoded(**fields))
 
 
-def as_it_is_here(message: Message) -> Message:
-    """Return a script's first line with this machine's clock and memory; any other as it is."""
-    if message.get("do") != "load":
-        return message
-    return {**message, "offset": CLOCK.offset, "memory": memory.most() if message["memory"] is None else message["memory"]}
+def as_it_is_here(load: Message, folder: Path) -> Message:
+    """Return a script's first line with this machine's clock, memory and files."""
+    most = memory.most() if load["memory"] is None else load["memory"]
+    return {**paths.changed(load, lambda name: str(folder / confined(name))), "offset": CLOCK.offset, "memory": most}
+
+
+def confined(name: str) -> str:
+    if not is_confined(name):
+        raise StreamBroken(f"expected the name of a file of the experiment, found {name[:80]!r}")
+    return name

@@ -10,6 +10,7 @@ from typing import Any
 
 from rtbids.run.far.bridge import Bridge, Place
 from rtbids.run.process.launcher import ENDING
+from rtbids.run.resources import Resources
 from rtbids.stream.link import Link
 from rtbids.wakeup import Wakeup
 
@@ -32,6 +33,11 @@ class FarLauncher:
         """Return a place for one experiment's processes."""
         self._seats += 1
         return FarSeat(self._bridge, self._seats)
+
+    @property
+    def resources(self) -> Resources | None:
+        """Those of the scripts' machine, None until it has told."""
+        return self._bridge.resources
 
     def close(self) -> None:
         """End all that it has started."""
@@ -96,6 +102,11 @@ class FarSeat:
     def up_since(self) -> float | None:
         """When the connection came up again, None where it was never cut."""
         return self._bridge.up_since
+
+    @property
+    def connection(self) -> Mapping[str, object]:
+        """What the results say of the connection."""
+        return self._bridge.connection
 
     def _tell(self, farewell: Mapping[str, Any]) -> None:
         self._farewells.append(farewell)

@@ -32,13 +32,10 @@ class Translating:
             A volume is no longer where it was archived.
         """
         content, key = (None, None) if descriptor is None else mapped(descriptor)
-        match message:
-            case {"do": "load"}:
-                message = _load(message)
-            case {"do": "volume"}:
-                if message["stored"]:
-                    message, content, key = self._read(message)
-                message = {**message, "where": self._where(message)}
+        if message["do"] == "volume":
+            if message["stored"]:
+                message, content, key = self._read(message)
+            message = {**message, "where": self._where(message)}
         return message, None if content is None else self._sending.send(content, key)
 
     def _read(self, message: Message) -> tuple[Message, memoryview, Hashable]:
@@ -62,8 +59,8 @@ class Translating:
         return self._stored[file]
 
 
-def _load(message: Message) -> Message:
-    """Leave to the other machine how much memory a script may take, where nobody has said it."""
+def as_said_there(message: Message) -> Message:
+    """Return a script's first line, which leaves to the other machine how much memory it may take where nobody has said."""
     return {**message, "memory": None if message["memory"] == memory.most() else message["memory"]}
 
 

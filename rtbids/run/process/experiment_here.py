@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
@@ -33,6 +34,7 @@ class ExperimentHere:
     stage: Stage | None = None
     silent_since: float | None = None
     cut_since: float | None = None
+    connection: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, recipe: Recipe, *, console: DoAtConsole = nothing, clock: SystemClock = CLOCK) -> None:
         self._clock = clock

@@ -110,6 +110,10 @@ class ExperimentProcess:
     def cut_since(self) -> float | None:
         return self._seat.cut_since
 
+    @property
+    def connection(self) -> Mapping[str, object]:
+        return self._seat.connection
+
     def was_cut(self, since: float) -> bool:
         return self._catches_up or self._seat.was_cut(since)
 

@@ -191,6 +191,11 @@ class Host(Protocol):
         """Since when nothing can come to the script, as the connection to its machine is down; None where all can."""
         ...
 
+    @property
+    def connection(self) -> Mapping[str, object]:
+        """What the results say of the way to the script's machine; nothing where it is this one."""
+        ...
+
     def was_cut(self, since: float) -> bool:
         """Say whether what it was given since then (POSIX seconds) may not have come to the script in time for that reason."""
         ...

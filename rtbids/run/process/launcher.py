@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from rtbids.errors import ExperimentFault
@@ -66,6 +67,7 @@ class Seat:
 
     cut_since: float | None = None  # nothing stands between us and the script
     up_since: float | None = None
+    connection: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)

@@ -32,6 +32,11 @@ class Seating(Protocol):
         """Since when it can again, None where it always could."""
         ...
 
+    @property
+    def connection(self) -> Mapping[str, object]:
+        """What the results say of the way to another machine; nothing where there is none."""
+        ...
+
 
 class Starter(Protocol):
     def seat(self) -> Seating:

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from rtbids.errors import BadData, ExperimentFault, InputMissing, RtbidsError, UsageFault
+from rtbids.errors import (
+    BadData,
+    CannotWrite,
+    ConnectionLost,
+    ExperimentFault,
+    InputMissing,
+    RtbidsError,
+    StreamBroken,
+    UsageFault,
+)
 from rtbids.run.past.sent import Sent
 from rtbids.run.process.channel import Message, encoded
 from rtbids.run.process.host import Answer, Heard, Mapped, Measured, Reply
@@ -20,7 +29,8 @@ from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.record.statistical_maps import StatMap
 from rtbids.volume import Entities
 
-_FAULTS: dict[object, type[RtbidsError]] = {f.exit_code: f for f in (UsageFault, BadData, InputMissing, ExperimentFault)}
+_KINDS = (UsageFault, BadData, InputMissing, ExperimentFault, CannotWrite, StreamBroken, ConnectionLost)
+_FAULTS: dict[object, type[RtbidsError]] = {kind.exit_code: kind for kind in _KINDS}
 
 
 def load(recipe: Recipe, offset: float) -> bytes:
@@ -29,7 +39,8 @@ def load(recipe: Recipe, offset: float) -> bytes:
     """
     config = recipe.config
     rois = {name: region.to_json() for name, region in recipe.regions.items()}
-    fields: dict[str, Any] = {"do": "load", "script": str(recipe.script), "settings": config.settings, "rois": rois}
+    fields: dict[str, Any] = {"do": "load", "name": recipe.name, "script": str(recipe.script)}
+    fields |= {"settings": config.settings, "rois": rois}
     fields |= {"analysis": analysis_config.to_json(config.analysis), "offset": offset, "memory": recipe.memory}
     fields |= {"events": None if recipe.events is None else str(recipe.events)}
     fields |= {"deadline": config.deadline}

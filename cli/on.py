@@ -1,0 +1,78 @@
+"""``rtbids run --on``: the scripts on another machine, everything else here."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rtbids.cli import console
+from rtbids.cli.asking import asker
+from rtbids.errors import UsageFault
+from rtbids.run.far.seats import FarLauncher
+from rtbids.run.progress import Linked, Progress
+from rtbids.stream.link import Link
+from rtbids.stream.ssh.address import Address
+from rtbids.stream.ssh.dial import dial
+from rtbids.stream.ssh.settings import SshOptions
+
+VERB = "experiment"
+EVERY = 0.5  # seconds between two looks at the connection
+_ANSWER = 30.0  # seconds for the far side to start
+_CLOCK = 3.0  # seconds for its clock to be known
+
+
+@contextmanager
+def launcher(place: str, ssh: SshOptions, progress: Progress) -> Iterator[FarLauncher]:
+    """Give what starts scripts at `place`; raise what stands in the way of that."""
+    address = Address.parse(place)
+    if address.path:
+        raise UsageFault(f"--on: expected ssh://[user@]host[:port], found {place}", "what follows the host has no meaning here")
+    link = dial(address, ssh, VERB, ask=asker())
+    try:
+        link.wait_up(_ANSWER)
+        _wait_for_clock(link)
+    except BaseException:
+        link.close()
+        raise
+    far = FarLauncher(link)
+    over = threading.Event()
+    try:
+        console.say(f"scripts run on {address.host}")
+        threading.Thread(target=_show, args=(link, far, address.host, progress, over), name="connection", daemon=True).start()
+        yield far
+    finally:
+        over.set()
+        far.close()
+
+
+def _wait_for_clock(link: Link) -> None:
+    """Return once it is known how far the other clock is from ours, for the times of the very first volume."""
+    until = time.monotonic() + _CLOCK
+    while link.state.offset is None and time.monotonic() < until:
+        select.select([], [], [], 0.01)
+
+
+def _show(link: Link, far: FarLauncher, place: str, progress: Progress, over: threading.Event) -> None:
+    while not over.wait(EVERY):
+        progress.link = linked(link, far, place)
+
+
+def linked(link: Link, far: FarLauncher, place: str) -> Linked:
+    """Return how the connection stands, for the screen and for who asks for the run's status."""
+    state = link.state
+    return Linked(
+        place,
+        state.is_up,
+        state.since,
+        state.cuts,
+        state.waiting_members,
+        state.waiting_bytes,
+        state.dropped,
+        state.round_trip,
+        state.offset,
+        state.uncertainty,
+        far.resources,
+    )

@@ -1,0 +1,77 @@
+"""``rtbids run --on``: scripts behind a real sshd answer as those here do, and what stands in the way is said in one line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sshd
+
+from rtbids.deidentify.mapping import Key
+
+CONFIG = """
+analysis:
+  motion: true
+  drift: cosine
+  contrasts: {regulate: regulate}
+  quality: true
+"""
+SCRIPT = """
+def feedback(volume, run):
+    return {name: run.roi(name).mean() for name in ("left", "right")} | {"so_far": len(run.volumes)}
+"""
+
+
+@pytest.fixture
+def server(tmp_path_factory) -> Iterator[sshd.Sshd]:
+    with sshd.running(tmp_path_factory.mktemp("s")) as running:  # a short name: sockets lie below it
+        yield running
+
+
+def on(server: sshd.Sshd) -> list[object]:
+    return ["--on", server.address, "--identity", server.folder / "id", "--known-hosts", server.folder / "known_hosts"]
+
+
+def values(lines: list[dict]) -> list[tuple[object, object, object]]:
+    return [(line["volume"], line["status"], line["value"]) for line in lines]
+
+
+def images(study: Path) -> dict[str, str]:
+    """Return what each image of a data set holds."""
+    import nibabel
+
+    found = {}
+    for path in sorted(study.rglob("*.nii.gz")):
+        voxels = np.asarray(nibabel.load(path).dataobj)
+        found[path.relative_to(study).as_posix()] = hashlib.sha256(voxels.tobytes()).hexdigest()
+    return found
+
+
+def test_a_sample_on_another_machine_gives_what_it_gives_here(small, server, call, tmp_path):
+    arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}"]
+    here = call(*arguments, "--bids-dir", tmp_path / "here", "--feedback", "-")
+    there = call(*arguments, "--bids-dir", tmp_path / "there", "--feedback", "-", *on(server))
+    assert (here.code, there.code) == (0, 0), there.err
+    assert len(there.lines) == 30
+    assert values(there.lines) == values(here.lines)
+    assert images(tmp_path / "there") == images(tmp_path / "here")
+    (sidecar,) = (tmp_path / "there" / "derivatives").rglob("*_desc-feedback_timeseries.json")
+    assert "ClockUncertainty" in sidecar.read_text()
+
+
+@pytest.mark.slow
+def test_the_neurofeedback_run_on_another_machine_gives_what_it_gives_here(recorded, script, server, call, tmp_path):
+    whole, files = recorded
+    masks = [f"--set=rois.{side}={whole / name}" for side, name in (("left", "lROI_1.nii"), ("right", "rROI_2.nii"))]
+    Key.make(key := tmp_path / "site.key")
+    arguments = ["run", script(SCRIPT, CONFIG), files, "--no-wait", *masks, "--events", whole / "nf_run_events.tsv"]
+    here = call(*arguments, "--bids-dir", tmp_path / "here", "--feedback", "-")
+    there = call(*arguments, "--bids-dir", tmp_path / "there", "--feedback", "-", *on(server), "--key", key)
+    assert (here.code, there.code) == (0, 0), there.err
+    assert len(there.lines) == 155
+    assert values(there.lines) == values(here.lines)
+    assert images(tmp_path / "there") == images(tmp_path / "here")
+    assert any("statmap" in name for name in images(tmp_path / "there"))
