@@ -131,16 +131,3 @@ class FarSide:
         """Instances in the order of arrival, one that came twice twice."""
         lines = self.folder / "arrivals"
         return lines.read_text().split() if lines.exists() else []
-
-
-def in_a_child(work: Callable[[], object]) -> int:
-    """Do `work` in a process of its own, and return its number."""
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return child

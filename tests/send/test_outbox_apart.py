@@ -9,7 +9,8 @@ import threading
 from contextlib import suppress
 
 import pytest
-from send.outbox_parts import FarSide, blank, folder_of, image, in_a_child
+from executioner import in_a_child
+from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.errors import BadData, ConnectionLost, InputMissing
 from rtbids.send.apart import Apart, Fault

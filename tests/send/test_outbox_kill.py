@@ -1,85 +1,54 @@
-"""kill -9 at every transaction and file operation, and at random moments: every image arrives, and none twice."""
+"""kill -9 at every transaction and file operation, and at random ones: every image arrives, and none twice."""
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import pytest
-from send.outbox_parts import FarSide, blank, folder_of, image, in_a_child
+from executioner import Executioner, in_a_child, is_killed
+from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.send.database import SqliteDatabase
 from rtbids.send.found import Found
 from rtbids.send.outbox import Outbox
 from rtbids.send.pool import run
+from rtbids.send.postgres import PostgresDatabase
 from rtbids.send.settings import Settings
 
-POINTS = ("fsync", "replace", "unlink", "rmdir", "open")
+DATABASES = (SqliteDatabase, PostgresDatabase)
 KILLS = 25
+FARTHEST = 250  # operations that a process lives to do at the most
 
 
-class Executioner:
-    """Kills this process before the operation of a given number."""
-
-    def __init__(self, at: int) -> None:
-        self._left = at
-        self._turn = threading.Lock()
-
-    def tick(self) -> None:
-        with self._turn:
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-                signal.pause()  # a signal to oneself may come a moment later
-
-    def watch(self) -> None:
-        for name in POINTS:
-            setattr(os, name, self._ticking(getattr(os, name)))
-        SqliteDatabase.writing = self._committing(SqliteDatabase.writing)  # type: ignore[method-assign]
-
-    def _ticking(self, operation: Callable) -> Callable:
-        def ticking(*args, **kwargs):
-            self.tick()
-            return operation(*args, **kwargs)
-
-        return ticking
-
-    def _committing(self, writing: Callable) -> Callable:
-        @contextmanager
-        def ticking(database) -> Iterator:
-            with writing(database) as transaction:
-                yield transaction
-                self.tick()
-            self.tick()
-
-        return ticking
+def far_sides(place, names=("far",)) -> list[FarSide]:
+    return [FarSide(place / name, url=f"file:///{name}") for name in names]
 
 
-def is_killed(child: int) -> bool:
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    assert os.WEXITSTATUS(status) == 0
-    return False
+def work_on(place, batches, settings, names=("far",), url=None) -> None:
+    with Outbox.open(place / "outbox", url) as outbox:
+        run(outbox, iter(batches), far_sides(place, names), blank, settings, threading.Event())
 
 
-def work_on(place, batches, settings, before=lambda: None) -> None:
-    before()
-    with Outbox.open(place / "outbox") as outbox:
-        run(outbox, iter(batches), [FarSide(place / "far")], blank, settings, threading.Event())
+def killed_at(operation: int, place, work: Callable[[], None]) -> bool:
+    """Do `work` in a process that is killed before an operation; say whether it was, or had fewer to do."""
+
+    def watched() -> None:
+        Executioner(operation).watch(*DATABASES)
+        work()
+
+    told = place / "fault.txt"
+    return is_killed(in_a_child(watched, told), told)
 
 
-def has_arrived(place, instances: set[str]) -> None:
-    far = FarSide(place / "far")
-    assert {file.stem for file in far.folder.glob("*.dcm")} == instances
-    assert not [name for name, count in Counter(far.arrivals).items() if count > 1]
+def has_arrived(place, instances: set[str], names=("far",)) -> None:
+    for far in far_sides(place, names):
+        assert {file.stem for file in far.folder.glob("*.dcm")} == instances
+        assert not [name for name, count in Counter(far.arrivals).items() if count > 1]
 
 
 @pytest.mark.slow
@@ -94,7 +63,7 @@ def test_killed_before_any_one_operation_it_goes_on_without_loss_or_double(raw, 
         foreign = found.root / "foreign.txt"
         foreign.write_text("no image")
         batches = [found, Found("foreign", place / "in", (foreign,), spooled=True)]
-        killed = is_killed(in_a_child(partial(work_on, place, batches, settings, Executioner(point).watch)))
+        killed = killed_at(point, place, partial(work_on, place, batches, settings))
         work_on(place, batches, settings)
         has_arrived(place, instances)
         with Outbox.open(place / "outbox") as outbox:
@@ -114,22 +83,16 @@ def test_killed_before_any_one_operation_it_goes_on_without_loss_or_double(raw, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"])
 @pytest.mark.timeout(600)
-def test_killed_at_random_moments_each_image_arrives_once(tmp_path):
+def test_killed_at_random_operations_each_image_arrives_once_at_two_destinations(where, request, tmp_path):
+    url = request.getfixturevalue("fresh_database") if where == "postgresql" else None
     found = [folder_of(tmp_path / "in" / f"series-{start}", range(start, start + 50)) for start in range(0, 400, 50)]
+    work = partial(work_on, tmp_path, found, Settings(watermark=0, group=8), ("far", "farther"), url)
     chance = random.Random(5)
-    settings = Settings(watermark=0, group=8)
-    kills = 0
-    for _ in range(10 * KILLS):
-        child = in_a_child(lambda: work_on(tmp_path, found, settings))
-        killer = threading.Timer(chance.uniform(0.02, 0.4), os.kill, (child, signal.SIGKILL))
-        killer.start()
-        kills += is_killed(child)
-        killer.cancel()
-        if kills == KILLS:
-            break
-    work_on(tmp_path, found, settings)
-    has_arrived(tmp_path, {blank(image(number)).instance for number in range(400)})
-    with Outbox.open(tmp_path / "outbox") as outbox:
+    for kill in range(KILLS):
+        assert killed_at(chance.randrange(1, FARTHEST), tmp_path, work), f"it was done after {kill} kills"
+    work()
+    has_arrived(tmp_path, {blank(image(number)).instance for number in range(400)}, ("far", "farther"))
+    with Outbox.open(tmp_path / "outbox", url) as outbox:
         assert outbox.status().images["DONE"] == 400
-    assert kills == KILLS, "it was done too soon"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from send.outbox_parts import folder_of, in_a_child
+from executioner import in_a_child
+from send.outbox_parts import folder_of
 
 from rtbids.cli import main, outbox_tables, outboxes  # noqa: F401 (a stranger may not read them when they are needed)
 from rtbids.cli.send import command  # noqa: F401

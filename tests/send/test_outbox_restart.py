@@ -8,7 +8,8 @@ import sqlite3
 import threading
 
 import pytest
-from send.outbox_parts import FarSide, blank, folder_of, image, in_a_child
+from executioner import in_a_child
+from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.clock import CLOCK, ManualClock
 from rtbids.errors import CannotWrite, ConnectionLost, InputMissing, UsageFault

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from send.outbox_parts import FarSide, blank, folder_of, image, in_a_child
+from executioner import in_a_child
+from send.outbox_parts import FarSide, blank, folder_of, image
 from send.postgres_server import server
 
 from rtbids.clock import ManualClock
