@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rtbids.run.one_line import printable
 from rtbids.send.showing import DeliveryShown, ImageShown, Shown, TransitionShown
@@ -13,20 +14,20 @@ WIDTH = 80  # columns, where there is no terminal that has others
 _INDENT, _DEEPER = "  ", "    "
 
 
-def batch(shown: Shown, images: Sequence[ImageShown], width: int = WIDTH) -> Iterator[str]:
-    """Yield what there is to know of a batch."""
+def batch(shown: Shown, images: Sequence[ImageShown], width: int = WIDTH, *, with_names: bool = True) -> Iterator[str]:
+    """Yield what there is to know of a batch; names of folders and files, which may identify, where these are wanted."""
     one = shown.batch
     errors = f", {one.errors} in ERROR" if one.errors else ""
     yield f"batch {one.batch}  {one.state}  {one.images} image{'s' * (one.images != 1)}{errors}"
     if one.label and shown.root:
-        yield from _named("from", shown.root, width)
+        yield from _named("from", shown.root if with_names else "(names are shown in a terminal only)", width)
     yield from _named("came", _local(one.added), width)
     yield from _named("changed", _local(one.changed), width)
     if one.reason:
         yield from _named("reason", one.reason, width)
     for image in images:
         yield ""
-        yield from _image(image, width)
+        yield from _image(image if with_names else replace(image, file=None, quarantine=None), width)
 
 
 def _image(image: ImageShown, width: int) -> Iterator[str]:

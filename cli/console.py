@@ -99,11 +99,11 @@ def flush() -> None:
         _listener = None
 
 
-def log_error(message: str) -> None:
+def log_end(message: str, *, is_error: bool = True) -> None:
     """Put what a command ended with into its log file; the person is told by whoever ends the command."""
     if not logger.handlers:  # it ended before the log was set up, and Python would print the message itself
         return
-    logger.error(message, extra={_SAID: True})
+    logger.log(logging.ERROR if is_error else logging.INFO, message, extra={_SAID: True})
     flush()
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from rtbids import __version__
-from rtbids.errors import RtbidsError, StreamBroken, internal_fault
+from rtbids.errors import RtbidsError, Stopped, StreamBroken, internal_fault
 
 COMMANDS = {
     "run": ("rtbids.cli.run", "Run an experiment on a stream of volumes and send feedback."),
@@ -128,16 +128,16 @@ def _called(command: click.Command, arguments: list[str] | None, name: str) -> i
     except click.ClickException as error:
         return _say(error.format_message(), None, USAGE)
     except RtbidsError as error:
-        return _say(str(error), error.hint, error.exit_code)
+        return _say(str(error), error.hint, error.exit_code, is_error=not isinstance(error, Stopped))
     except (click.Abort, KeyboardInterrupt):
         return _say("stopped", None, 130)
     except OSError as error:
         return _say(f"{error.filename or 'standard output'}: {error.strerror or error}", None, 74)
 
 
-def _say(message: str, hint: str | None, code: int) -> int:
+def _say(message: str, hint: str | None, code: int, *, is_error: bool = True) -> int:
     if console := sys.modules.get("rtbids.cli.console"):  # set up by the command, unless it never came to that
-        console.log_error(message)
+        console.log_end(message, is_error=is_error)
     click.echo(f"rtbids: {message}", err=True)
     if hint:
         click.echo(f"        {hint}", err=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -11,27 +13,31 @@ from rich.table import Table
 from rich.text import Text
 
 from rtbids.cli.held import noted
+from rtbids.plural import counted
 from rtbids.run.one_line import printable
+from rtbids.send import reasons
 from rtbids.send.states import State
 from rtbids.send.status import BatchStatus, DestinationStatus, Status
 
 if TYPE_CHECKING:
     from rtbids.send.outbox import Outbox
 
-ABOVE = 14  # lines of the screen that are not batches
+_SHOWN = 5  # reasons on the screen
+ABOVE = 16 + _SHOWN  # lines of the screen that are not batches
 _STYLES = {State.DONE: "green", State.SENT: "green", State.ERROR: "bold red"}
 
 
 def as_json(outbox: Outbox, page: int, lines: int) -> dict[str, Any]:
     """Return the status for a program, without identifiers."""
     held = [{"reason": one.reason, "since": one.since} for one in noted(outbox.folder.root)]
-    return outbox.status(page - 1, lines).as_json() | {"unfinished": held}
+    why = [asdict(one) for one in reasons.all_of(outbox)]
+    return outbox.status(page - 1, lines).as_json() | {"unfinished": held, "reasons": why}
 
 
 def status(outbox: Outbox, page: int, lines: int, width: int) -> RenderableType:
     """Return the status as a person at a terminal wants it."""
     found = outbox.status(page - 1, lines)
-    parts: list[RenderableType] = [_heading(outbox, found), _images(found)]
+    parts: list[RenderableType] = [_heading(outbox, found), *_images(found, width), *_reasons(outbox)]
     parts += [Text(f"paused: {why}", style="yellow") for why in found.paused]
     if found.destinations:
         parts += ["", *_destinations(found)]
@@ -53,14 +59,41 @@ def _heading(outbox: Outbox, found: Status) -> Text:
     return text
 
 
-def _images(found: Status) -> Text:
-    text = Text("images  ")
-    for state, count in found.images.items():
-        text.append(f" {state} ", style="dim")
-        text.append(f"{count} ", style=_STYLES.get(state, "bold") if count else "dim")
+def _images(found: Status, width: int) -> Iterator[Text]:
+    """Yield the states in one row, or where they do not fit in as few as do, about the same number in each."""
+    counts = list(found.images.items())
+    rows = next(rows for rows in range(1, len(counts) + 1) if rows == len(counts) or _fits(counts, rows, width))
+    for number, row in enumerate(_in_rows(counts, rows)):
+        text = Text("images" if number == 0 else "      ", no_wrap=True, overflow="ellipsis")
+        for state, count in row:
+            text.append(f"  {state} ", style="dim")
+            text.append(str(count), style=_STYLES.get(state, "bold") if count else "dim")
+        yield text
     if found.oldest is not None:
-        text.append(f"\nthe oldest of those under way came {span(found.now - found.oldest)} ago")
-    return text
+        yield Text(f"the oldest of those under way came {span(found.now - found.oldest)} ago")
+
+
+def _fits(counts: Sequence[tuple[State, int]], rows: int, width: int) -> bool:
+    return all(
+        len("images") + sum(len(f"  {state} {count}") for state, count in row) <= width for row in _in_rows(counts, rows)
+    )
+
+
+def _in_rows(counts: Sequence[tuple[State, int]], rows: int) -> Iterator[Sequence[tuple[State, int]]]:
+    ends = [len(counts) * row // rows for row in range(rows + 1)]
+    return (counts[start:end] for start, end in pairwise(ends))
+
+
+def _reasons(outbox: Outbox) -> Iterator[Text]:
+    """Yield why images are in ERROR or are put off, and how to see which."""
+    found = reasons.all_of(outbox)
+    for one in found[:_SHOWN]:
+        style = _STYLES[State.ERROR] if one.state is State.ERROR else "yellow"
+        yield Text(f"{one.state} {one.images}: {printable(one.reason)}", style=style, no_wrap=True, overflow="ellipsis")
+    if len(found) > _SHOWN:
+        yield Text(f"and for {counted(len(found) - _SHOWN, 'more reason')}", style="dim")
+    if any(one.state is State.ERROR for one in found):
+        yield Text(f"which images: rtbids send show BATCH --errors{outbox.named}", style="dim")
 
 
 def _destinations(found: Status) -> Iterator[RenderableType]:
@@ -126,6 +159,7 @@ def plain(outbox: Outbox, page: int, lines: int) -> Iterator[str]:
     yield f"senders\t{found.working}"
     yield from (f"paused\t{why}" for why in found.paused)
     yield from (f"images\t{state}\t{count}" for state, count in found.images.items())
+    yield from (f"reason\t{one.state}\t{one.images}\t{one.reason}" for one in reasons.all_of(outbox))
     for one in found.destinations:
         words, _ = _standing(one, found.now)
         yield f"destination\t{one.url}\t{one.waiting} to send\t{one.sent} sent\t{one.errors} in error\t{words or 'up'}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -29,12 +31,30 @@ def place(outbox: Path | None) -> Path:
     return Path(state) / "rtbids" / "outbox"
 
 
+def named(outbox: Path | None, database: str | None) -> str:
+    """Return what a command must be told to mean this outbox too, to be copied; a password is not repeated.
+
+    Examples
+    --------
+    >>> named(Path("ob 1"), None), named(None, "postgresql://me:secret@host/name"), named(None, None)
+    (" --outbox 'ob 1'", ' --database URL', '')
+    """
+    has_password = database is not None and urlsplit(database).password is not None
+    given = (("--outbox", outbox), ("--database", "URL" if has_password else database))
+    return "".join(f" {option} {shlex.quote(str(value))}" for option, value in given if value is not None)
+
+
 def _opened(outbox: Path | None, database: str | None) -> Outbox:
-    return Outbox.open(place(outbox), database, create=False)
+    return _told(Outbox.open(place(outbox), database, create=False), outbox, database)
 
 
 def _asked(outbox: Path | None, database: str | None) -> Outbox:
-    return Outbox.look(place(outbox), database)
+    return _told(Outbox.look(place(outbox), database), outbox, database)
+
+
+def _told(opened: Outbox, outbox: Path | None, database: str | None) -> Outbox:
+    opened.named = named(outbox, database)
+    return opened
 
 
 def status(*, outbox: Path | None, database: str | None, as_json: bool, follow: bool, page: int, lines: int) -> None:
@@ -90,8 +110,9 @@ def show(*, batch: int, outbox: Path | None, database: str | None, as_json: bool
     if as_json:
         click.echo(json.dumps(shown.as_json() | {"images": [image.as_json() for image in images]}))
         return
-    width = shutil.get_terminal_size((batch_lines.WIDTH, 0)).columns if sys.stdout.isatty() else batch_lines.WIDTH
-    for line in batch_lines.batch(shown, images, width):
+    is_seen = sys.stdout.isatty()
+    width = shutil.get_terminal_size((batch_lines.WIDTH, 0)).columns if is_seen else batch_lines.WIDTH
+    for line in batch_lines.batch(shown, images, width, with_names=is_seen):
         click.echo(line)
 
 

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtbids import dicomnet
-from rtbids.cli import arrivals, cleaners, console, sources, statusline
+from rtbids.cli import arrivals, cleaners, console, sent, sources, statusline
 from rtbids.cli.amounts import Cleanup
 from rtbids.cli.held import Noted
-from rtbids.cli.outboxes import place
+from rtbids.cli.outboxes import named, place
 from rtbids.cli.sources import Live, Network
 from rtbids.cli.stopping import stopping
-from rtbids.errors import BadData, ConnectionLost, InputMissing, UsageFault
+from rtbids.errors import InputMissing, UsageFault
 from rtbids.send import destinations
 from rtbids.send.outbox import Outbox
-from rtbids.send.pool import Outcome, run
+from rtbids.send.pool import run
 from rtbids.send.settings import Settings
-from rtbids.send.states import State
 from rtbids.wakeup import Wakeup
-from rtbids.watch.finished import Held, Rule
+from rtbids.watch.finished import Rule
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,8 @@ def send(request: Request) -> None:
 
     Raises
     ------
+    CannotWrite
+        There is no room for what is left, in the outbox or where raw files are moved.
     BadData
         Images are in ERROR.
     ConnectionLost
@@ -93,13 +94,16 @@ def _through(
     stop: Wakeup,
 ) -> None:
     with Outbox.open(folder, request.database) as outbox, _event(stop) as event:
+        outbox.named = named(request.outbox, request.database)
         if not where:
             console.say("no DEST: images are de-identified and wait in the outbox")
         with closing(Noted(folder)) as noted, statusline.shown(outbox):
             batches = arrivals.batches(_source(request), outbox, noted, stop)
             outcome = run(outbox, batches, where, clean, _settings(request, rules), event)
-        if not stop.is_set():
-            _sum_up(outcome, outbox, noted.held)
+        if stop.is_set():
+            sent.so_far(outcome)
+        else:
+            sent.sum_up(outcome, outbox, noted.held)
 
 
 def _check(request: Request) -> None:
@@ -206,50 +210,3 @@ def _event(stop: Wakeup) -> Iterator[threading.Event]:
     finally:
         over.set()
         thread.join()
-
-
-def _sum_up(outcome: Outcome, outbox: Outbox, held: Sequence[Held]) -> None:
-    """Say how it went; raise what tells those who only look at the exit code."""
-    counts = outbox.status(per_page=1).images
-    console.say(f"{_count(outcome.sent, 'image')} sent")
-    if errors := counts[State.ERROR]:
-        raise BadData(f"{_count(errors, 'image')} in ERROR{_why(outbox)}", "see which, and why: rtbids send status")
-    if outcome.waiting:
-        why = outcome.down[0] if outcome.down else _reason(outbox)
-        what = f"{_count(outcome.waiting, 'image')} to be sent{why and f' ({why})'}"
-        raise ConnectionLost(what, "start rtbids send again: it goes on where it was")
-    if held:
-        unfinished = _count(len(held), "folder")
-        raise ConnectionLost(f"{unfinished} not finished, such as one: {held[0].reason}", "start rtbids send again when it is")
-
-
-_ERRORS = "SELECT reason, count(*) FROM image WHERE state = 'ERROR' AND dismissed = 0 GROUP BY reason ORDER BY 2 DESC, 1"
-
-
-def _why(outbox: Outbox) -> str:
-    """Say why images are in ERROR, where it is for one reason; else what most of them are for."""
-    with outbox.database.reading() as transaction:
-        found = transaction.rows(_ERRORS)
-    if len(found) > 1:
-        return f", {found[0][1]} of them: {found[0][0]}"
-    return f": {found[0][0]}" if found else ""  # somebody may just have retried them
-
-
-_HELD = "SELECT reason FROM image WHERE state = 'PROCESSING' AND reason IS NOT NULL ORDER BY id LIMIT 1"
-_WAITS = (
-    "SELECT t.url, d.reason FROM delivery d JOIN destination t ON t.id = d.destination"
-    " WHERE d.state = 'DONEPROCESSING' AND t.active = 1 ORDER BY d.reason IS NULL, t.id LIMIT 1"
-)
-
-
-def _reason(outbox: Outbox) -> str:
-    """Say why images wait here, or what for at a destination that answers."""
-    with outbox.database.reading() as transaction:
-        if held := transaction.rows(_HELD):
-            return str(held[0][0])
-        rows = transaction.rows(_WAITS)
-    return next((str(reason or f"{url} has not taken them in time") for url, reason in rows), "")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -48,7 +48,7 @@ def _some(outbox: Outbox) -> list[tuple[int, int]]:
 def _put_back(outbox: Outbox, found: Sequence[tuple[int, int]]) -> int:
     images = [image for image, _ in found]
     batches = {batch for _, batch in found}
-    with outbox.database.writing() as transaction, at_once(transaction, batches, outbox.clock.now()) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, batches) as settle:
         owner_of(outbox)
         rows = transaction.rows(
             f"SELECT id, batch FROM image i WHERE state = 'DONEPROCESSING' AND rules <> ? AND id IN {marks(images)}{_FREE}"

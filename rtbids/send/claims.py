@@ -73,7 +73,7 @@ def claim_images(outbox: Outbox, limit: int) -> list[Raw]:
         if not found:
             return []
         numbers = [row[0] for row in found]
-        with at_once(transaction, {row[1] for row in found}, now) as settle:
+        with at_once(outbox, transaction, {row[1] for row in found}) as settle:
             transaction.count(f"UPDATE image SET owner = ? WHERE id IN {marks(numbers)}", (owner, *numbers))
             settle.move([(row[0], row[1]) for row in found if row[8] == State.NEW], State.NEW, State.PROCESSING)
         batches = sorted({row[1] for row in found})

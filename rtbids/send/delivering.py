@@ -167,7 +167,7 @@ class Carrier:
         self.close()
         for_good = isinstance(error, NotWanted | UsageFault)
         reason = f"{error}: {error.hint}" if for_good and error.hint else str(error)
-        lines.down(self._outbox, self._number, self._destination.url, reason, for_good)
+        lines.down(self._outbox, self._number, self._destination.url, reason, for_good, self._settings.ends)
 
     def _give_back(self) -> None:
         if self._held:

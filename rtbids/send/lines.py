@@ -39,7 +39,7 @@ def serve(outbox: Outbox, destinations: Sequence[Destination], alone: bool) -> l
                 (number,),
             )
         left = _left(transaction)
-    _tell(left)
+    _tell(left, outbox.named)
     return numbers
 
 
@@ -50,7 +50,7 @@ def serve_alone(outbox: Outbox, numbers: Sequence[int]) -> None:
         transaction.count(_INACTIVE)
         transaction.each("UPDATE destination SET active = 1 WHERE id = ?", [(number,) for number in numbers])
         left = _left(transaction)
-    _tell(left)
+    _tell(left, outbox.named)
 
 
 def _left(transaction: Transaction) -> list[str]:
@@ -61,10 +61,10 @@ def _left(transaction: Transaction) -> list[str]:
     return [url for [url] in rows]
 
 
-def _tell(left: Sequence[str]) -> None:
+def _tell(left: Sequence[str], named: str) -> None:
     for url in left:
-        said = "images still wait for %s, which is not among the destinations now; to give it up: rtbids send retire"
-        logger.warning(said, url)
+        said = "images still wait for %s, which is not among the destinations now; to give it up: rtbids send retire %s%s"
+        logger.warning(said, url, url, named)
 
 
 def due_soon(outbox: Outbox) -> None:
@@ -84,10 +84,11 @@ def _number(transaction: Transaction, url: str) -> int:
     return int(number)
 
 
-def down(outbox: Outbox, number: int, url: str, reason: str, for_good: bool) -> None:
+def down(outbox: Outbox, number: int, url: str, reason: str, for_good: bool, ends: bool = False) -> None:
     """Put off the next try at a destination, unless another connection to it has just done so.
 
-    Where trying again will not help by itself, it is tried rarely: somebody may put it right.
+    Where trying again will not help by itself, it is tried rarely: somebody may put it right. That is not promised where the
+    work `ends` with its source.
     """
     now = outbox.clock.now()
     where = url.partition(" ")[0]
@@ -102,7 +103,8 @@ def down(outbox: Outbox, number: int, url: str, reason: str, for_good: bool) -> 
             " WHERE id = ?",
             (now, now + seconds, reason, int(for_good), number),
         )
-    logger.warning("%s: %s; its images wait, next try in %.0f s", url, reason, seconds)
+    then = "" if for_good and ends else f", next try in {seconds:.0f} s"
+    logger.warning("%s: %s; its images wait%s", url, reason, then)
 
 
 def up(outbox: Outbox, number: int) -> None:

@@ -42,7 +42,7 @@ def retry(outbox: Outbox, batch: int | None = None, image: int | None = None, wh
     before = _before(outbox, batch, image)
     places = {one.image: _taken_out(outbox, one) for one in before if one.state is State.ERROR}
     batches = {one.batch for one in before}
-    with outbox.database.writing() as transaction, at_once(transaction, batches, outbox.clock.now()) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, batches) as settle:
         found = _still(transaction, batch, image, before)
         for one in found:
             _put_in_order(transaction, settle, one, places.get(one.image, one.file), RETRIED.format(who))
@@ -64,7 +64,7 @@ def dismiss(outbox: Outbox, batch: int, image: int | None = None, who: str = "ha
     before = [one for one in _before(outbox, batch, image) if one.state is State.ERROR]
     said = DISMISSED.format(who)
     aside = {one.image: _aside(outbox, one, said) for one in before}
-    with outbox.database.writing() as transaction, at_once(transaction, {batch}, outbox.clock.now()) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, {batch}) as settle:
         found = _still(transaction, batch, image, before)
         transaction.each(
             "UPDATE image SET dismissed = 1, file = NULL, quarantine = ? WHERE id = ?",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from pathlib import Path
 
 from rtbids.clock import CLOCK, Clock
@@ -15,6 +16,7 @@ from rtbids.send.owners import Owner
 from rtbids.send.read_only import ReadOnlyDatabase
 from rtbids.send.schema import prepare, secret_of
 from rtbids.send.showing import Shown, shown
+from rtbids.send.states import State
 from rtbids.send.status import Status
 
 
@@ -39,6 +41,21 @@ class Bell:
         """Return when it has rung since `heard`, or `timeout` seconds are over."""
         with self._changed:
             self._changed.wait_for(lambda: self._rung != heard, timeout)
+
+
+class Tally:
+    """How many images this process has moved into each state."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._counts: Counter[State] = Counter()
+
+    def add(self, moved: Counter[State]) -> None:
+        with self._turn:
+            self._counts += moved
+
+    def __getitem__(self, state: State) -> int:
+        return self._counts[state]
 
 
 def _check_there(places: Folder, folder: Path, url: str | None) -> None:
@@ -70,6 +87,8 @@ class Outbox:
         self.name = name
         self.clock = clock
         self.bell = Bell()
+        self.tally = Tally()
+        self.named = ""  # what a command must be told to mean this outbox, as " --outbox DIR"
         self.owner: Owner | None = None  # set while this process works on it
 
     @classmethod

@@ -19,7 +19,7 @@ from rtbids.send.delivering import Carrier
 from rtbids.send.destinations import Destination
 from rtbids.send.found import Found
 from rtbids.send.left import Stillness, can_go_on
-from rtbids.send.outbox import Outbox
+from rtbids.send.outbox import Outbox, Tally
 from rtbids.send.schema import check_key
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
@@ -35,12 +35,13 @@ FAREWELL = 5.0  # seconds that workers are waited for at the end; what a destina
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to images while `run` was at work, and what is left for another time."""
+    """What this process did with images while `run` was at work, and what is left for another time."""
 
     sent: int
     errors: int
     waiting: int
     down: tuple[str, ...]  # why, a line for each destination that does not answer
+    full: str | None = None  # what there was no room for at the end
 
 
 def run(
@@ -69,13 +70,14 @@ def run(
     rules = AS_IS if clean is None else f"de-identified {settings.rules}"
     if settings.key and clean is not None:
         check_key(outbox.database, outbox.secret, settings.key)
-    before = _last_transition(outbox)
+    outbox.tally = Tally()
     with _entered(outbox, destinations, rules, stop) as numbers, metrics.served(outbox, settings.metrics), _watched(stop, work):
         steps = _steps(outbox, batches, list(zip(destinations, numbers, strict=True)), clean, settings, work)
         threads = [threading.Thread(target=work.steadily, args=step, name=step[0], daemon=True) for step in steps]
         for thread in threads:
             thread.start()
         _until_over(outbox, numbers, settings, work)
+        full = work.full
         work.end()
         _join(threads)
         work.close()
@@ -84,7 +86,7 @@ def run(
     if work.failure is not None:
         raise work.failure
     Cleanup(outbox, settings).mark_failed()
-    return _outcome(outbox, before)
+    return _outcome(outbox, str(full) if full else None)
 
 
 def _steps(
@@ -213,20 +215,10 @@ def _join(threads: Sequence[threading.Thread]) -> None:
     intake.join(PARTING)
 
 
-def _last_transition(outbox: Outbox) -> int:
+def _outcome(outbox: Outbox, full: str | None) -> Outcome:
     with outbox.database.reading() as transaction:
-        [[last]] = transaction.rows("SELECT coalesce(max(id), 0) FROM transition")
-    return int(last)
-
-
-def _outcome(outbox: Outbox, before: int) -> Outcome:
-    with outbox.database.reading() as transaction:
-        rows = transaction.rows(
-            "SELECT after, count(*) FROM transition WHERE id > ? AND image IS NOT NULL AND destination IS NULL GROUP BY after",
-            (before,),
-        )
         waits = "SELECT count(*) FROM image WHERE state IN ('NEW', 'PROCESSING', 'DONEPROCESSING')"
         [[waiting]] = transaction.rows(waits)
         down = transaction.rows("SELECT url, reason FROM destination WHERE active = 1 AND since IS NOT NULL ORDER BY id")
-    counts = {State(after): int(count) for after, count in rows}
-    return Outcome(counts.get(State.SENT, 0), counts.get(State.ERROR, 0), int(waiting), tuple(f"{u}: {r}" for u, r in down))
+    sent, errors = (outbox.tally[state] for state in (State.SENT, State.ERROR))
+    return Outcome(sent, errors, int(waiting), tuple(f"{url}: {reason}" for url, reason in down), full)

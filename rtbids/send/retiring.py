@@ -61,7 +61,7 @@ def _number(transaction: Transaction, url: str) -> int:
 
 
 def _give_up(outbox: Outbox, number: int, batch: int, said: str) -> int:
-    with outbox.database.writing() as transaction, at_once(transaction, {batch}, outbox.clock.now()) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, {batch}) as settle:
         count = transaction.count(_NOT_SENT, (number, batch))
         received = [(int(image), int(of)) for image, of in transaction.rows(_RECEIVED, (batch,))]
         settle.move(received, State.ERROR, State.DONEPROCESSING, said)

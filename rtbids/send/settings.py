@@ -41,6 +41,11 @@ class Settings:
     metrics: int | None = None  # port on loopback; 0: any
     source: Path | None = None  # the folder that is watched, without links
 
+    @property
+    def ends(self) -> bool:
+        """Whether the work ends with its source, and waits for nothing without end."""
+        return self.room is not None
+
     def __post_init__(self) -> None:
         if self.raw == "move" and self.archive is None:
             raise UsageFault("raw files are to be moved, and it is not said where to")

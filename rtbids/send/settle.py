@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rtbids.send.database import JOINING, Transaction
 from rtbids.send.states import State, batch_state, may_become
+
+if TYPE_CHECKING:
+    from rtbids.send.outbox import Outbox
 
 logger = logging.getLogger("rtbids")
 _COUNTS = "SELECT state, count(*) FROM image WHERE batch = ? AND dismissed = 0 GROUP BY state"
@@ -27,10 +32,12 @@ Pair = tuple[int, int]  # image, batch
 class Settle:
     """What happens to the images of some batches in one transaction."""
 
-    def __init__(self, transaction: Transaction, now: float) -> None:
+    def __init__(self, transaction: Transaction, now: float, named: str) -> None:
         self._transaction = transaction
         self._now = now
+        self._named = named
         self.batches: set[int] = set()
+        self.moved: Counter[State] = Counter()  # images, by what they became
 
     def also(self, batch: int) -> None:
         """Let the state of one more batch be settled at the end."""
@@ -46,6 +53,7 @@ class Settle:
         )
         if images and moved != len(images):
             raise AssertionError(f"{len(images) - moved} of {len(images)} images were not in {before}")
+        self.moved[after] += len(images)
         self.note(images, before, after, reason)
 
     def note(
@@ -72,7 +80,7 @@ class Settle:
             self._transaction.count(_FINISHED, (self._now, batch))
         if after != before:
             self._transaction.each(_NOTE, [(self._now, batch, None, None, before, after, None)])
-            _tell(batch, after, counts, errors)
+            _tell(batch, after, counts, errors, self._named)
 
     def _counts(self, batch: int) -> tuple[dict[State, int], int]:
         counts = {State(state): int(count) for state, count in self._transaction.rows(_COUNTS, (batch,))}
@@ -83,10 +91,10 @@ class Settle:
 
 
 @contextmanager
-def at_once(transaction: Transaction, batches: Iterable[int], now: float) -> Iterator[Settle]:
+def at_once(outbox: Outbox, transaction: Transaction, batches: Iterable[int]) -> Iterator[Settle]:
     """Give what moves images of `batches`, whose states are settled at the end."""
     numbers = sorted(set(batches))
-    settle = Settle(transaction, now)
+    settle = Settle(transaction, outbox.clock.now(), outbox.named)
     settle.batches.update(numbers)
     transaction.rows(JOINING + transaction.share)  # nobody brings a new destination meanwhile
     if transaction.lock and numbers:  # or two who finish the last two images of one batch would not see each other
@@ -98,9 +106,10 @@ def at_once(transaction: Transaction, batches: Iterable[int], now: float) -> Ite
         settle.settle(number)
 
 
-def _tell(batch: int, state: State, counts: dict[State, int], errors: int) -> None:
+def _tell(batch: int, state: State, counts: dict[State, int], errors: int, named: str) -> None:
     total = sum(counts.values())
     if errors:
-        logger.warning("batch %d: %s, %d of %d images in error: rtbids send show %d", batch, state, errors, total, batch)
+        ask = f"rtbids send show {batch} --errors{named}"
+        logger.warning("batch %d: %s, %d of %d images in error: %s", batch, state, errors, total, ask)
     else:
         logger.info("batch %d: %s, %d images", batch, state, total)

@@ -86,7 +86,7 @@ def shown(outbox: Outbox, number: int) -> Shown:
             "SELECT id, state, images, errors, added, changed, label, reason, root FROM batch WHERE id = ?", (number,)
         )
         if not rows:
-            raise InputMissing(f"no batch {number} in the outbox", "rtbids send status lists them")
+            raise InputMissing(f"no batch {number} in the outbox", f"rtbids send status{outbox.named} lists them")
         transitions = _transitions(transaction, number)
         deliveries = _deliveries(transaction, number)
         images = transaction.rows(

@@ -51,9 +51,8 @@ class Cleaned:
 
 def cleaned(outbox: Outbox, results: Sequence[tuple[Raw, Cleaned]]) -> list[Raw]:
     """Let images pass to DONEPROCESSING; those are returned, and not moved, whose UID another image has with other content."""
-    now = outbox.clock.now()
     clashes = []
-    with outbox.database.writing() as transaction, at_once(transaction, {raw.batch for raw, _ in results}, now) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, {raw.batch for raw, _ in results}) as settle:
         mine = _mine(outbox, transaction, [raw.image for raw, _ in results])
         active = [number for [number] in transaction.rows("SELECT id FROM destination WHERE active = 1 ORDER BY id")]
         for raw, result in results:
@@ -65,6 +64,7 @@ def cleaned(outbox: Outbox, results: Sequence[tuple[Raw, Cleaned]]) -> list[Raw]
             else:
                 _write(outbox, transaction, settle, raw, result, same_as)
                 _deliver(transaction, settle, raw, active, same_as)
+    outbox.tally.add(settle.moved)
     outbox.bell.ring()
     return clashes
 
@@ -137,7 +137,7 @@ def _deliver(transaction: Transaction, settle: Settle, raw: Raw, active: Sequenc
 
 def skipped(outbox: Outbox, raw: Raw, reason: str) -> None:
     """Let an image pass to SKIPPED: the recipe leaves it out."""
-    with outbox.database.writing() as transaction, at_once(transaction, {raw.batch}, outbox.clock.now()) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, {raw.batch}) as settle:
         if _mine(outbox, transaction, [raw.image]):
             settle.move([(raw.image, raw.batch)], State.PROCESSING, State.SKIPPED, reason)
             transaction.count("UPDATE image SET owner = NULL WHERE id = ?", (raw.image,))
@@ -146,10 +146,11 @@ def skipped(outbox: Outbox, raw: Raw, reason: str) -> None:
 
 def failed(outbox: Outbox, raw: Raw, reason: str, quarantine: bytes | None) -> None:
     """Let an image pass to ERROR; `quarantine` is where it lies now, relative to the outbox."""
-    with outbox.database.writing() as transaction, at_once(transaction, {raw.batch}, outbox.clock.now()) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, {raw.batch}) as settle:
         if _mine(outbox, transaction, [raw.image]):
             settle.move([(raw.image, raw.batch)], State.PROCESSING, State.ERROR, reason)
             transaction.count("UPDATE image SET owner = NULL, quarantine = ? WHERE id = ?", (quarantine, raw.image))
+    outbox.tally.add(settle.moved)
     outbox.bell.ring()
 
 
@@ -173,7 +174,7 @@ def answered(outbox: Outbox, destination: int, answers: Sequence[Answer], settin
     if not answers:
         return
     now = outbox.clock.now()
-    with outbox.database.writing() as transaction, at_once(transaction, {each.batch for each, _ in answers}, now) as settle:
+    with outbox.database.writing() as transaction, at_once(outbox, transaction, {each.batch for each, _ in answers}) as settle:
         mine = _delivering(outbox, transaction, destination, [each.image for each, _ in answers])
         for each, failure in answers:
             if each.image not in mine:
@@ -186,6 +187,7 @@ def answered(outbox: Outbox, destination: int, answers: Sequence[Answer], settin
                 _again(transaction, settle, destination, each, failure.reason, now)
         _count(transaction, destination, [answer for answer in answers if answer[0].image in mine], now)
         pass_on(transaction, settle, [(each.image, each.batch) for each, _ in answers if each.image in mine])
+    outbox.tally.add(settle.moved)
     outbox.bell.ring()
 
 

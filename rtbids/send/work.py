@@ -31,6 +31,7 @@ class Work:
         self._over = threading.Event()
         self._told = threading.Event()  # something that others should know has changed
         self._paused: dict[str, str] = {}  # who → why
+        self._full: dict[str, NoSpace] = {}  # who → what there is no room for
         self._to_close: list[Callable[[], None]] = []
         self._closed = False
         self.failure: BaseException | None = None
@@ -45,6 +46,11 @@ class Work:
     def paused(self) -> str | None:
         """Why something waits, where it does."""
         return next(iter(list(self._paused.values())), None)
+
+    @property
+    def full(self) -> NoSpace | None:
+        """What workers wait for room for, where they do."""
+        return next(iter(list(self._full.values())), None)
 
     def end(self) -> None:
         self._over.set()
@@ -85,6 +91,7 @@ class Work:
             self._told.set()
 
     def resume(self, who: str) -> None:
+        self._full.pop(who, None)
         if (why := self._paused.pop(who, None)) is not None and why not in self._paused.values():
             logger.warning("going on after: %s", why)
             self._told.set()
@@ -110,6 +117,8 @@ class Work:
                 self.resume(who)
             except (NoSpace, DatabaseLost) as error:
                 failures += 1
+                if isinstance(error, NoSpace):
+                    self._full[who] = error
                 self.pause(who, str(error))
                 self.wait(min(30.0, delay(failures)))
                 continue

@@ -6,17 +6,21 @@ import os
 import pty
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from conftest import RTBIDS
 from rich.console import Console
 
-from rtbids.cli import outbox_tables
+from rtbids.cli import outbox_tables, outboxes
 from rtbids.cli.held import Noted, noted
 from rtbids.cli.outbox_tables import moment, span
 from rtbids.clock import ManualClock
 from rtbids.send.found import Found
 from rtbids.send.outbox import Outbox
+from rtbids.send.states import State
+from rtbids.send.status import Status
 from rtbids.watch.finished import Held
 
 NAME = "Quagliarella_Zsofia"
@@ -50,6 +54,52 @@ def test_the_screen_fits_the_terminal_and_has_a_line_a_batch(outbox: Path, width
     assert sum("NEW" in line for line in lines) == 4  # the counts, and three batches
     assert any(NAME[:8] in line for line in lines)
     assert any("the oldest of those under way came 2 h ago" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("count", [0, 210, 123456])
+def test_the_states_are_in_rows_in_which_none_stands_alone(width: int, count: int) -> None:
+    found = SimpleNamespace(images=dict.fromkeys(State, count), oldest=None)
+    rows = [text.plain for text in outbox_tables._images(cast(Status, found), width)]
+    assert max(map(len, rows)) <= width
+    assert [word for row in rows for word in row.split()] == ["images", *(w for state in State for w in (state, str(count)))]
+    assert min(sum(word in set(State) for word in row.split()) for row in rows) >= 2
+
+
+def test_the_status_says_why_images_are_in_error_or_wait_and_how_to_see_which(outbox: Path) -> None:
+    with Outbox.open(outbox, create=False) as opened, opened.database.writing() as transaction:
+        transaction.count("UPDATE image SET state = 'ERROR', reason = 'not a DICOM file' WHERE id < 3")
+        transaction.count("UPDATE image SET state = 'PROCESSING', reason = 'the source is away' WHERE id = 3")
+    asked = subprocess.run([*RTBIDS, "send", "status", "--outbox", str(outbox)], check=True, capture_output=True, text=True)
+    assert "reason\tERROR\t2\tnot a DICOM file\nreason\tPROCESSING\t1\tthe source is away\n" in asked.stdout
+    lines = screen(outbox, 80)
+    assert "ERROR 2: not a DICOM file" in lines
+    assert "PROCESSING 1: the source is away" in lines
+    with Outbox.open(outbox, create=False) as opened:
+        opened.named = outboxes.named(Path("ob 1"), None)
+        console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115 (rich's own closes it)
+        console.print(outbox_tables.status(opened, 1, 20, 80))
+        assert "which images: rtbids send show BATCH --errors --outbox 'ob 1'" in console.export_text()
+        assert outbox_tables.as_json(opened, 1, 20)["reasons"][0] == {
+            "state": "ERROR",
+            "reason": "not a DICOM file",
+            "images": 2,
+        }
+
+
+def test_names_of_folders_and_files_of_a_batch_are_shown_in_a_terminal_only(outbox: Path) -> None:
+    command = [*RTBIDS, "send", "show", "2", "--outbox", str(outbox)]
+    piped = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert NAME not in piped
+    assert ".dcm" not in piped
+    assert "names are shown in a terminal only" in piped
+    ours, theirs = pty.openpty()
+    subprocess.run(command, stdout=theirs, stderr=theirs, check=True, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"})
+    os.close(theirs)
+    told = os.read(ours, 1 << 16).decode()
+    assert f"/{NAME}\r\n" in told
+    assert "file       1.dcm" in told
+    os.close(ours)
 
 
 def test_older_batches_are_on_further_pages(outbox: Path) -> None:

@@ -62,9 +62,11 @@ def test_images_wait_for_a_destination_that_is_down_and_status_says_so(outbox, s
     assert outbox.status().destinations[0].since is None
 
 
-def test_a_destination_that_will_not_have_us_is_not_waited_for(outbox, series, far):
+def test_a_destination_that_will_not_have_us_is_not_waited_for(outbox, series, far, caplog):
     far.fault = NotWanted("the certificate is not of an authority that is known")
-    outcome = go(outbox, [series], far)
+    outcome = go(outbox, [series], far, settings=Settings(watermark=0, room=1.0))
+    [said] = [message for message in caplog.messages if message.startswith(far.url)]
+    assert said == "file:///far: the certificate is not of an authority that is known; its images wait"
     assert (outcome.waiting, outcome.errors) == (6, 0)
     assert outbox.status().destinations[0].reason == "the certificate is not of an authority that is known"
 
