@@ -22,6 +22,7 @@ import latency
 import link
 import memory
 import motion
+import on
 import outbox
 import screen
 import send
@@ -35,6 +36,7 @@ MEASUREMENTS = {
     "startup": (startup.measure, "rtbids --help beside bare Python"),
     "wire": (wire.measure, "tar stream through a named pipe, 64×64×36 int16, beside tarfile"),
     "link": (link.measure, "a volume of 64×64×36 int16 over a link, with its receipt, beside a bare socket"),
+    "on": (on.measure, "a volume of 64×64×36 int16 to a script behind a real sshd on loopback, beside one here"),
     "conversion": (conversion.measure, "DICOM → volume in process, beside dcm2niix, dicom2nifti and nibabel"),
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),

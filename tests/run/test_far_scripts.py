@@ -354,3 +354,23 @@ def test_a_folder_that_is_too_large_is_refused_in_one_line(tmp_path, far_side, m
     monkeypatch.setattr("rtbids.run.far.parcel.MOST_BYTES", 10)
     with far_side() as (launcher, _, _), pytest.raises(UsageFault, match="to be copied"):
         session([far_lane(launcher, tmp_path / "one", ANSWERS, Lines())]).run(Inbox(iter([volume(0)])))
+
+
+def test_run_volumes_has_all_volumes_there_however_many_there_were(tmp_path, far_side):
+    script = "def feedback(volume, run):\n    return [float(each.data.mean()) for each in run.volumes][0] + len(run.volumes)\n"
+    kept = Lines()
+    with far_side() as (launcher, _, _):
+        lanes = [far_lane(launcher, tmp_path / name, script, kept) for name in ("one", "two")]
+        session(lanes).run(Inbox(iter([*(volume(index) for index in range(40)), RunEnd(END.entities, 40)])))
+        assert list((tmp_path / "far" / "laid out" / "volumes").iterdir()) == []
+    assert [row["value"] for row in kept.of("one")] == list(range(1, 41))
+    assert [row["value"] for row in kept.of("two")] == list(range(1, 41))
+
+
+def test_run_study_says_that_the_data_set_is_elsewhere(tmp_path, far_side, caplog):
+    kept = Lines()
+    with far_side() as (launcher, _, _):
+        made = far_lane(launcher, tmp_path / "one", "def feedback(volume, run):\n    return len(run.study.runs)\n", kept)
+        session([made]).run(Inbox(iter([volume(0)])))
+    assert statuses(kept) == [("alternate", "error")]
+    assert "on another machine" in caplog.text

@@ -82,15 +82,20 @@ def copied(descriptor: int, most: int) -> memoryview:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > most:
             raise NotUnderstood(f"what came along is no file of at most {most} bytes")
-        room = memoryview(bytearray(status.st_size))
-        filled = 0
-        while filled < len(room):
-            got = os.preadv(descriptor, [room[filled:]], filled)
-            if not got:
-                raise NotUnderstood("a file that came along was cut short")
-            filled += got
-        return room
+        content = whole(descriptor)
+        if len(content) < status.st_size:
+            raise NotUnderstood("a file that came along was cut short")
+        return content
     except OSError as error:
         raise NotUnderstood(f"a file that came along cannot be read ({error.strerror})") from None
     finally:
         os.close(descriptor)
+
+
+def whole(descriptor: int) -> memoryview:
+    """Return a copy of what a file holds."""
+    room = memoryview(bytearray(os.fstat(descriptor).st_size))
+    filled = 0
+    while filled < len(room) and (got := os.preadv(descriptor, [room[filled:]], filled)):
+        filled += got
+    return room[:filled]

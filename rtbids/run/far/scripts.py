@@ -14,6 +14,7 @@ from rtbids.clock import CLOCK
 from rtbids.errors import RtbidsError, StreamBroken
 from rtbids.run.far import members, paths
 from rtbids.run.far.contents import Coming, Sending, copied
+from rtbids.run.far.kept import Kept
 from rtbids.run.far.members import Said
 from rtbids.run.far.passage import Passage
 from rtbids.run.far.store import Store
@@ -85,6 +86,7 @@ class Scripts:
         self._launcher = launcher
         self._store = store
         self._folder = folder
+        self._kept = Kept(folder / "volumes")
         self._sending = Sending(link)
         self._coming = Coming()
         self._places: dict[int, Place] = {}
@@ -189,6 +191,8 @@ class Scripts:
             self._store.lay_out(place.manifest, folder)
             message = as_it_is_here(message, folder)
             place.name = str(message["name"])
+        elif message["do"] == "volume" and along is not None:
+            message = self._kept.keep(said.seat, message, along)
         place.passage.deliver(encoded(message), along)
 
     def _hear(self, seat: int, place: Place) -> None:
@@ -196,8 +200,7 @@ class Scripts:
         try:
             came, is_there = place.passage.arrived()
             for message, descriptor in came:
-                if message.get("say") == "ready" and isinstance(message.get("process"), int):
-                    place.process = message["process"]
+                self._note(seat, place, message)
                 content = None if descriptor is None else self._sending.send(copied(descriptor, MOST_ALONG))
                 self._send(seat, members.SAY, number=place.passage.number, message=message, content=content)
         except NotUnderstood as error:
@@ -206,6 +209,13 @@ class Scripts:
         if not is_there:
             place.passage.close()
             self._send(seat, members.HANGUP, number=place.passage.number)
+
+    def _note(self, seat: int, place: Place, message: Message) -> None:
+        match message:
+            case {"say": "ready", "process": int() as process}:
+                place.process = process
+            case {"say": "ended", "entities": dict() as entities}:
+                self._kept.ended(seat, entities)
 
     def _tell_farewell(self, seat: int, place: Place) -> None:
         ended = place.seat.farewell()

@@ -126,6 +126,8 @@ def of(entities: Mapping[str, str], where: Where, is_open: Callable[[str], bool]
     if file is None:
         name = bids_entities.stem(entities)
         raise UsageFault(f"{name}: run.study is the data set that --bids-dir names, or that is replayed; there is none")
+    if not where.is_in_data_set:
+        raise UsageFault("run.study: the data set is on another machine than this script (--on)")
     run = earlier_run.run_of(Path(file))
     return StudySoFar(run.root, run.entities, is_open)
 

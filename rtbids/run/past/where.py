@@ -21,6 +21,8 @@ class Where:
         Index of the latest volume that is in `file`; what came after it is on its way.
     length
         How many volumes the file that is replayed holds, where that file is on another machine.
+    is_in_data_set
+        Whether `file` is part of a data set, and not only kept for as long as the run goes on.
     """
 
     source: str | None = None
@@ -28,6 +30,7 @@ class Where:
     place: int = 0
     written: int = -1
     length: int | None = None
+    is_in_data_set: bool = True
 
 
 NOWHERE = Where()
