@@ -212,9 +212,9 @@ def _of_experiment(tally: Tally, *, named: bool) -> str:
         parts.append(f"tSNR {tally.tsnr:.0f}")
     if tally.good_minutes is not None:
         parts.append(good_data(tally.good_minutes, tally.minutes_to_criterion))
-    for count, word in ((tally.spikes, "spikes"), (tally.alternates, "alternates"), (tally.late, "late")):
+    for count, word in ((tally.spikes, "spike"), (tally.alternates, "alternate"), (tally.late, "late")):
         if count:
-            parts.append(f"{count} {word}")
+            parts.append(counted(count, word, word if word == "late" else ""))
     if tally.expects_miss:
         parts.append("next expected late")
     return "  ".join(part for part in parts if part)

@@ -18,6 +18,7 @@ from rich.text import Text
 from rtbids.cli import console, screen
 from rtbids.cli.screen_words import span
 from rtbids.errors import InputMissing, UsageFault
+from rtbids.plural import counted
 from rtbids.run.control import status
 from rtbids.run.recipe import recipe
 
@@ -164,11 +165,19 @@ def _now(each: Mapping[str, Any]) -> Iterator[str]:
         yield f"{each['memory'] / 1e6:.0f} MB"
 
 
+_COUNTED = (
+    ("alternates", "alternate", "alternates"),
+    ("late", "late", "late"),
+    ("restarts", "restart", "restarts"),
+    ("backlog", "waiting", "waiting"),
+)
+
+
 def _counts(each: Mapping[str, Any]) -> Iterator[str]:
     yield f"{100 * each['in_time']:.1f} % in time"
-    for name, word in (("alternates", "alternates"), ("late", "late"), ("restarts", "restarts"), ("backlog", "waiting")):
+    for name, one, many in _COUNTED:
         if each[name]:
-            yield f"{each[name]} {word}"
+            yield counted(each[name], one, many)
 
 
 def _quality(each: Mapping[str, Any]) -> Iterator[str]:
