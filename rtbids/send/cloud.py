@@ -30,7 +30,7 @@ class Cloud(ABC):
     """A bucket, and the prefix in it that all names have."""
 
     def __init__(self, scheme: str, bucket: str, prefix: str, access: Access) -> None:
-        self._scheme, self._bucket, self._prefix, self._access = scheme, bucket, prefix, access
+        self._bucket, self._prefix, self._access = bucket, prefix, access
         package = _MODULES[scheme].partition(".")[0]
         try:
             importlib.import_module(package)

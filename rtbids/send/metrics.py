@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
@@ -23,25 +22,14 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Sample = tuple[str, float]  # labels, value
 
 
-@dataclass(frozen=True)
-class Day:
-    """What arrived at a destination in a day of UTC."""
-
-    begins: int  # POSIX seconds
-    url: str
-    images: int
-    bytes: int
-
-
-def days(outbox: Outbox, since: float = 0.0) -> list[Day]:
-    """Return what arrived, day by day."""
+def today(outbox: Outbox, now: float) -> dict[str, int]:
+    """Return how many bytes have arrived at each destination on this day of UTC."""
     with outbox.database.reading() as transaction:
         rows = transaction.rows(
-            "SELECT day, url, images, y.bytes FROM day y JOIN destination d ON d.id = y.destination"
-            " WHERE day >= ? ORDER BY day, d.id",
-            (int(since // DAY),),
+            "SELECT url, y.bytes FROM day y JOIN destination d ON d.id = y.destination WHERE day = ? ORDER BY d.id",
+            (int(now // DAY),),
         )
-    return [Day(day * DAY, url, images, size) for day, url, images, size in rows]
+    return {str(url): int(size) for url, size in rows}
 
 
 def text(outbox: Outbox) -> str:
@@ -53,7 +41,6 @@ def _lines(outbox: Outbox) -> Iterator[str]:
     now = status(outbox, per_page=0)
     with outbox.database.reading() as transaction:
         [[batches, seconds]] = transaction.rows("SELECT batches, seconds FROM finished")
-    today = {day.url: day.bytes for day in days(outbox, now.now)}
     yield from _metric("images", "gauge", "Images in the outbox.", [(_label(state=s), n) for s, n in now.images.items()])
     yield from _metric("batches", "gauge", "Batches in the outbox.", [(_label(state=s), n) for s, n in now.batches.items()])
     yield from _metric("batches_with_errors", "gauge", "Batches of which an image is in error.", [("", now.with_errors)])
@@ -64,16 +51,16 @@ def _lines(outbox: Outbox) -> Iterator[str]:
     yield from _metric("free_bytes", "gauge", "Free on the disk of the outbox.", [("", now.free)])
     yield from _metric("batches_done_total", "counter", "Batches that arrived whole.", [("", batches)])
     yield from _metric("batch_seconds_total", "counter", "From taken in to arrived, of all of these together.", [("", seconds)])
-    yield from _destinations(now, today)
+    yield from _destinations(now, today(outbox, now.now))
 
 
-def _destinations(now: Status, today: dict[str, int]) -> Iterator[str]:
+def _destinations(now: Status, arrived: dict[str, int]) -> Iterator[str]:
     for name, kind, told, values in (
         ("waiting_images", "gauge", "Images that wait for a destination.", [one.waiting for one in now.destinations]),
         ("failed_images", "gauge", "Images that a destination does not take.", [one.errors for one in now.destinations]),
         ("sent_images_total", "counter", "Images that arrived.", [one.sent for one in now.destinations]),
         ("sent_bytes_total", "counter", "Bytes of these.", [one.bytes for one in now.destinations]),
-        ("sent_bytes_today", "gauge", "Bytes since midnight, UTC.", [today.get(one.url, 0) for one in now.destinations]),
+        ("sent_bytes_today", "gauge", "Bytes since midnight, UTC.", [arrived.get(one.url, 0) for one in now.destinations]),
         ("retries_total", "counter", "Tries that did not succeed.", [one.retries for one in now.destinations]),
     ):
         labels = [_label(destination=one.url) for one in now.destinations]

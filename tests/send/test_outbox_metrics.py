@@ -12,7 +12,7 @@ from send.outbox_parts import FarSide, blank, folder_of
 from rtbids.clock import ManualClock
 from rtbids.errors import CannotWrite
 from rtbids.send.destinations import Failure
-from rtbids.send.metrics import Day, days, served, text
+from rtbids.send.metrics import served, text
 from rtbids.send.outbox import Outbox
 from rtbids.send.pool import run
 from rtbids.send.settings import Settings
@@ -49,7 +49,11 @@ def test_counts_sizes_and_times(outbox, tmp_path):
     assert found["destination_sent_images_total", far.url] == 4
     assert found["destination_sent_bytes_total", far.url] == found["destination_sent_bytes_today", far.url] == size
     assert (found["destination_retries_total", far.url], found["destination_up", far.url]) == (1, 1)
-    assert days(outbox) == [Day(int(20000 * DAY), far.url, 4, size)]
+    with outbox.database.reading() as transaction:
+        assert [tuple(row) for row in transaction.rows("SELECT day, images, bytes FROM day")] == [(20000, 4, size)]
+    outbox.clock.advance(DAY)
+    found = samples(text(outbox))
+    assert (found["destination_sent_bytes_total", far.url], found["destination_sent_bytes_today", far.url]) == (size, 0)
 
 
 def test_the_age_of_what_waits_longest(outbox, tmp_path):
