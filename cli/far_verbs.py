@@ -13,8 +13,10 @@ from typing import Any
 
 from rtbids import __version__, private
 from rtbids.stream.link import Link
+from rtbids.stream.wire import Buffer
 
 _ENDING = 30.0  # seconds for the near side to have taken all
+_MOST, _DIGITS = 1 << 20, 7  # bytes that may be asked for at a time
 
 
 def echo(link: Link, arguments: Mapping[str, Any]) -> None:
@@ -27,9 +29,25 @@ def echo(link: Link, arguments: Mapping[str, Any]) -> None:
 
 
 def probe(link: Link, arguments: Mapping[str, Any]) -> None:
-    """Say what machine this is, as ``probe.json``, then send back what comes."""
+    """Say what machine this is, as ``probe.json``, then answer what comes, for the way there and back to be timed apart.
+
+    ``probe/take`` is answered by nothing, ``probe/give`` by as many bytes as it says, all else by itself.
+    """
     link.send("probe.json", json.dumps(machine()).encode())
-    echo(link, arguments)
+    for arrived in link.members():
+        if not arrived.dropped:
+            link.send(arrived.member.name, _answer(arrived.member.name, arrived.member.content))
+        link.settle(arrived.number)
+    link.finish(_ENDING)
+
+
+def _answer(name: str, content: memoryview) -> Buffer:
+    """Return what a member is answered by: noise where bytes are asked for, which nothing on the way can compress."""
+    if name == "probe/take":
+        return b""
+    if name == "probe/give" and bytes(content[:_DIGITS]).isdigit():
+        return os.urandom(min(int(content[:_DIGITS].tobytes()), _MOST))
+    return content
 
 
 def machine() -> dict[str, Any]:

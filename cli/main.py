@@ -24,6 +24,7 @@ COMMANDS = {
     "deidentify": ("rtbids.cli.deidentify", "Take out of DICOM files what identifies the person."),
     "send": ("rtbids.cli.send", "Send finished series on, de-identified, losing none."),
     "status": ("rtbids.cli.status", "Show the runs in progress, and command them."),
+    "doctor": ("rtbids.cli.doctor", "Say what works here, and how soon feedback can be there."),
     "archive": ("rtbids.cli.archive", "Grow a BIDS data set."),
     "far": ("rtbids.cli.far", "The far side of a connection; started over SSH, not by hand."),
     "init": ("rtbids.cli.init", "Make a new experiment from a sample."),
