@@ -16,6 +16,7 @@ import numpy as np
 import sshd
 
 from rtbids.clock import CLOCK
+from rtbids.pipeline import be_quick
 from rtbids.run.far.seats import FarLauncher
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Answer
@@ -37,6 +38,7 @@ def measure() -> Iterator[str]:
     if not sshd.PROGRAM.exists():
         yield "no sshd here: nothing measured"
         return
+    be_quick()  # as a run is
     with tempfile.TemporaryDirectory(prefix="rt") as folder, ExitStack() as stack:
         server = stack.enter_context(sshd.running(Path(folder)))
         (Path(folder) / "experiment.py").write_text(SCRIPT)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -32,36 +35,73 @@ def server(tmp_path_factory) -> Iterator[sshd.Sshd]:
         yield running
 
 
+class Live:
+    """A run behind `server` on what a scanner exports meanwhile; `lines` are those that a destination was given in time."""
+
+    def __init__(self, server: sshd.Sshd, phantom: Phantom, experiment: Path, folder: Path, start: Callable[..., Any]) -> None:
+        export, self.study = folder / "export", folder / "study"
+        export.mkdir()
+        reach = ["--on", server.address, "--identity", server.folder / "id", "--known-hosts", server.folder / "known_hosts"]
+        archive = ["--bids-dir", self.study, "--feedback", "-", "--volumes", phantom.volumes, "--no-deidentify"]
+        self.phantom = phantom
+        self._process = start("run", experiment, export, *archive, *reach)
+        while b"watching" not in (said := self._process.stderr.readline()):
+            assert said, "it has ended"
+        made = scanner.dicoms(phantom)
+        self.scanner = threading.Thread(target=scanner.scan, args=(made, export), kwargs={"interval": TR})
+        self.scanner.start()
+
+    def finish(self) -> None:
+        self.scanner.join()
+        out, self.said = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0, self.said.decode()
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.lines = [line for line in lines if line["status"] != "late"]
+
+    def check(self) -> None:
+        """Nothing is lost, nothing doubled, every line is on time, and the data set is valid."""
+        count = self.phantom.volumes
+        assert [line["volume"] for line in self.lines] == list(range(count))
+        assert max(line["sent"] - line["due"] for line in self.lines) < LATE
+        assert all(line["value"]["volumes"] == line["volume"] + 1 for line in self.lines if line["status"] == "ok")
+        truth = np.stack([self.phantom.volume(n) for n in range(count)], axis=3)
+        (image,) = self.study.rglob("*_bold.nii.gz")
+        assert np.array_equal(np.asarray(nibabel.load(image).dataobj), truth)
+        assert errors(self.study) == []
+        assert b"started again" not in self.said
+
+    @property
+    def outcomes(self) -> set[tuple[str, str | None]]:
+        return {(line["status"], line["reason"]) for line in self.lines}
+
+    @property
+    def cuts(self) -> int:
+        (sidecar,) = (self.study / "derivatives").rglob("*_desc-feedback_timeseries.json")
+        return cuts(json.loads(sidecar.read_text()))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_connection_that_is_killed_twenty_times_costs_alternates_and_nothing_else(server, script, start, tmp_path):
-    export, study = tmp_path / "export", tmp_path / "study"
-    export.mkdir()
-    reach = ["--on", server.address, "--identity", server.folder / "id", "--known-hosts", server.folder / "known_hosts"]
-    archive = ["--bids-dir", study, "--feedback", "-", "--volumes", PHANTOM.volumes, "--no-deidentify"]
-    process = start("run", script(SCRIPT), export, *archive, *reach)
-    while b"watching" not in (said := process.stderr.readline()):
-        assert said, "it has ended"
-    simulator = threading.Thread(target=scanner.scan, args=(scanner.dicoms(PHANTOM), export), kwargs={"interval": TR})
-    simulator.start()
-    killed = kill_now_and_then(server, simulator)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err.decode()
-
+    run = Live(server, PHANTOM, script(SCRIPT), tmp_path, start)
+    killed = kill_now_and_then(server, run.scanner)
+    run.finish()
+    run.check()
     assert killed == KILLS
-    (sidecar,) = (study / "derivatives").rglob("*_desc-feedback_timeseries.json")
-    assert cuts(json.loads(sidecar.read_text())) >= KILLS - 2  # two kills may hit one connection that is still being made
-    lines = [json.loads(line) for line in out.splitlines()]
-    given = [line for line in lines if line["status"] != "late"]
-    assert [line["volume"] for line in given] == list(range(PHANTOM.volumes))
-    assert {(line["status"], line["reason"]) for line in given} == {("ok", None), ("alternate", "link")}
-    assert max(line["sent"] - line["due"] for line in given) < LATE
-    assert all(line["value"]["volumes"] == line["volume"] + 1 for line in given if line["status"] == "ok")
-    truth = np.stack([PHANTOM.volume(n) for n in range(PHANTOM.volumes)], axis=3)
-    (image,) = study.rglob("*_bold.nii.gz")
-    assert np.array_equal(np.asarray(nibabel.load(image).dataobj), truth)
-    assert errors(study) == []
-    assert b"started again" not in err
+    assert run.cuts >= KILLS - 2  # two kills may hit one connection that is still being made
+    assert run.outcomes == {("ok", None), ("alternate", "link")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_connection_that_freezes_is_given_up_and_made_anew(server, script, start, tmp_path):
+    run = Live(server, replace(PHANTOM, volumes=40), script(SCRIPT), tmp_path, start)
+    run.scanner.join(10 * TR)
+    assert server.freeze()
+    run.finish()
+    run.check()
+    assert run.cuts == 1
+    assert run.outcomes == {("ok", None), ("alternate", "link")}
 
 
 def kill_now_and_then(server: sshd.Sshd, simulator: threading.Thread) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rtbids.clock import CLOCK
 from rtbids.errors import ConnectionLost, InputMissing, RtbidsError, UsageFault
+from rtbids.priority import first_in_line
 from rtbids.run.far import members
 from rtbids.run.far.contents import Coming, Sending
 from rtbids.run.far.members import Said
@@ -125,6 +126,10 @@ class Bridge(threading.Thread):
         return {"Connection": {key: value for key, value in said.items() if value is not None}}
 
     def run(self) -> None:
+        with first_in_line():
+            self._serve()
+
+    def _serve(self) -> None:
         while not self._is_closing or self._orders:
             try:
                 self._step()
@@ -269,7 +274,7 @@ class Bridge(threading.Thread):
         """Go on without the link: nobody there says anything any more."""
         if self._error is None:
             self._error = error
-            if not self._is_closing:
+            if not self._is_closing and any(place.is_loaded for place in self._places.values()):  # else it is raised
                 logger.error("the far side is lost: %s%s", error, f" ({error.hint})" if error.hint else "")
         for place in self._places.values():
             if not place.is_loaded:
