@@ -1,4 +1,4 @@
-"""Files stored over the network from dcmtk's storescu on one association, beside dcmtk's own storescp."""
+"""Files stored over the network by dcmtk's storescu, beside dcmtk's own storescp; and on the disk, beside what that can do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from rtbids.replay.scanner import Phantom, dicoms
 PHANTOM = Phantom(shape=(68, 68, 36), volumes=400)  # 336 kB a file
 ROUNDS = 3
 LIMIT = 280  # files a second, at the least, without fsync
+SIDE_BY_SIDE = (1, 4)  # associations
+DISK = "the disk alone, one fsync each"
+ANYWHERE = "dicom-scp://127.0.0.1:0"
 LISTENING = re.compile(rb":(\d+)$")
 
 
@@ -27,28 +31,63 @@ def measure() -> Iterator[str]:
         yield "dcmtk's storescu is not there: apt-get install dcmtk"
         return
     with tempfile.TemporaryDirectory() as folder:
-        files = Path(folder, "files")
-        files.mkdir()
-        for number, content in enumerate(dicoms(PHANTOM)):
-            (files / f"{number:04d}.dcm").write_bytes(content)
-        rates = {name: _rate(storescu, listening, files) for name, listening in _RECEIVERS.items()}
-        size = (files / "0000.dcm").stat().st_size
-    for name, rate in rates.items():
-        yield f"{name:<34} {rate:8.0f} files of {size // 1000} kB/s"
-    for name in ("rtbids", "rtbids --fsync"):
-        beside = rates[name] / rates["storescp"]
-        yield f"{name:<34} {rates[name] / LIMIT:8.2f} × the {LIMIT} files/s to reach, {beside:.2f} × storescp"
+        files = _files(Path(folder, "files"))
+        size = files[0].stat().st_size
+        rates: dict[tuple[str, int], list[float]] = {}
+        for _ in range(ROUNDS):  # in turn, so that what else the machine does is the same for all
+            for name, listening in _RECEIVERS.items():
+                for count in SIDE_BY_SIDE:
+                    rates.setdefault((name, count), []).append(_rate(storescu, listening, _shared_out(files, count)))
+            for count in SIDE_BY_SIDE:
+                rates.setdefault((DISK, count), []).append(_disk(_shared_out(files, count)))
+    for (name, count), found in rates.items():
+        yield f"{name:<34} {count} at once {max(found):6.0f} files of {size // 1000} kB/s, at the least {min(found):.0f}"
+    for name in ("rtbids", "rtbids --fsync", "rtbids send"):
+        best = max(rates[name, 1])
+        beside = best / max(rates["storescp", 1])
+        yield f"{name:<34} {best / LIMIT:8.2f} × the {LIMIT} files/s to reach, {beside:.2f} × storescp"
 
 
-def _rate(storescu: str, listening, files: Path) -> float:
-    """Return files a second, the best of some rounds."""
-    rates = []
-    for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory() as folder, listening(Path(folder)) as port:
-            begin = time.perf_counter()
-            _call(storescu, "-aec", "RTBIDS", "+sd", "127.0.0.1", str(port), str(files))
-            rates.append(PHANTOM.volumes / (time.perf_counter() - begin))
-    return max(rates)
+def _files(folder: Path) -> list[Path]:
+    folder.mkdir()
+    for number, content in enumerate(dicoms(PHANTOM)):
+        (folder / f"{number:04d}.dcm").write_bytes(content)
+    return sorted(folder.iterdir())
+
+
+def _shared_out(files: list[Path], count: int) -> list[list[Path]]:
+    return [files[first::count] for first in range(count)]
+
+
+def _rate(storescu: str, listening: Callable, shares: list[list[Path]]) -> float:
+    """Return files a second, each share over an association of its own."""
+    with tempfile.TemporaryDirectory() as folder, listening(Path(folder)) as port:
+        to = [storescu, "-aec", "RTBIDS", "127.0.0.1", str(port)]
+        return _timed(shares, lambda share: _call(*to, *map(str, share)))
+
+
+def _disk(shares: list[list[Path]]) -> float:
+    """Return how many such files a second are written, named and put on the disk by one fsync each."""
+    content = shares[0][0].read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        return _timed(shares, lambda share: [_put(content, Path(folder, path.name)) for path in share])
+
+
+def _put(content: bytes, path: Path) -> None:
+    with open(path.with_suffix(".part"), "wb", buffering=0) as file:
+        file.write(content)
+        path.with_suffix(".part").rename(path)
+        os.fsync(file.fileno())
+
+
+def _timed(shares: list[list[Path]], work: Callable) -> float:
+    threads = [threading.Thread(target=work, args=(share,)) for share in shares]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return PHANTOM.volumes / (time.perf_counter() - begin)
 
 
 def _dcmtk(name: str) -> str | None:
@@ -66,15 +105,25 @@ def _prompt() -> dict[str, str]:
 
 
 @contextmanager
-def _rtbids(folder: Path, *options: str) -> Iterator[int]:
-    """Watch the network as a user does, the stream going nowhere."""
-    command = [sys.executable, "-m", "rtbids", "watch", "dicom-scp://127.0.0.1:0", "--spool", str(folder / "spool"), *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        found = LISTENING.search(process.stderr.readline().rstrip())
+def _rtbids(*words: str) -> Iterator[int]:
+    """Listen as a user does, what comes going nowhere."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "rtbids", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        lines = iter(process.stderr.readline, b"")
+        found = next(filter(None, (LISTENING.search(line.rstrip()) for line in lines)))
         try:
             yield int(found[1])
         finally:
-            process.terminate()
+            process.kill()  # what it has received is of no use to anybody
+
+
+def _watch(folder: Path, *options: str):
+    return _rtbids("watch", ANYWHERE, "--spool", str(folder / "spool"), *options)
+
+
+def _send(folder: Path):
+    return _rtbids("send", ANYWHERE, f"file://{folder}/sent", "--outbox", str(folder / "outbox"), "--no-deidentify")
 
 
 @contextmanager
@@ -95,6 +144,7 @@ def _storescp(folder: Path) -> Iterator[int]:
 
 _RECEIVERS = {
     "storescp": _storescp,
-    "rtbids": _rtbids,
-    "rtbids --fsync": lambda folder: _rtbids(folder, "--fsync"),
+    "rtbids": _watch,
+    "rtbids --fsync": lambda folder: _watch(folder, "--fsync"),
+    "rtbids send": _send,
 }

@@ -13,6 +13,7 @@ import ssl
 import struct
 import sys
 import threading
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +39,16 @@ TAKEN = (*dicomnet.MR, "1.2.840.10008.5.1.4.1.1.4.3", "1.2.840.10008.5.1.4.1.1.4
 STORE = 0x0001  # command field of a request to store (PS3.7, E.1)
 NOT_SUPPORTED = 0x0122  # status of a store: SOP class not supported (PS3.7, C.5.5)
 FOR_NOW, OF_PRESENTATION, LIMIT_EXCEEDED = 2, 3, 2  # a rejection's result, source and reason (PS3.8, table 9-21)
+
+
+class _Storage:
+    """All classes that the standard stores by."""
+
+    def __contains__(self, sop_class: object) -> bool:
+        return uid_to_service_class(str(sop_class)) is StorageServiceClass
+
+
+EVERY_STORAGE_CLASS = _Storage()
 
 
 class Receiver(Protocol):
@@ -128,7 +139,15 @@ class _Server(ThreadedAssociationServer):
 
 
 class Listener:
-    """A storage SCP that listens from the moment it is made until `close`."""
+    """A storage SCP that listens from the moment it is made until `close`.
+
+    Parameters
+    ----------
+    longest
+        Bytes of an image beyond which it is refused.
+    taken
+        SOP classes; images of others are refused.
+    """
 
     def __init__(
         self,
@@ -137,13 +156,14 @@ class Listener:
         guests: Guests,
         tls: ssl.SSLContext | None,
         longest: int = bounds.LONGEST_IMAGE,
+        taken: Container[str] = TAKEN,
     ) -> None:
         self._application = dicomnet.entity(address.aet)
         self._application.require_called_aet = True
         self._application.require_calling_aet = sorted(guests.aets or ())
         self._application.maximum_associations = sys.maxsize  # pynetdicom counts all that are connected; callers count better
         callers = Callers()
-        handlers = _Handlers(receiver, callers, longest)
+        handlers = _Handlers(receiver, callers, longest, taken)
         self._server: _Server = _bound(self._application, address, handlers.bound(), tls)
         self._server.guests, self._server.receiver, self._server.callers, self._server._said = guests, receiver, callers, set()
         self.port = int(self._server.server_address[1])
@@ -163,10 +183,11 @@ class Listener:
 class _Handlers:
     """What pynetdicom calls, from the threads of its associations."""
 
-    def __init__(self, receiver: Receiver, callers: Callers, longest: int) -> None:
+    def __init__(self, receiver: Receiver, callers: Callers, longest: int, taken: Container[str]) -> None:
         self._receiver = receiver
         self._callers = callers
         self._longest = longest
+        self._taken = taken
         self._complete: dict[int, float] = {}  # association → when its message was complete
 
     def bound(self) -> list[Any]:
@@ -203,7 +224,7 @@ class _Handlers:
         supported = {str(context.abstract_syntax): context for context in acceptor.supported_contexts}
         for context in event.assoc.requestor.primitive.presentation_context_definition_list:
             proposed = str(context.abstract_syntax)
-            if proposed not in supported and uid_to_service_class(proposed) is StorageServiceClass:
+            if proposed not in supported and proposed in EVERY_STORAGE_CLASS:
                 supported[proposed] = build_context(proposed, list(_readable()))
         acceptor.supported_contexts = list(supported.values())
 
@@ -239,7 +260,7 @@ class _Handlers:
     def store(self, event: Any) -> int:
         request = event.request
         sop_class = str(request.AffectedSOPClassUID)
-        if sop_class not in TAKEN:
+        if sop_class not in self._taken:
             self._receiver.refuse(UID(sop_class).name)
             return NOT_SUPPORTED
         if isinstance(request.DataSet, bounds.Overlong):

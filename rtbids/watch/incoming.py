@@ -20,7 +20,7 @@ from pathlib import Path
 from rtbids.clock import CLOCK, Clock
 from rtbids.errors import BadData, cannot_write
 from rtbids.stream.wire import Buffer
-from rtbids.watch import complete, spool
+from rtbids.watch import complete, durable
 from rtbids.watch.finished import QUIET, Finished
 
 _LOCK = ".lock"
@@ -38,6 +38,7 @@ class _Series:
     last: float  # POSIX seconds
     taken: int = 0
     under_way: int = 0
+    kept: int = 0
     broken: tuple[tuple[Path, str], ...] = ()
 
 
@@ -59,9 +60,15 @@ class Incoming:
         self._count = 0
         self._full_until = self._roomy_until = 0.0
         self._own, self._held = _own_folder(folder, clock.now())
+        self._together = durable.names_come_with_data(self._own)
 
-    def keep(self, content: Buffer, *, broken: bool = False) -> None:
+    def keep(self, content: Buffer, *, broken: bool = False) -> bool:
         """Write an image to the disk, to the others of its series; with `broken` also what is none, for its sender to be told.
+
+        Returns
+        -------
+        bool
+            Whether it is the first of its series: those after it let `due` only come later.
 
         Raises
         ------
@@ -81,11 +88,14 @@ class Incoming:
                 raise
             reason = str(error)
         self._check_room()
-        series, path = self._place(key, label)
+        series, number = self._place(key, label)
+        path, is_kept = series.folder / durable.name(number, 6, content), False
         try:
-            spool.write(content, path, fsync=True)
+            durable.write(content, path, fsync=True, together=self._together)
+            is_kept = True
         finally:
-            self._written(series, path, reason)
+            is_first = self._written(series, path, reason, is_kept)
+        return is_first
 
     def finished(self, *, everything: bool = False) -> Iterator[Finished]:
         """Hand out the series that are over; with `everything` also those that are not."""
@@ -132,25 +142,27 @@ class Incoming:
     def _ends(self, series: _Series) -> float:
         return series.last + self._quiet
 
-    def _place(self, key: str, label: str) -> tuple[_Series, Path]:
+    def _place(self, key: str, label: str) -> tuple[_Series, int]:
         with self._lock:
             series = self._series.get(key)
             if series is None:
                 self._count += 1
                 folder = self._own / f"{self._count:06d}"
                 folder.mkdir(mode=0o700)
-                spool.sync_folder(self._own)
+                durable.sync_folder(self._own)
                 series = self._series[key] = _Series(folder, label, self._clock.now())
             series.taken += 1
             series.under_way += 1
-            return series, series.folder / f"{series.taken:06d}.dcm"
+            return series, series.taken
 
-    def _written(self, series: _Series, path: Path, reason: str) -> None:
+    def _written(self, series: _Series, path: Path, reason: str, is_kept: bool) -> bool:
         with self._lock:
             series.last = self._clock.now()
             series.under_way -= 1
-            if reason:
+            series.kept += is_kept
+            if reason and is_kept:
                 series.broken += ((path, reason),)
+            return is_kept and series.kept == 1
 
     def _check_room(self) -> None:
         if not self._room:
@@ -172,7 +184,7 @@ def _own_folder(folder: Path, now: float) -> tuple[Path, int]:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             own.mkdir(mode=0o700)
-            spool.sync_folder(folder)
+            durable.sync_folder(folder)
         except FileExistsError:
             continue
         except OSError as error:
@@ -197,11 +209,11 @@ def _locked(folder: Path) -> int | None:
 
 def _left(series: Path) -> Iterator[Finished]:
     """Hand out a series that a process has left: its files, without those that were never finished or acknowledged."""
-    for part in series.glob(".*.part"):
-        part.unlink(missing_ok=True)
+    durable.sweep(series)
     files, broken = [], []
     for path in sorted(series.glob("*.dcm")):
         try:
+            durable.check(path)
             complete.check(str(path))
             files.append(path)
         except (BadData, OSError) as error:

@@ -12,7 +12,7 @@ from rtbids.clock import CLOCK, Clock
 from rtbids.dicomnet import Address
 from rtbids.errors import BadData
 from rtbids.wakeup import Wakeup
-from rtbids.watch.associations import Guests, Listener
+from rtbids.watch.associations import EVERY_STORAGE_CLASS, Guests, Listener
 from rtbids.watch.door import OUT_OF_RESOURCES, SUCCESS, Door
 from rtbids.watch.faults import Faults
 from rtbids.watch.finished import Finished
@@ -35,6 +35,8 @@ def batches(
 ) -> Iterator[Finished]:
     """Listen at `address` and hand out each series that is over, until stopped or idle for too long.
 
+    Objects of all storage classes are taken: whether they may go on is not for who receives them to say.
+
     A stop hands out what has come until then. An association that is open at that moment is aborted, and its sender has been
     answered for what is kept, and for nothing else.
 
@@ -45,7 +47,7 @@ def batches(
     """
     stop = stop or Wakeup()
     receiver = _Receiver(incoming, clock)
-    with closing(Listener(address, receiver, guests, tls)) as listener:
+    with closing(Listener(address, receiver, guests, tls, taken=EVERY_STORAGE_CLASS)) as listener:
         place = replace(address, port=listener.port).place
         on_mode(f"listening as {address.aet} on {place}{', with TLS' if tls else ''}")
         while not stop.is_set():
@@ -68,10 +70,13 @@ class _Receiver(Door):
         self.arrived = Wakeup()
         self.active = clock.now()
 
+    def refuse(self, sop_class: str) -> None:
+        self.say_once(f"what is sent as {sop_class} is refused: the standard stores nothing by that class")
+
     def store(self, content: bytes, received: float) -> int:
         """Take an image: success only once it is on the disk."""
         try:
-            self._incoming.keep(content)
+            is_first = self._incoming.keep(content)
         except BadData as error:
             return self.unreadable(str(error))
         except NoRoom:
@@ -81,5 +86,6 @@ class _Receiver(Door):
             self.say_once(f"images cannot be kept, and are refused: {error.strerror or error}")
             return OUT_OF_RESOURCES
         self.active = received
-        self.arrived.set()
+        if is_first:  # who waits for the end of a series wakes too early for the others, never too late
+            self.arrived.set()
         return SUCCESS

@@ -16,9 +16,10 @@ from pathlib import Path
 from rtbids.errors import CannotWrite, cannot_write
 from rtbids.receipt import Receipt
 from rtbids.stream.wire import Buffer
+from rtbids.watch import durable
 
 BACKLOG = 4 << 30  # bytes in the spool beyond which senders wait
-_OURS = re.compile(r"\d{9,}\.dcm")
+_OURS = re.compile(r"(\d{9,})(-[0-9a-f]{8})?\.dcm")
 
 
 class Closed(Exception):
@@ -49,10 +50,11 @@ class Spool:
         self._room = threading.Condition()
         self._closed = False
         self._lock = _opened(folder)
+        self._together = durable.names_come_with_data(folder)
         self.leftovers = _leftovers(folder)
         self._counted = {path: path.stat().st_size for path in self.leftovers}  # bytes of those that will leave
         self._held = sum(self._counted.values())
-        self._number = max((int(path.stem) for path in self.leftovers), default=0)
+        self._number = max(map(_number, self.leftovers), default=0)
 
     def is_full(self, size: int) -> bool:
         """Say whether an image of `size` bytes would have to wait."""
@@ -69,9 +71,9 @@ class Spool:
         OSError
             The disk did not take it.
         """
-        path = self._place(len(content))
+        path = self._place(content)
         try:
-            write(content, path, fsync=self._fsync)
+            durable.write(content, path, fsync=self._fsync, together=self._together)
         except OSError:
             self.abandon(path)
             raise
@@ -103,14 +105,15 @@ class Spool:
         self.stop()
         os.close(self._lock)
 
-    def _place(self, size: int) -> Path:
-        """Wait for room for `size` bytes and take it; return the file that is to be made."""
+    def _place(self, content: Buffer) -> Path:
+        """Wait for room for an image and take it; return the file that is to be made."""
+        size = len(content)
         with self._room:
             self._room.wait_for(lambda: self._closed or not self._is_full(size))
             if self._closed:
                 raise Closed
             self._number += 1
-            path = self.folder / f"{self._number:09d}.dcm"
+            path = self.folder / durable.name(self._number, 9, content)
             self._counted[path] = size
             self._held += size
             return path
@@ -122,24 +125,6 @@ class Spool:
         with suppress(OSError):  # gone by another hand: there is nothing left to do
             path.unlink()
         self.abandon(path)
-
-
-def write(content: Buffer, path: Path, *, fsync: bool) -> None:
-    """Write a file for its owner only, so that it is there whole or not at all; with `fsync` on the disk itself."""
-    hidden = path.with_name(f".{path.name}.part")
-    try:
-        with open(hidden, "xb", buffering=0, opener=_for_owner) as file:
-            _write_all(file.fileno(), content)
-            if fsync:
-                os.fsync(file.fileno())
-        hidden.rename(path)
-        if fsync:
-            sync_folder(path.parent)
-    except OSError:  # its sender is told that it was refused, and sends it again
-        for made in (hidden, path):
-            with suppress(OSError):
-                made.unlink()
-        raise
 
 
 def _opened(folder: Path) -> int:
@@ -159,25 +144,9 @@ def _opened(folder: Path) -> int:
 
 def _leftovers(folder: Path) -> list[Path]:
     """Return the whole files in the order in which they came; what was never finished was never acknowledged, and goes."""
-    for part in folder.glob(".*.dcm.part"):
-        part.unlink(missing_ok=True)
-    return sorted((path for path in folder.iterdir() if _OURS.fullmatch(path.name)), key=lambda path: int(path.stem))
+    durable.sweep(folder)
+    return sorted((path for path in folder.iterdir() if _OURS.fullmatch(path.name)), key=_number)
 
 
-def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _write_all(descriptor: int, content: Buffer) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _number(path: Path) -> int:
+    return int(path.stem.partition("-")[0])

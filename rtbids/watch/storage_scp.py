@@ -21,6 +21,7 @@ from rtbids.convert.dicom import Instance, instance_uid, read
 from rtbids.dicomnet import Address
 from rtbids.errors import BadData
 from rtbids.wakeup import Wakeup
+from rtbids.watch import durable
 from rtbids.watch.associations import TAKEN, Guests, Listener, Network
 from rtbids.watch.bounds import LONGEST_IMAGE
 from rtbids.watch.door import CANNOT_UNDERSTAND, NOT_OF_ITS_CLASS, OUT_OF_RESOURCES, SUCCESS, Door
@@ -195,6 +196,7 @@ class _Intake(Door):
         """Read an image from the spool; one that cannot be read stays there, and is named."""
         name = stored.path.name
         try:
+            durable.check(stored.path)
             return read(stored.path.read_bytes(), name, stored.received)
         except OSError as error:
             self._faults.note(Fault.UNREADABLE, name, f"{name} in the spool: cannot be read ({error.strerror or error})")

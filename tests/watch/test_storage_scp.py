@@ -11,6 +11,7 @@ import socket
 import ssl
 import stat
 import threading
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from rtbids.clock import CLOCK, ManualClock
 from rtbids.dicomnet import Address, Sender
 from rtbids.errors import BadData, CannotWrite, ConnectionLost, InputMissing, UsageFault
 from rtbids.receipt import hold, settle
-from rtbids.watch import spool as spool_module
+from rtbids.watch import durable
 from rtbids.watch.associations import networks
 from rtbids.watch.callers import ARTIM
 from rtbids.watch.spool import Spool
@@ -450,6 +451,17 @@ def left_in(spool: Path, *contents: bytes) -> Path:
     return spool
 
 
+def test_an_image_that_a_power_cut_has_torn_is_not_handed_out(receive, tmp_path):
+    with closing(Spool(tmp_path / "left")) as kept:
+        torn, whole = kept.keep(RUN[0]), kept.keep(RUN[1])
+    torn.write_bytes(RUN[0][:-4000] + bytes(4000))
+    reception = receive(spool=tmp_path / "left")
+    assert reception.came(1) == [2]
+    reception.stop()
+    assert (torn.exists(), whole.exists()) == (True, False)
+    assert "its bytes are not those that came" in reception.faults[0]
+
+
 @pytest.mark.parametrize(("left", "existing"), [(RUN[0], False), (b"damaged by the disk" * 200, True)])
 def test_what_stays_in_the_spool_makes_no_sender_wait(receive, tmp_path, left, existing):
     spool = left_in(tmp_path / "left", left)
@@ -472,11 +484,13 @@ def test_an_image_that_is_kept_nowhere_else_stays_in_the_spool_and_makes_no_send
     kept.close()
 
 
-def test_an_image_that_the_disk_did_not_confirm_is_refused_and_not_kept(tmp_path, monkeypatch):
-    def fail(folder: Path) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_an_image_that_the_disk_did_not_confirm_is_refused_and_not_kept(together, tmp_path, monkeypatch):
+    def fail(descriptor: int) -> None:
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(spool_module, "sync_folder", fail)
+    monkeypatch.setattr(durable, "names_come_with_data", lambda folder: together)
+    monkeypatch.setattr(os, "fsync", fail)
     kept = Spool(tmp_path / "spool", backlog=1, fsync=True)
     with pytest.raises(OSError, match="input/output"):
         kept.keep(RUN[0])
