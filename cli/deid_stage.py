@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -64,6 +65,21 @@ class Stage:
         """Return the key of a series, which begins with a UID, with the new UID."""
         uid, space, rest = key.partition(" ")
         return self.cleaner.engine.mapping.uid(uid) + space + rest
+
+
+class LateStage(Stage):
+    """A stage that is made with the first image that comes: a stream may hold none, and then needs no key."""
+
+    def __init__(self, wish: Wish) -> None:
+        object.__setattr__(self, "_wish", wish)
+
+    @functools.cached_property
+    def cleaner(self) -> Cleaner:
+        made = stage(self._wish)
+        assert made is not None
+        return made.cleaner
+
+    _wish: Wish
 
 
 def stage(wish: Wish, *, identified: bool = False) -> Stage | None:

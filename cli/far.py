@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -12,7 +13,9 @@ from rtbids.errors import UsageFault
 VERBS = {  # what the near side may ask for, and what does it, with the link and the arguments
     "echo": "rtbids.cli.far_verbs:echo",
     "probe": "rtbids.cli.far_verbs:probe",
+    "receive": "rtbids.cli.receiving:receive",
     "experiment": "rtbids.cli.far_experiment:experiment",
+    "copy": "rtbids.cli.mirroring:copy",
 }
 LINGER = 600.0
 
@@ -27,7 +30,14 @@ LINGER = 600.0
     metavar="S",
     help="Go on for S seconds without a connection.",
 )
-def command(verbs: str | None, linger: float) -> None:
+@click.option(
+    "--within",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write and read streams within DIR only. Repeatable; by default wherever the user may.",
+)
+def command(verbs: str | None, linger: float, within: tuple[Path, ...]) -> None:
     """Be the far side of a connection: another rtbids starts this over SSH and talks with it by standard input and output.
 
     What is asked for is done by a process of its own, which goes on when the connection is cut, and with which the next one is
@@ -38,10 +48,12 @@ def command(verbs: str | None, linger: float) -> None:
     Example:
       rtbids far --verbs echo,probe
     """
+    from rtbids.cli import far_places
     from rtbids.stream.far.relay import relay
 
     if sys.stdin.isatty():
         raise UsageFault("this is started over SSH by another rtbids, not by hand", "see rtbids far --help")
+    far_places.allow(within)
     relay(allowed(verbs), linger)
 
 

@@ -12,6 +12,7 @@ from rtbids.cli import options, stream_options
 
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
+    from rtbids.cli.far_ends import Far
     from rtbids.cli.sources import Live
     from rtbids.stream.branch import WhenFull
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 @click.argument("destinations", nargs=-1, required=True, metavar="DEST...")
 @stream_options.when_full
 @stream_options.room
+@stream_options.dry_run
+@stream_options.far_options
 @options.entity_options
 @options.keep
 @options.identified
@@ -33,6 +36,8 @@ def command(
     destinations: tuple[str, ...],
     when_full: WhenFull,
     room: int,
+    dry_run: bool,
+    far: Far,
     entities: Mapping[str, str],
     keep: Literal["original", "corrected", "both"],
     identified: bool,
@@ -45,25 +50,38 @@ def command(
     SOURCE is a DICOM folder or a port that the scanner sends to (dicom-scp://[AET@]host:port), which are converted; or a stream
     (- for standard input, a named pipe, a .tar file, a folder of BIDS-I), whose members pass as they are.
 
-    DEST is - for standard output, a named pipe, a .tar file, or a folder, which is a BIDS data set that grows. An image is let
-    go of by its source when every DEST has it safe. The reader of a named pipe may leave and come back: it begins with what it
-    has to know, and with a whole volume.
+    DEST is - for standard output, a named pipe, a .tar file, or a folder, which is a BIDS data set that grows; and any of these
+    on another machine: ssh://[user@]host[:port]/PATH, or /~/PATH in the home folder there. It needs rtbids, and nothing that
+    listens but sshd. A cut is mended, each volume arrives once and in order, and what leaves is de-identified, unless
+    --no-deidentify or --identified.
+
+    An image is let go of by its source when every DEST has it safe. The reader of a named pipe may leave and come back: it
+    begins with what it has to know, and with a whole volume.
 
     \b
     Examples:
       rtbids stream /data/export volumes.fifo run.tar study
+      rtbids stream /data/export ssh://me@cloud.example.org/~/study --dry-run
+      rtbids stream /data/export ssh://me@cloud.example.org/~/study
       rtbids watch /data/export | rtbids stream - first.fifo second.fifo --when-full drop
     """
     from rtbids.cli import console, deid_stage, sources, streaming
+    from rtbids.cli import dry_run as rehearsal
     from rtbids.cli.stopping import stopping
     from rtbids.cli.withheld import withheld
 
     streaming.check(source, destinations)
-    stage = deid_stage.stage(wish, identified=identified)
+    if any(map(streaming.is_far, destinations)) and wish.deidentify is None and not identified:
+        wish = replace(wish, deidentify=True)
+    may_need_no_key = wish.deidentify and not identified and sources.kind(source) == "stream"
+    stage = deid_stage.LateStage(wish) if may_need_no_key else deid_stage.stage(wish, identified=identified)
     with stopping() as stop:
         request = sources.Request(
             source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
         )
         request = replace(request, deidentify=stage, withheld=withheld(identified=identified))
-        order = streaming.Order(destinations, when_full, room, open_timeout)
+        if dry_run:
+            rehearsal.show(request, destinations)
+            return
+        order = streaming.Order(destinations, when_full, room, open_timeout, far)
         streaming.stream(request, order)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
+from rtbids.cli import options
+
+F = TypeVar("F", bound=Callable[..., Any])
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -37,3 +43,34 @@ when_full = click.option(
 room = click.option(
     "--queue", "room", type=Size(), default="64M", show_default=True, metavar="SIZE", help="What may wait for each DEST."
 )
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Send nothing: show what would leave, its fields and elements by name, and what would not."
+)
+
+
+def far_options(function: F) -> F:
+    """Add how far sides are reached; the command receives it as `far`, a `rtbids.cli.far_ends.Far`."""
+
+    @options.ssh_options
+    @click.option(
+        "--spool-memory",
+        type=Size(),
+        default="64M",
+        show_default=True,
+        metavar="SIZE",
+        help="SSH: hold this much that is not safe there.",
+    )
+    @click.option("--spool-disk", type=Size(), default="0", metavar="SIZE", help="SSH: hold this much more on disk.")
+    @click.option(
+        "--spool-folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="SSH: where that is; by default in ~/.local/state/rtbids/spool.",
+    )
+    @functools.wraps(function)
+    def command(*args: Any, ssh: Any, spool_memory: int, spool_disk: int, spool_folder: Path | None, **kinds: Any) -> Any:
+        from rtbids.cli.far_ends import Far, Held
+
+        return function(*args, far=Far(ssh, Held(spool_memory, spool_disk, spool_folder)), **kinds)
+
+    return command  # type: ignore[return-value]

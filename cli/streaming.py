@@ -6,19 +6,21 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from rtbids.cli import archiving, sources
+from rtbids.cli import archiving, far_ends, sources
+from rtbids.cli.far_ends import Far
 from rtbids.cli.stream_line import shown
 from rtbids.cli.withheld import Withheld
 from rtbids.errors import RtbidsError, UsageFault, internal_fault
 from rtbids.pipeline import Inbox, be_quick
 from rtbids.receipt import hold, settle
-from rtbids.stream import branch, endpoints, fifo, sinks
+from rtbids.stream import branch, endpoints, fifo, linked, sinks
 from rtbids.stream.branch import Branch, Sink, Units, WhenFull
-from rtbids.stream.units import Unit
+from rtbids.stream.units import Unit, of_items
 from rtbids.wakeup import Wakeup
 
 logger = logging.getLogger("rtbids")
@@ -32,6 +34,7 @@ class Order:
     when_full: WhenFull = "block"
     room: int = branch.ROOM
     open_timeout: float = fifo.OPEN_TIMEOUT
+    far: Far = field(default_factory=Far)
 
 
 def check(source: str, destinations: Sequence[str]) -> None:
@@ -44,7 +47,7 @@ def check(source: str, destinations: Sequence[str]) -> None:
             raise UsageFault(f"{one}: named twice, as {seen[place]} and as {one}", "each place once")
         seen[place] = one
     for one in destinations:
-        is_folder(one)
+        far_ends.address(one) if is_far(one) else is_folder(one)
 
 
 def _identity(place: str) -> object:
@@ -53,11 +56,18 @@ def _identity(place: str) -> object:
     return os.path.realpath(place)
 
 
+def is_far(place: str) -> bool:
+    """Say whether a place is on another machine."""
+    return endpoints.scheme(place) == "ssh"
+
+
 def is_folder(destination: str) -> bool:
     """Say whether a destination is a data set; raise UsageFault where it is nothing that a stream can go to."""
     path = Path(destination)
     if scheme := endpoints.scheme(destination):
-        raise UsageFault(f"{destination}: expected -, a named pipe, a .tar file or a folder, found {scheme}://")
+        raise UsageFault(
+            f"{destination}: expected -, a named pipe, a .tar file, a folder or ssh://host/PATH, found {scheme}://"
+        )
     if destination == endpoints.STANDARD or fifo.is_fifo(path) or path.suffix == ".tar":
         return False
     if path.exists() and not path.is_dir():
@@ -124,6 +134,8 @@ def _raise_first(branches: Sequence[Branch]) -> None:
 
 
 def _branch(destination: str, request: sources.Request, order: Order, unfinished: _Unfinished) -> Branch:
+    if is_far(destination):
+        return _far_branch(destination, request, order, unfinished)
     name = "standard output" if destination == endpoints.STANDARD else destination
     is_kept = destination != endpoints.STANDARD and not fifo.is_fifo(Path(destination))
     return Branch(
@@ -133,6 +145,41 @@ def _branch(destination: str, request: sources.Request, order: Order, unfinished
         room=order.room,
         failed=partial(unfinished.failed, name),
     )
+
+
+def _far_branch(destination: str, request: sources.Request, order: Order, unfinished: _Unfinished) -> Branch:
+    """Connect and hear what sort of place it is: nothing is dropped on the way to one that keeps; a data set gets volumes."""
+    place = far_ends.address(destination)
+    told = {
+        "sender": far_ends.sender(request.source),
+        "identified": request.withheld.identified,
+        "open_timeout": order.open_timeout,
+    }
+    link = far_ends.dial("receive", place, order.far, told, order.when_full)
+    kind = far_ends.ready(link, "receive/ready.json").get("kind")
+    may_drop = order.when_full == "drop" and kind == "pipe"
+
+    def send(units: Units) -> None:
+        linked.write_link(_converted(units, str(place), request) if kind == "folder" else units, link, may_drop=may_drop)
+
+    when_full: WhenFull = "drop" if may_drop else "block"
+    failed, says = partial(unfinished.failed, str(place)), partial(far_ends.says, link)
+    return Branch(str(place), send, when_full=when_full, room=order.room, failed=failed, says=says)
+
+
+def _converted(units: Units, name: str, request: sources.Request) -> Units:
+    """Turn the files of a stream of DICOM into volumes; units of BIDS-I pass."""
+    first = next((unit for unit in units if unit is not None), None)
+    if first is None:
+        return
+    whole = chain([first], units)
+    if not first.is_file:
+        yield from whole
+        return
+    members = (member for unit in whole if unit is not None for member in unit.members())
+    withheld = Withheld(request.withheld.identified)
+    done = replace(request, stop=Wakeup(), deidentify=None, withheld=withheld)
+    yield from of_items(withheld.items(sources.of_members(members, name, done)))
 
 
 def _sink(destination: str, name: str, request: sources.Request, timeout: float) -> Sink:

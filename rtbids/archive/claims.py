@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +47,9 @@ def claim(folder: Path, name: str) -> Claim:
     return Claim(path, descriptor)
 
 
-def abandoned(folder: Path) -> Iterator[Claim]:
-    """Take every claim whose owner has died."""
-    for name in names(folder):
+def abandoned(folder: Path, wanted: Iterable[str] | None = None) -> Iterator[Claim]:
+    """Take every claim whose owner has died, or those of the `wanted` runs."""
+    for name in names(folder) if wanted is None else wanted:
         descriptor = locks.take(folder / f"{name}.json")
         if descriptor is not None:
             yield Claim(folder / f"{name}.json", descriptor)

@@ -63,6 +63,7 @@ class Archive:
         self._to_overwrite: set[str] = set()
         self._last: list[Callable[[], object]] = []
         self._warned: set[str] = set()
+        self._left: dict[str, claims.Claim] = {}
 
     def __enter__(self) -> Archive:
         return self
@@ -85,6 +86,24 @@ class Archive:
         for series in waiting.left(self._study):
             placing.undo(self._study, series)
         return finish.recover(self._study, on_progress)
+
+    def take_up(self, names: Iterable[str]) -> list[str]:
+        """Claim runs that a killed process left, so that they can go on; to be called before `recover`. Return which."""
+        with self._study.locked():
+            left = set(names) & set(claims.names(self._study.growing))
+            for claim in claims.abandoned(self._study.growing, left):
+                if finish.is_whole(self._study, claim):
+                    self._left[claim.name] = claim
+        return sorted(self._left)
+
+    def leave(self) -> None:
+        """Close the data set as a kill would: runs that are open stay so, for whoever takes them up."""
+        for run in self._open:
+            run.leave()
+        for claim in self._left.values():
+            claim.abandon()
+        self._finisher.close()
+        self._study.close()
 
     def waiting_room(self) -> Room:
         """Return the place where the files of other series than runs wait until each series is over."""
@@ -127,8 +146,8 @@ class Archive:
             Where the user asked for this run (`explicit`), it is there already, and `overwrite` does not say to replace it.
         """
         there = self._same_run(entities)
-        if there is None:
-            return entities
+        if there is None or bids_entities.stem(there) in self._left:
+            return entities if there is None else there
         name = bids_entities.stem(there)
         if overwrite:
             self._to_overwrite.add(name)
@@ -150,6 +169,8 @@ class Archive:
             Where the volume does not say what BIDS needs: subject, task and RepetitionTime.
         """
         _check(volume)
+        if (left := self._left.pop(bids_entities.stem(volume.entities), None)) is not None:
+            return self._gone_on_with(left, volume)
         with self._study.locked():
             claim = self._claim(volume.entities)
             try:
@@ -161,6 +182,23 @@ class Archive:
         self._to_overwrite.discard(run.name)
         self._open.append(run)
         self._begun.append(run)
+        return run
+
+    def _gone_on_with(self, claim: claims.Claim, volume: Volume) -> GrowingRun:
+        """Go on with a run that a killed process left, with its next volume."""
+        run = GrowingRun(
+            self._study,
+            claim,
+            volume,
+            fill_gaps=self._fill_gaps,
+            clock=self._clock,
+            finish=self._ended,
+            earlier=self._ended_before(volume.entities),
+            goes_on=True,
+        )
+        self._open.append(run)
+        self._begun.append(run)
+        run.append(volume)
         return run
 
     def _claim(self, entities: Entities) -> claims.Claim:
@@ -266,6 +304,8 @@ class Archive:
             for call in self._last:
                 last.callback(call)
             last.callback(self._finisher.close)
+            for claim in self._left.values():
+                last.callback(self._finisher.add, claim)
             for run in self._open:
                 last.callback(run.end)
             for table in (table for run in self._begun for table in run.tables):
@@ -304,10 +344,12 @@ def add(
     on_item: Callable[[Item], None] | None = None,
     overwrite: bool = False,
     explicit: bool = False,
+    leaves_open: bool = False,
 ) -> dict[str, int]:
     """Grow the data set from `items`; return how many volumes each run has got.
 
-    Runs may interleave. Whatever `items` or the disk raises, every open run is closed cleanly before it goes on.
+    Runs may interleave. Whatever `items` or the disk raises, every open run is closed cleanly before it goes on, but where it
+    `leaves_open` runs that nobody ended: see `Archive.leave`.
     """
     runs: dict[tuple[tuple[str, str], ...], GrowingRun] = {}
     begun: list[GrowingRun] = []
@@ -324,7 +366,8 @@ def add(
             else:
                 placed = archive.place(item.entities, overwrite=overwrite, explicit=explicit)
                 runs[key] = archive.begin(replace(item, entities=placed))
-                ends.callback(runs[key].end)
+                if not leaves_open:
+                    ends.callback(runs[key].end)
                 begun.append(runs[key])
             if on_item is not None:
                 on_item(item)

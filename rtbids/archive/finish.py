@@ -145,6 +145,11 @@ def _settled(study: Study, claim: Claim) -> bool:
     return False
 
 
+def is_whole(study: Study, claim: Claim) -> bool:
+    """Cut what was half written of a run and say whether it can go on; where it cannot, the claim is let go."""
+    return _settled(study, claim) and study.path(claim.entities, "bold", ".nii").exists()
+
+
 def _cut_tables(study: Study, claim: Claim) -> None:
     place = study.root / DERIVATIVE / bids_entities.folder(claim.entities)
     for table in place.glob(f"{claim.name}_desc-*_timeseries.tsv"):

@@ -62,6 +62,7 @@ class GrowingRun:
         clock: Clock,
         finish: Callable[[GrowingRun], None],
         earlier: Sequence[str] = (),
+        goes_on: bool = False,
     ) -> None:
         self.claim = claim
         self.name = claim.name
@@ -84,7 +85,7 @@ class GrowingRun:
         self._names_synced = False
         self._unsynced: list[Receipt] = []
         self._syncing = threading.Lock()
-        self._create(first)
+        self._reopen(first) if goes_on else self._create(first)
         self._syncer = Syncer(self._sync, self.file.name, clock)
 
     @property
@@ -110,6 +111,35 @@ class GrowingRun:
                 raise
         except OSError as error:
             raise cannot_write(self.file, error) from error
+
+    def _reopen(self, volume: Volume) -> None:
+        """Go on with the files that a killed process left; `volume` is the next one, which is not in them yet."""
+        self._growing = GrowingFile.reopened(self.file)
+        self._sidecar_text = self._sidecar.read_text(encoding="utf-8")
+        told = json.loads(self._sidecar_text)
+        self.missing = [int(index) for index in told.get("MissingVolumes", ())]
+        events = self._study.events_path(self.entities)
+        self._event_files = {path for path in (events, events.with_suffix(".json")) if path.exists()}
+        self._events = events.read_text(encoding="utf-8") if events.exists() else None
+        self._metadata = told
+        header = self._growing.header
+        self._last = replace(
+            volume,
+            data=np.zeros(header.shape[:3], header.dtype),
+            affine=header.affine,
+            slope=header.slope,
+            inter=header.inter,
+            metadata=told,
+            index=self._growing.count + len(self.missing) - 1,
+            receipts=(),
+        )
+
+    def leave(self) -> None:
+        """Let go of the files as they are: whoever claims the run next goes on with it or finishes it."""
+        self._ended = True
+        self._syncer.close()
+        self._growing.close()
+        self.claim.abandon()
 
     def _begun(self, first: Volume) -> GrowingFile:
         """Prepare the 4-D file with its first volume, and before it what stands in for the ones that never came."""

@@ -44,6 +44,21 @@ class GrowingFile:
             path.unlink()
             raise cannot_write(path, error) from error
 
+    @classmethod
+    def reopened(cls, path: Path) -> GrowingFile:
+        """Go on with a file whose writer was killed, after `settle`."""
+        self = cls.__new__(cls)
+        self.path = path
+        self._closing = threading.Lock()
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        locks.hold(self._descriptor)
+        self.header = nifti.unpack(os.pread(self._descriptor, nifti.HEADER, 0), path.name)
+        self.count = self.header.shape[3]
+        return self
+
     def move(self, path: Path) -> None:
         """Rename the file; its descriptor stays good."""
         os.rename(self.path, path)

@@ -24,6 +24,10 @@ class Standing:
         yield from (piece for run, piece in self._said.values() if not run)
         yield from (piece for run, piece in self._said.values() if run)
 
+    def of_run(self, run: str) -> list[wire.Piece]:
+        """Return what holds of one run."""
+        return [piece for said, piece in self._said.values() if said == run]
+
     def holds(self, unit: Unit) -> bool:
         """Say whether just this was said already."""
         if len(unit.pieces) != 1 or (known := self._said.get(unit.name)) is None:

@@ -110,6 +110,12 @@ def of_members(members: Iterable[wire.Member]) -> Iterator[Unit]:
         yield _one(before)
 
 
+def of_pieces(pieces: tuple[wire.Piece, ...], receipts: tuple[Receipt, ...] = ()) -> Unit:
+    """Return the unit that one or two members of BIDS-I are."""
+    found = _one(pieces[0]) if len(pieces) == 1 else _of_volume(*pieces)
+    return replace(found, receipts=receipts)
+
+
 def _belong(first: wire.Piece, second: wire.Piece) -> bool:
     return first.name.removesuffix(".json") == second.name.removesuffix(".nii")
 

@@ -119,6 +119,16 @@ class Link:
         self._leave()
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended, in order or not."""
+        return self._shared.is_over
+
+    @property
+    def where(self) -> str:
+        """The other side, for messages."""
+        return self._shared.where
+
+    @property
     def state(self) -> State:
         with self._shared.changed:
             return self._shared.state()

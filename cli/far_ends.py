@@ -1,0 +1,97 @@
+"""The near ends of streams over SSH: dialled by the command, where a password can be typed, then told what to do there."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+import select
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtbids import private
+from rtbids.cli.asking import asker
+from rtbids.errors import ConnectionLost, StreamBroken, UsageFault
+from rtbids.stream.branch import WhenFull
+from rtbids.stream.link import Link, Spool
+from rtbids.stream.link.spool import MEMORY
+from rtbids.stream.ssh.address import Address
+from rtbids.stream.ssh.settings import SshOptions
+
+READY = 40.0  # seconds for the far side to be ready: it may have to end an earlier stream, or to read what it has
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held of what the far side has not made safe yet; see the options of the same names."""
+
+    memory: int = MEMORY
+    disk: int = 0
+    folder: Path | None = None
+
+    def spool(self, when_full: WhenFull) -> Spool:
+        folder = self.folder or private.lasting_folder().parent / "spool" / "links"
+        return Spool(self.memory, self.disk, folder if self.disk else None, when_full)
+
+
+@dataclass(frozen=True)
+class Far:
+    """How far sides are reached, and what is held for them."""
+
+    ssh: SshOptions = field(default_factory=SshOptions)
+    held: Held = field(default_factory=Held)
+
+
+def address(text: str) -> Address:
+    """Read ``ssh://host/PATH``; raise UsageFault where it names no place."""
+    found = Address.parse(text)
+    if found.path in ("", "/"):
+        raise UsageFault(f"{text}: expected a place on {found.host} as well", "ssh://user@host/PATH")
+    return found
+
+
+def dial(verb: str, place: Address, far: Far, arguments: Mapping[str, Any], when_full: WhenFull = "block") -> Link:
+    """Return a link to what does `verb` on the far side; raise what stands in the way."""
+    from rtbids.stream.ssh import dial as ssh
+
+    told = {"path": place.path, "began": time.time(), **arguments}
+    return ssh.dial(place, far.ssh, verb, told, asker(), spool=far.held.spool(when_full))
+
+
+def sender(source: str) -> str:
+    """Return what tells a sender from others when it is started again: this user of this machine, and his source."""
+    there = os.path.realpath(source) if Path(source).exists() else source
+    return hashlib.sha256(f"{platform.node()} {getpass.getuser()} {there}".encode()).hexdigest()[:16]
+
+
+def ready(link: Link, name: str) -> Mapping[str, Any]:
+    """Wait for the far side's first word, which says that it has begun; raise what it refused with."""
+    until = time.monotonic() + READY
+    while (arrived := link.take()) is None:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise ConnectionLost(f"{link.where}: not ready after {READY:g} s")
+        select.select([link], [], [], min(left, 1.0))
+    link.settle(arrived.number)
+    if arrived.member.name != name:
+        raise StreamBroken(f"{link.where}: expected {name}, found {arrived.member.name[:80]!r}")
+    found = json.loads(bytes(arrived.member.content))
+    return found if isinstance(found, dict) else {}
+
+
+def says(link: Link) -> list[str]:
+    """Tell how a link stands, in words."""
+    state = link.state
+    is_missed = not state.is_up and not link.is_over
+    found = [f"no connection for {time.time() - state.since:.0f} s ({state.problem})"] if is_missed else []
+    found += [f"round trip {1000 * state.round_trip:.0f} ms"] if state.round_trip is not None and state.is_up else []
+    if state.waiting_members:
+        found.append(f"{state.waiting_members} not safe yet ({state.waiting_bytes / 1e6:.1f} MB)")
+    found += [f"{state.dropped} dropped"] if state.dropped else []
+    found += [f"{state.cuts} cut{'s' if state.cuts > 1 else ''}"] if state.cuts else []
+    return found

@@ -1,0 +1,119 @@
+"""What has come already: a sender that was killed begins anew, and so does a keeper; each volume goes on once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from rtbids.receipt import settle
+from rtbids.stream import wire
+from rtbids.stream.branch import Units
+from rtbids.stream.standing import Standing
+from rtbids.stream.units import Unit
+
+_HEADER = 352  # bytes of a NIfTI-1 file before its voxels
+logger = logging.getLogger("rtbids")
+Digests = dict[int, bytes]
+
+
+def digest(content: memoryview | bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=8).digest()
+
+
+def digest_of(unit: Unit) -> bytes:
+    """Return the digest of the voxels of a volume, or of a whole file."""
+    last = unit.pieces[-1]
+    if unit.is_file:
+        return digest(last.content())
+    return digest(memoryview(last.parts[1]).cast("B") if len(last.parts) > 1 else last.content()[_HEADER:])
+
+
+class Taken:
+    """The volumes of each run, by index, and the files that have come.
+
+    `known` gives what the place holds already of a run, by index; `ended` are runs that are over there.
+    """
+
+    def __init__(
+        self,
+        standing: Standing,
+        known: Callable[[str], Mapping[int, bytes]] = lambda run: {},
+        ended: Iterable[str] = (),
+    ) -> None:
+        self._standing = standing
+        self._known = known
+        self._ended = set(ended)
+        self._runs: dict[str, Digests] = {}
+        self._gone: Digests = {}
+        self._files: set[bytes] = set()
+        self.doubled = 0
+
+    def new(self, units: Units) -> Units:
+        """Pass on what has not come before; what has is settled. A run whose name is used anew is ended first."""
+        for unit in units:
+            if unit is None:
+                yield None
+                continue
+            if self._is_anew(unit):
+                said = self._standing.of_run(unit.run)  # which the end has whoever reads on forget
+                yield self._end_of(unit)
+                yield from (Unit((piece,), unit.run) for piece in said)
+            if self._is_new(unit):
+                yield unit
+                self._standing.note(unit)
+            else:
+                self.doubled += unit.is_image
+                settle(unit.receipts)
+
+    def _is_new(self, unit: Unit) -> bool:
+        if unit.is_file:
+            found = digest_of(unit)
+            is_new = found not in self._files
+            self._files.add(found)
+            return is_new
+        if unit.index is not None:
+            return self._is_new_volume(unit, unit.index)
+        if unit.is_end:
+            is_new = unit.run not in self._ended
+            self._ended.add(unit.run)
+            return is_new
+        return not self._standing.holds(unit)
+
+    def _is_new_volume(self, unit: Unit, index: int) -> bool:
+        there = self._of(unit.run)
+        if index in there:
+            return False
+        there[index] = digest_of(unit)
+        return True
+
+    def _of(self, run: str) -> Digests:
+        if run not in self._runs:
+            self._runs[run] = dict(self._known(run))
+        return self._runs[run]
+
+    def _is_anew(self, unit: Unit) -> bool:
+        """Say whether a volume shows that another run has the name of one before; return whether that one is still open."""
+        if unit.index is None or unit.is_file:
+            return False
+        there = self._of(unit.run)
+        is_over = unit.run in self._ended
+        if unit.index in there:
+            is_other = there[unit.index] != digest_of(unit)
+        else:
+            is_other = is_over
+        if not is_other:
+            return False
+        self._gone = dict(there)
+        self._runs[unit.run] = {}
+        self._ended.discard(unit.run)
+        return not is_over
+
+    def _end_of(self, unit: Unit) -> Unit:
+        """Return the end of the run before, which nobody told of."""
+        logger.warning("%s: another run of this name begins", unit.run)
+        last = max(self._gone, default=-1)
+        end = {"count": len(self._gone), "missing": sorted(set(range(last)) - set(self._gone))}
+        name = f"{unit.name.rpartition('/')[0]}/{unit.run}_end.json"
+        return Unit((wire.Piece(name, (json.dumps(end).encode(),)),), unit.run)
