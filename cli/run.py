@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rtbids.cli import options
+from rtbids.errors import UsageFault
 
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
@@ -126,6 +127,17 @@ class AlternateType(click.ParamType[str | float]):
     help="Run the scripts on this machine, which has the same version of rtbids; all else stays here. DICOM images are "
     "de-identified unless --no-deidentify says otherwise.",
 )
+@click.option(
+    "--archive",
+    type=click.Choice(["local", "both"]),
+    default="local",
+    help="With --on: keep the data set here, or here and a copy of it there, which gets what has changed when the run is over.",
+)
+@click.option(
+    "--remote-bids-dir",
+    metavar="PATH",
+    help="For --archive both: where that copy is, /PATH or a folder in the home folder there; by default named as --bids-dir.",
+)
 @click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
 @click.option(
     "--fill-gaps",
@@ -158,6 +170,8 @@ def command(
     assignments: tuple[str, ...],
     allow: tuple[str, ...],
     on: str | None,
+    archive: str,
+    remote_bids_dir: str | None,
     in_process: bool,
     fill_gaps: Literal["previous", "zero"] | None,
     overwrite: bool,
@@ -217,6 +231,7 @@ def command(
         others=others,
         on=on,
         ssh=ssh,
+        remote_bids_dir=_copied_to(archive, on, bids_dir, remote_bids_dir),
     )
     running.run(order, request)
 
@@ -227,3 +242,15 @@ def _leaving(wish: Wish, source: str) -> Wish:
 
     is_meant = wish.deidentify is not None or sources.kind(source) != "dicom"
     return wish if is_meant else replace(wish, deidentify=True)
+
+
+def _copied_to(archive: str, on: str | None, bids_dir: Path | None, named: str | None) -> str | None:
+    """Return where the data set is copied to on the other machine, ``/~/`` being the home folder there; None for nowhere."""
+    if archive == "local":
+        if named:
+            raise UsageFault("--remote-bids-dir is for --archive both")
+        return None
+    if on is None or bids_dir is None:
+        raise UsageFault("--archive both is for --on, and needs --bids-dir", "the data set is made here, and copied there")
+    place = named or bids_dir.name
+    return place if place.startswith("/") else f"/~/{place.removeprefix('~/')}"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rtbids import __version__, private
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
-from rtbids.cli import archiving, console, experiments, on, sources, whole_session
+from rtbids.cli import archiving, console, experiments, mirroring, on, sources, whole_session
 from rtbids.cli.experiments import Destinations
 from rtbids.cli.live import live
 from rtbids.cli.stopping import stopping
@@ -65,6 +65,7 @@ class Order:
     others: whole_session.Choice = whole_session.ALL
     on: str | None = None
     ssh: SshOptions = field(default_factory=SshOptions)
+    remote_bids_dir: str | None = None
 
 
 def run(order: Order, request: sources.Request) -> Progress:
@@ -85,13 +86,15 @@ def run(order: Order, request: sources.Request) -> Progress:
     progress = Progress()
     logger.addHandler(LatestWarnings(progress))
     on_screen = threading.Event()
-    with stopping(NOT_WAITED if order.bids_dir else None, on_screen.is_set) as stop, ExitStack() as stack:
+    with stopping(NOT_WAITED if order.bids_dir else None, on_screen.is_set) as stop, ExitStack() as last, ExitStack() as stack:
         sources.kind(request.source)  # before anything is made: is it there?
         identified = request.withheld.identified
         told = (kept.messages, request.faults)  # reports are closed last: what comes up when the others close is in them
         reports = stack.enter_context(Reports(order.bids_dir, found, *told)) if order.bids_dir else None
         data_set = archiving.opened(order.bids_dir, order.fill_gaps, identified=identified) if order.bids_dir else None
         archive = stack.enter_context(data_set) if data_set else None
+        if order.on and order.bids_dir and order.remote_bids_dir:  # once the archive has closed
+            last.enter_context(mirroring.mirrored(order.on, order.ssh, order.bids_dir, order.remote_bids_dir))
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
         places.open(request.open_timeout, console.say, listens.servers)
         if order.in_process:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sshd
+from journeys.validity import errors
 
 from rtbids.deidentify.mapping import Key
 
@@ -75,3 +76,32 @@ def test_the_neurofeedback_run_on_another_machine_gives_what_it_gives_here(recor
     assert values(there.lines) == values(here.lines)
     assert images(tmp_path / "there") == images(tmp_path / "here")
     assert any("statmap" in name for name in images(tmp_path / "there"))
+
+
+def test_the_data_set_is_copied_when_the_run_is_over(small, server, call, tmp_path):
+    arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}"]
+    copy = [*on(server), "--archive", "both", "--remote-bids-dir", tmp_path / "there"]
+    for count in (1, 2):
+        outcome = call(*arguments, "--bids-dir", tmp_path / "here", *copy)
+        assert outcome.code == 0, outcome.err
+        assert "copy:" in outcome.err
+        assert contents(tmp_path / "there") == contents(tmp_path / "here")
+        assert len(images(tmp_path / "there")) == count
+        assert errors(tmp_path / "there") == []
+
+
+def test_a_place_that_is_not_allowed_there_is_said_before_the_run(small, server, call, tmp_path):
+    command = f"rtbids far --within {tmp_path / 'allowed'}"
+    copy = [*on(server), "--archive", "both", "--remote-bids-dir", tmp_path / "there", "--remote-command", command]
+    outcome = call(
+        "run", "roi_feedback", small.root, "--set", f"rois.target={small.mask_file}", "--bids-dir", tmp_path / "a", *copy
+    )
+    assert outcome.code == 64
+    assert "is not allowed" in outcome.err
+    assert not (tmp_path / "there").exists()
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return what each file of a data set holds, but for what rtbids works with."""
+    found = (path for path in root.rglob("*") if path.is_file() and ".rtbids" not in path.parts)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
