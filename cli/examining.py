@@ -95,13 +95,16 @@ def _telling() -> Iterator[tuple[Tell, Ask | None]]:
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Have the first signal end what is done, by an exception, so that all is put away; further ones change nothing."""
+    """Have the first signal end what is done, so that all is put away, and raise Stopped; further ones change nothing.
+
+    Underway it is a KeyboardInterrupt, which nothing takes for a fault of what is being looked at.
+    """
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         if not received:
             received.append(number)
-            raise Stopped(number)
+            raise KeyboardInterrupt
 
     numbers = [
         number
@@ -111,6 +114,8 @@ def ending_at_once() -> Iterator[None]:
     before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
+    except KeyboardInterrupt:
+        raise Stopped(received[0]) from None
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if received else handler)  # all that is left to do is to say so

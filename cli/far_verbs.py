@@ -8,10 +8,12 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rtbids import __version__, private
+from rtbids.errors import ConnectionLost
 from rtbids.stream.link import Link
 from rtbids.stream.wire import Buffer
 
@@ -33,12 +35,13 @@ def probe(link: Link, arguments: Mapping[str, Any]) -> None:
 
     ``probe/take`` is answered by nothing, ``probe/give`` by as many bytes as it says, all else by itself.
     """
-    link.send("probe.json", json.dumps(machine()).encode())
-    for arrived in link.members():
-        if not arrived.dropped:
-            link.send(arrived.member.name, _answer(arrived.member.name, arrived.member.content))
-        link.settle(arrived.number)
-    link.finish(_ENDING)
+    with suppress(ConnectionLost):  # who only looked, and was stopped at it, is told nothing of that
+        link.send("probe.json", json.dumps(machine()).encode())
+        for arrived in link.members():
+            if not arrived.dropped:
+                link.send(arrived.member.name, _answer(arrived.member.name, arrived.member.content))
+            link.settle(arrived.number)
+        link.finish(_ENDING)
 
 
 def _answer(name: str, content: memoryview) -> Buffer:

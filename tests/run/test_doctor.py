@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +27,10 @@ from rtbids.stream.ssh.address import Address as SshAddress
 from rtbids.stream.ssh.settings import SshOptions
 from rtbids.watch import directory
 from rtbids.watch.associations import Guests, networks
+from rtbids.watch.changes import Changes
 from rtbids.watch.finished import Rule
 from rtbids.watch.folders import batches
+from rtbids.watch.mounts import changes_of
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +240,7 @@ def server(tmp_path_factory) -> Iterator[sshd.Sshd]:
 
 def test_the_way_to_another_machine_is_measured(server, files):
     _, volumes = conversion.measure(files)
-    options = SshOptions(server.folder / "id", server.folder / "known_hosts")
-    found = far_side.measure(SshAddress.parse(server.address), options, volumes)
+    found = far_side.measure(SshAddress.parse(server.address), _options(server), volumes)
     assert found.known_by == f"{server.folder / 'known_hosts'}:1"
     assert found.machine["cores"] >= 1
     assert 0 < found.trip.median < found.crossing.p99
@@ -275,12 +276,37 @@ def test_one_that_is_stopped_leaves_nothing(number, code, tmp_path):
     assert (list(export.iterdir()), list(temporary.iterdir())) == ([], [])
 
 
-def _until_something_is_tried(export: Path) -> None:
-    from rtbids.watch.mounts import changes_of
+class _Interrupted(list):
+    """Volumes during which the user presses Ctrl-C."""
 
+    def __getitem__(self, number):
+        raise KeyboardInterrupt
+
+
+def test_one_that_is_stopped_leaves_nothing_on_the_far_side(server):
+    with pytest.raises(KeyboardInterrupt):
+        far_side.measure(SshAddress.parse(server.address), _options(server), _Interrupted([None]))
+    for file in server.folder.glob("far/rtbids/run/*/*.json"):  # unless it has ended already
+        with contextlib.suppress(OSError, ValueError):
+            descriptor = os.pidfd_open(json.loads(file.read_text())["pid"])
+            assert select.select([descriptor], [], [], 20)[0]
+            os.close(descriptor)
+    assert list(server.folder.glob("far/rtbids/run/*/*.json")) == []
+
+
+def _options(server: sshd.Sshd) -> SshOptions:
+    return SshOptions(server.folder / "id", server.folder / "known_hosts")
+
+
+def _wait(changes: Changes, is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        assert select.select([changes.fileno()], [], [], 30)[0]
+        changes.read()
+
+
+def _until_something_is_tried(export: Path) -> None:
     with contextlib.closing(changes_of(export, poll=False)) as changes:
-        if not any(export.iterdir()):
-            assert select.select([changes.fileno()], [], [], 30)[0]
+        _wait(changes, lambda: any(export.iterdir()))
 
 
 def test_a_row_goes_on_under_its_text_and_a_path_is_never_broken():

@@ -24,8 +24,8 @@ from rtbids.stream.ssh.settings import SshOptions
 from rtbids.stream.wire import Buffer
 from rtbids.volume import Volume, voxels
 
-ANSWER = 8.0  # seconds for one
-LASTING = 1.2  # seconds for each thing that is measured over and over
+ANSWER = 6.0  # seconds for one
+LASTING = 0.8  # seconds for each thing that is measured over and over
 TRIPS, CROSSINGS = 60, 20
 SMALLEST, BLOCK, MOST_BYTES = 1 << 12, 1 << 18, 1 << 25
 AHEAD = 4  # blocks on their way

@@ -11,7 +11,7 @@ from rtbids.run.doctor.spread import amount
 
 ENOUGH_CORES = 2
 ENOUGH_MEMORY = 1e9  # bytes free
-_LIMIT = 'put "@GROUP - rtprio 10" into /etc/security/limits.conf and log in again'
+_LIMIT = 'put the line "NAME - rtprio 10" for this user into /etc/security/limits.conf and log in again'
 
 
 @dataclass(frozen=True)
