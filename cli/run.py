@@ -15,6 +15,7 @@ from rtbids.errors import UsageFault
 
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
+    from rtbids.cli.mirroring import Copying
     from rtbids.cli.sources import Live
     from rtbids.cli.whole_session import Choice
     from rtbids.stream.ssh.settings import SshOptions
@@ -129,14 +130,14 @@ class AlternateType(click.ParamType[str | float]):
 )
 @click.option(
     "--archive",
-    type=click.Choice(["local", "both"]),
+    type=click.Choice(["local", "remote", "both"]),
     default="local",
-    help="With --on: keep the data set here, or here and a copy of it there, which gets what has changed when the run is over.",
+    help="With --on: keep the data set here, there, or here and there. It is made here, and copied when the run is over.",
 )
 @click.option(
     "--remote-bids-dir",
     metavar="PATH",
-    help="For --archive both: where that copy is, /PATH or a folder in the home folder there; by default named as --bids-dir.",
+    help="Where the data set is there, /PATH or a folder in the home folder there; by default named as --bids-dir.",
 )
 @click.option("--in-process", is_flag=True, help="Run the script in this process, so that a breakpoint works; no deadlines.")
 @click.option(
@@ -206,6 +207,9 @@ def command(
     from rtbids.cli.withheld import withheld
     from rtbids.run.recipe.recipes import Wishes
 
+    copying = _copying(archive, on, bids_dir, remote_bids_dir)
+    if on and copying and copying.moves:
+        bids_dir = copying.working_folder(on)
     request = sources.Request(
         source,
         entities,
@@ -231,7 +235,7 @@ def command(
         others=others,
         on=on,
         ssh=ssh,
-        remote_bids_dir=_copied_to(archive, on, bids_dir, remote_bids_dir),
+        copying=copying,
     )
     running.run(order, request)
 
@@ -244,13 +248,21 @@ def _leaving(wish: Wish, source: str) -> Wish:
     return wish if is_meant else replace(wish, deidentify=True)
 
 
-def _copied_to(archive: str, on: str | None, bids_dir: Path | None, named: str | None) -> str | None:
+def _copying(archive: str, on: str | None, bids_dir: Path | None, named: str | None) -> Copying | None:
     """Return where the data set is copied to on the other machine, ``/~/`` being the home folder there; None for nowhere."""
+    from rtbids.cli.mirroring import Copying
+
     if archive == "local":
         if named:
-            raise UsageFault("--remote-bids-dir is for --archive both")
+            raise UsageFault("--remote-bids-dir is for --archive remote or both")
         return None
-    if on is None or bids_dir is None:
-        raise UsageFault("--archive both is for --on, and needs --bids-dir", "the data set is made here, and copied there")
-    place = named or bids_dir.name
-    return place if place.startswith("/") else f"/~/{place.removeprefix('~/')}"
+    if on is None:
+        raise UsageFault(f"--archive {archive} is for --on")
+    if archive == "remote" and bids_dir is not None:
+        raise UsageFault(
+            "--archive remote keeps no data set here", "say --remote-bids-dir in place of --bids-dir, or --archive both"
+        )
+    place = named or (bids_dir.name if bids_dir else "")
+    if not place:
+        raise UsageFault(f"--archive {archive} needs --{'remote-' if archive == 'remote' else ''}bids-dir")
+    return Copying(place if place.startswith("/") else f"/~/{place.removeprefix('~/')}", archive == "remote")

@@ -65,7 +65,7 @@ class Order:
     others: whole_session.Choice = whole_session.ALL
     on: str | None = None
     ssh: SshOptions = field(default_factory=SshOptions)
-    remote_bids_dir: str | None = None
+    copying: mirroring.Copying | None = None
 
 
 def run(order: Order, request: sources.Request) -> Progress:
@@ -93,8 +93,8 @@ def run(order: Order, request: sources.Request) -> Progress:
         reports = stack.enter_context(Reports(order.bids_dir, found, *told)) if order.bids_dir else None
         data_set = archiving.opened(order.bids_dir, order.fill_gaps, identified=identified) if order.bids_dir else None
         archive = stack.enter_context(data_set) if data_set else None
-        if order.on and order.bids_dir and order.remote_bids_dir:  # once the archive has closed
-            last.enter_context(mirroring.mirrored(order.on, order.ssh, order.bids_dir, order.remote_bids_dir))
+        if order.on and order.bids_dir and order.copying:  # once the archive has closed
+            last.enter_context(mirroring.mirrored(order.on, order.ssh, order.bids_dir, order.copying))
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
         places.open(request.open_timeout, console.say, listens.servers)
         if order.in_process:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rtbids.stream.wire import is_confined
 _OWN = ".rtbids"  # what rtbids works with in a data set
 _LEDGER = "copied-here.json"
 _NOTE = "copied.json"
+_IMAGES = (".nii", ".nii.gz")
 _SHOWN = frozenset({".bidsignore"})  # hidden files that are part of a data set
 
 
@@ -58,18 +59,29 @@ class Origin:
     def changed(self, place: str, *, all_of_them: bool) -> dict[str, Path]:
         """Return the files that have changed since they were copied to `place`."""
         known = {} if all_of_them else self._places.get(place, {})
-        return {name: path for name, path in files(self._root) if known.get(name) != look(path)}
+        there = ((name, path) for name, path in files(self._root) if not is_emptied(path))
+        return {name: path for name, path in there if known.get(name) != look(path)}
 
     def copied(self, place: str, looks: Mapping[str, list[int]]) -> None:
         """Note what is safe there, as it was when it was read."""
         self._places.setdefault(place, {}).update(looks)
         _write(self._path, {"name": self.name, "places": self._places})
 
+    def empty(self, names: Iterable[str]) -> None:
+        """Let go of images that are safe elsewhere; their names stay, by which runs are numbered."""
+        for name in names:
+            if name.endswith(_IMAGES):
+                os.truncate(self._root / name, 0)
+
 
 def look(path: Path) -> list[int]:
     """Return what tells that a file has changed."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def is_emptied(path: Path) -> bool:
+    return path.name.endswith(_IMAGES) and path.stat().st_size == 0
 
 
 class Copy:

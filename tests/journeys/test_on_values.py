@@ -90,6 +90,19 @@ def test_the_data_set_is_copied_when_the_run_is_over(small, server, call, tmp_pa
         assert errors(tmp_path / "there") == []
 
 
+def test_a_data_set_that_is_to_be_there_alone_leaves_no_image_here(small, server, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}"]
+    there = [*on(server), "--archive", "remote", "--remote-bids-dir", tmp_path / "there"]
+    for count in (1, 2):
+        outcome = call(*arguments, *there)
+        assert outcome.code == 0, outcome.err
+        assert len(images(tmp_path / "there")) == count
+        assert errors(tmp_path / "there") == []
+        assert [path.stat().st_size for path in (tmp_path / "state").rglob("*_bold.nii.gz")] == [0] * count
+    assert len(set(images(tmp_path / "there").values())) == 1  # both have the voxels of the run that was replayed
+
+
 def test_a_place_that_is_not_allowed_there_is_said_before_the_run(small, server, call, tmp_path):
     command = f"rtbids far --within {tmp_path / 'allowed'}"
     copy = [*on(server), "--archive", "both", "--remote-bids-dir", tmp_path / "there", "--remote-command", command]
