@@ -22,17 +22,15 @@ help:
 demo: $(INSTALLED)-base
 	@$(PY) -m rtbids.cli.demo
 
-# Tests whose runs keep time have the machine to themselves; before them the others are shared out among the processors, file by file.
+# Tests that keep time (marked "alone") have the machine to themselves; before them the others are shared out, file by file.
 # Both parts print their counts, and both must pass. PYTEST_ARGS, where given, are the arguments of one plain pytest.
-ALONE := tests/journeys tests/watch
-OTHERS := $(filter-out $(ALONE) tests/conftest.py,$(wildcard tests/[a-z]*))
-SHARED := $(addprefix --ignore=,$(ALONE)) --numprocesses auto --maxprocesses 8 --dist loadfile
+SHARED := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 test: $(INSTALLED)-test
 ifdef PYTEST_ARGS
 	@$(PY) -m pytest $(PYTEST_ARGS)
 else
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest $(SHARED); shared=$$?; $(PY) -m pytest $(addprefix --ignore=,$(OTHERS)) && exit $$shared
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -m "not alone" $(SHARED); shared=$$?; $(PY) -m pytest -m alone && exit $$shared
 endif
 
 check: style types pages test

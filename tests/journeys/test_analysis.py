@@ -17,6 +17,8 @@ from journeys.conftest import table
 from journeys.validity import errors
 from run.moving_head import AFFINE, EVENTS, LEFT, run
 
+pytestmark = pytest.mark.alone
+
 CONFIG = """
 rois: {left: left.nii}
 analysis:

@@ -21,6 +21,8 @@ from rtbids.bids import events as bids_events
 from rtbids.run.feedback import client_files
 from rtbids.run.responses import responses
 
+pytestmark = pytest.mark.alone
+
 PATIENCE = 60.0  # seconds
 PRESSES = """
 def response(event, run):

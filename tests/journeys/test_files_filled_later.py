@@ -9,6 +9,8 @@ import nibabel
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.alone
+
 SHAPE, COUNT, TR = (64, 60, 6), 6, 0.5  # the header must be in the first quarter of each file, which is there at once
 AFFINE = np.array([[-3, 0, 0, 30], [0, 3, 0, -28], [0, 0, 4, -10.0], [0, 0, 0, 1]])
 NAME = "sub-01/func/sub-01_task-nf_run-01_bold"

@@ -14,6 +14,8 @@ import pytest
 
 from rtbids.replay.phantom import Phantom
 
+pytestmark = pytest.mark.alone
+
 STEP = re.compile(r"^\.\. code-block:: (console|python|yaml)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
 FILE = re.compile(r"``(my_experiment/[\w.]+)``")
 WAITS = "--idle-timeout"  # a line that goes on in a terminal of its own, until the next ones are done

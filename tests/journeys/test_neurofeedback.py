@@ -15,6 +15,8 @@ import pytest
 from journeys.validity import errors
 from scipy import stats
 
+pytestmark = pytest.mark.alone
+
 TR = 1.97
 SKIPPED = 5  # volumes before the first block, as the recording system counted
 SCRIPT = "def feedback(volume, run):\n    return {name: run.roi(name).mean() for name in ('left', 'right')}\n"

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pytest
 from journeys.validity import errors
+
+pytestmark = pytest.mark.alone
 
 NAME = "sub-01/func/sub-01_task-oneback_run-1_bold.nii.gz"
 EVENTS = ("events.tsv", "events.json")

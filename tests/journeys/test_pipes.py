@@ -18,6 +18,8 @@ from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 from rtbids.stream import fifo
 
+pytestmark = pytest.mark.alone
+
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 12.0), repetition_time=0.5, volumes=24, block=4)
 SCRIPT = "def feedback(volume, run):\n    return run.roi('target').percent_signal_change()\n"
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from journeys.conftest import SHAPE, TR, table
 
+pytestmark = pytest.mark.alone
+
 MEAN = "def feedback(volume, run):\n    return float(volume.data.mean())\n"
 DECLARED = f"from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Settings:\n    gain: int = 1\n\n{MEAN}"
 ROI = "def feedback(volume, run):\n    return run.roi('target').mean()\n"

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 INDEX = "def feedback(volume, run):\n    return volume.index\n"
 
 

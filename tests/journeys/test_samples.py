@@ -19,6 +19,8 @@ from rtbids.analysis import localizer
 from rtbids.bids import events as bids_events
 from rtbids.run.script.script_file import load
 
+pytestmark = pytest.mark.alone
+
 SAMPLES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "sample_experiments").glob("*/experiment.py"))
 
 LIVE = 40  # volumes: as many as the samples need to have something to say

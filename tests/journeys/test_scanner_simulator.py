@@ -16,6 +16,8 @@ import pytest
 from rtbids.convert import dicom, series
 from rtbids.volume import Volume
 
+pytestmark = pytest.mark.alone
+
 SHAPE, COUNT, TR = (48, 50, 24), 15, 0.4
 AFFINE = np.array([[-3.9, 0.2, 0, 90], [-0.19, -3.8, 0.9, 80.5], [-0.045, -0.91, -3.9, 60.25], [0, 0, 0, 1.0]])
 AFFINE[:3, :3] = np.linalg.qr(AFFINE[:3, :3])[0] @ np.diag([3.0, 3.2, 4.0])  # oblique, with axes square to each other

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from journeys.conftest import TR, table
 
+pytestmark = pytest.mark.alone
+
 INDEX = "def feedback(volume, run):\n    return volume.index\n"
 COUNTS = "def feedback(volume, run):\n    return len(run.roi('target').series())\n"
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from journeys.conftest import SHAPE, TR
 
+pytestmark = pytest.mark.alone
+
 FROM_THE_FIRST = """
 def feedback(volume, run):
     change = volume.data.astype(float).mean() - run.volumes[0].data.mean()

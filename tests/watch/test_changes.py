@@ -17,6 +17,8 @@ from rtbids.watch.directory import instances
 from rtbids.watch.inotify import Inotify
 from rtbids.watch.observer import Observed
 
+pytestmark = pytest.mark.alone
+
 RUN = list(dicoms(Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=3)))
 
 

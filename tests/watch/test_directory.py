@@ -21,6 +21,8 @@ from rtbids.replay.scanner import Arrival, MosaicSeries, Phantom, dicoms, scan
 from rtbids.wakeup import Wakeup
 from rtbids.watch.directory import instances
 
+pytestmark = pytest.mark.alone
+
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=6)
 RUN = list(dicoms(PHANTOM))
 

@@ -22,6 +22,8 @@ from rtbids.watch import complete, finished, folders
 from rtbids.watch.finished import Finished, Pending, Rule
 from rtbids.watch.looks import Look
 
+pytestmark = pytest.mark.alone
+
 LONG = 20.0  # seconds: the bound of a wait for something that takes less than one
 QUIET = 0.15
 RUN = list(dicoms(Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=5)))

@@ -19,6 +19,8 @@ from rtbids.dicomnet import Address, Sender
 from rtbids.errors import BadData
 from rtbids.watch.callers import ARTIM, MOST, MOST_OF_ONE
 
+pytestmark = pytest.mark.alone
+
 ABORT, REJECT = b"\x07", b"\x03"  # types of PDU (PS3.8, 9.3)
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 IMAGE = dataset_of(RUN[0])

@@ -21,6 +21,8 @@ from rtbids.watch import series_scp, series_streams
 from rtbids.watch.finished import Finished
 from rtbids.watch.incoming import Incoming, NoRoom
 
+pytestmark = pytest.mark.alone
+
 LONG = 20.0
 PHANTOM = Phantom(shape=(16, 16, 9), voxel=(12.0, 12.0, 14.0), volumes=4)
 SEVEN, EIGHT = list(dicoms(PHANTOM, number=7)), list(dicoms(PHANTOM, number=8))

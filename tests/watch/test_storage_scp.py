@@ -34,6 +34,8 @@ from rtbids.watch.callers import ARTIM
 from rtbids.watch.spool import Spool
 from rtbids.watch.storage_scp import instances
 
+pytestmark = pytest.mark.alone
+
 
 def test_images_come_as_they_were_sent_with_a_header_that_says_what_they_are(receive):
     reception = receive()
