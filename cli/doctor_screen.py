@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -16,16 +19,20 @@ STYLES = {Mark.OK: "green", Mark.LOOK: "yellow", Mark.CANNOT: "bold red"}
 _MARK, _NAME = 11, 12  # columns
 
 
-def show(rows: Sequence[Row], said: str, console: Console | None = None) -> None:
+def show(rows: Sequence[Row], said: str) -> None:
     """Print the rows and what follows from them on standard output."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without arrows
+    console = Console(highlight=False, soft_wrap=True)
     width = min(console.width, WIDEST)
-    for row in rows:
-        for line in lines(row, width):
-            console.print(line)
-    console.print()
-    for part in textwrap.wrap(said, width):
-        console.print(Text(part, style="bold"))
+    with console.capture() as caught:
+        for row in rows:
+            for line in lines(row, width):
+                console.print(line)
+        console.print()
+        for part in textwrap.wrap(said, width):
+            console.print(Text(part, style="bold"))
+    click.echo(caught.get(), nl=False)
 
 
 def lines(row: Row, width: int) -> Iterator[Text]:

@@ -140,6 +140,15 @@ def test_one_screen_says_it_all_and_leaves_nothing(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_terminal_that_has_no_arrows_is_served_too(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "RTBIDS_SITE_KEY": str(tmp_path / "none")}
+    command = [sys.executable, "-m", "rtbids", "doctor", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "64 × 64 × 36".encode("latin-1") in ended.stdout
+    assert b"? put back its copy" in ended.stdout
+
+
 def test_the_same_facts_are_there_as_json(tmp_path, capsys):
     assert doctor(tmp_path, "--json") == 0
     found = facts(capsys)
