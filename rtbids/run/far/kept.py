@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import struct
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
@@ -33,25 +34,28 @@ class KeptRun:
         self.path = path
         self.readers: set[Hashable] = set()  # who was given volumes and has not ended the run
         self._places: dict[int, int] = {}
+        self._written = -1
         affine = nifti.as_stored(np.array(first["affine"]).reshape(4, 4))
         shape, dtype = (*first["shape"], 1), np.dtype(first["dtype"])
         self._size = nifti.Header(shape, dtype, affine, first["slope"], first["inter"], 0.0).volume_bytes
         self._file = path.open("wb", buffering=0)
         self._file.write(nifti.pack(nifti.Header(shape, dtype, affine, first["slope"], first["inter"], 0.0)))
 
-    def keep(self, index: int, voxels: MemoryFile) -> Where:
-        """Return where a volume is, which is written unless it was before."""
-        if index not in self._places:
-            place = len(self._places)
-            content = whole(voxels.descriptor)
-            if (
-                len(content) != self._size
-                or os.pwrite(self._file.fileno(), content, nifti.HEADER + place * self._size) < self._size
-            ):
-                raise OSError("not all was written")
-            os.pwrite(self._file.fileno(), struct.pack("<h", place + 1), nifti.COUNT_OFFSET)
-            self._places[index] = place
-        return Where(file=str(self.path), place=self._places[index], written=index, is_in_data_set=False)
+    def where(self, index: int) -> Where:
+        """Return where a volume is, or will be: it counts as written with the next one."""
+        place = self._places.setdefault(index, len(self._places))
+        return Where(file=str(self.path), place=place, written=self._written, is_in_data_set=False)
+
+    def write(self, index: int, voxels: MemoryFile) -> None:
+        """Write a volume to its place, unless that was done before."""
+        if index <= self._written:
+            return
+        content, place = whole(voxels.descriptor), self._places[index]
+        at = nifti.HEADER + place * self._size
+        if len(content) != self._size or os.pwrite(self._file.fileno(), content, at) < self._size:
+            raise OSError("not all was written")
+        os.pwrite(self._file.fileno(), struct.pack("<h", place + 1), nifti.COUNT_OFFSET)
+        self._written = index
 
     def close(self) -> None:
         self._file.close()
@@ -66,19 +70,31 @@ class Kept:
         self._runs: dict[_Key, KeptRun] = {}
         self._has_failed = False
 
-    def keep(self, reader: Hashable, message: Message, voxels: MemoryFile) -> Message:
-        """Keep the volume of a line; return the line, which says where."""
+    def located(self, reader: Hashable, message: Message) -> Message:
+        """Return the line of a volume, which says where that will be."""
         if self._has_failed:
             return message
-        try:
+        where = message["where"]
+        with self._failing():
             run = self._run(message)
             run.readers.add(reader)
-            where = run.keep(message["index"], voxels)
+            where = {**asdict(run.where(message["index"])), "length": where["length"]}
+        return {**message, "where": where}
+
+    def keep(self, message: Message, voxels: MemoryFile) -> None:
+        """Write the volume of a line that was delivered: nobody waits for it before the next."""
+        if not self._has_failed:
+            with self._failing():
+                self._run(message).write(message["index"], voxels)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Have a disk that refuses cost what is kept, and no more."""
+        try:
+            yield
         except (OSError, RtbidsError) as error:
             self._has_failed = True
             logger.warning("run.volumes holds the latest volumes only: %s", error)
-            return message
-        return {**message, "where": {**asdict(where), "length": message["where"]["length"]}}
 
     def ended(self, reader: Hashable, entities: dict[str, str]) -> None:
         """Forget a run that every script has ended."""

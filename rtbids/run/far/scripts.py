@@ -196,8 +196,10 @@ class Scripts:
             message = as_it_is_here(message, folder)
             place.name = str(message["name"])
         elif message["do"] == "volume" and along is not None:
-            message = self._kept.keep(said.seat, message, along)
+            message = self._kept.located(said.seat, message)
         place.passage.deliver(encoded(message), along)
+        if message["do"] == "volume" and along is not None:
+            self._kept.keep(message, along)
 
     def _hear(self, seat: int, place: Place) -> None:
         """Pass on what a script says."""
