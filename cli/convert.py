@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
     from rtbids.cli.sources import Live
     from rtbids.cli.whole_session import Choice
+    from rtbids.stream.ssh.settings import SshOptions
 
 
 @click.command(name="convert", short_help="Turn DICOM into BIDS, volume by volume.")
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @options.identified
 @options.stage_options
 @options.live_options
+@options.ssh_options
 @options.open_timeout
 @options.common_options
 def command(
@@ -45,13 +47,15 @@ def command(
     identified: bool,
     wish: Wish,
     live: Live,
+    ssh: SshOptions,
     open_timeout: float,
 ) -> None:
     """Turn SOURCE into BIDS: BIDS-I as a stream (one NIfTI a volume), or a data set with -o.
 
     SOURCE is a DICOM folder or file, a port that the scanner sends to (dicom-scp://[AET@]host:port), a tar stream of DICOM
     files or of BIDS-I (a named pipe, a .tar file, - for standard input; of BIDS-I a folder too, as tar x makes it), a BIDS data
-    set or one of its runs.
+    set or one of its runs. At ssh://HOST/PATH a DICOM folder, a named pipe or a .tar file is taken, de-identified and converted
+    on that machine.
 
     What is written says nothing of who was measured, where and on which day, unless --identified asks for it.
 
@@ -63,6 +67,7 @@ def command(
       rtbids convert /data/export --no-wait -o scratch --session-map map.yaml -v
     """
     from rtbids.cli import archiving, checking, console, deid_stage, sources, streams
+    from rtbids.cli.far_ends import Far
     from rtbids.cli.stopping import stopping
     from rtbids.cli.withheld import withheld
     from rtbids.errors import UsageFault
@@ -75,12 +80,12 @@ def command(
             raise UsageFault(f"--check writes nothing, so that {'--to' if destination else '-o'} has no place beside it")
         checking.report(sources.Request(source, live=replace(live, wait=False)))
         return
-    stage = deid_stage.stage(wish, identified=identified)
+    stage = deid_stage.of_source(source, wish, identified=identified)
     with stopping() as stop:
         request = sources.Request(
             source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
         )
-        request = replace(request, deidentify=stage, withheld=withheld(identified=identified))
+        request = replace(request, deidentify=stage, withheld=withheld(identified=identified), far=Far(ssh), wish=wish)
         request = replace(request, hurry=not (destination or "").endswith(".tar"))  # a reader of a pipe may wait for volumes
         if bids_dir is None:
             items = first_volumes(sources.items(request), volumes)

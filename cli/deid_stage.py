@@ -67,6 +67,15 @@ class Stage:
         return self.cleaner.engine.mapping.uid(uid) + space + rest
 
 
+def of_source(source: str, wish: Wish, *, identified: bool = False) -> Stage | None:
+    """Return the stage for a source: none here where it is on another machine, which has its own."""
+    if not source.startswith("ssh://"):
+        return stage(wish, identified=identified)
+    if wish.deidentify and identified:
+        raise UsageFault("--deidentify and --identified exclude each other")
+    return None
+
+
 class LateStage(Stage):
     """A stage that is made with the first image that comes: a stream may hold none, and then needs no key."""
 

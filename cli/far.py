@@ -13,6 +13,7 @@ from rtbids.errors import UsageFault
 VERBS = {  # what the near side may ask for, and what does it, with the link and the arguments
     "echo": "rtbids.cli.far_verbs:echo",
     "probe": "rtbids.cli.far_verbs:probe",
+    "give": "rtbids.cli.giving:give",
     "receive": "rtbids.cli.receiving:receive",
     "experiment": "rtbids.cli.far_experiment:experiment",
     "copy": "rtbids.cli.mirroring:copy",

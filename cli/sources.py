@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from rtbids import dicomnet
 from rtbids.bids import dataset
+from rtbids.cli import far_ends, far_sources
+from rtbids.cli.deid_stage import Wish
+from rtbids.cli.far_ends import Far
 from rtbids.cli.withheld import Withheld
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, NothingMatched, UsageFault
@@ -107,6 +110,10 @@ class Request:
         Keeps identifiers out of names and sidecars, or in.
     deidentify
         De-identifies images on their way, where that was asked for.
+    far
+        How a source on another machine is reached.
+    wish
+        What was said of de-identification, for that machine to do.
     on_held
         Is told of volumes that wait for one before them; see `rtbids.convert.series.volumes`.
     """
@@ -126,6 +133,8 @@ class Request:
     withheld: Withheld = field(default_factory=Withheld)
     deidentify: Stage | None = None
     on_held: Callable[[Entities, int, float], None] = lambda entities, index, received: None
+    far: Far = field(default_factory=Far)
+    wish: Wish = field(default_factory=Wish)
 
 
 def volumes(source: str | Path, *, speed: float | None = None, wait: bool = False) -> Iterator[Volume]:
@@ -157,8 +166,11 @@ def kind(source: str) -> Kind:
     if is_network(source):
         dicomnet.parse(source)  # or says what is wrong with it
         return "dicom"
+    if is_far(source):
+        far_ends.address(source)
+        return "stream"
     if scheme := endpoints.scheme(source):
-        expected = "a folder, a run, a named pipe, a .tar file, dicom-scp://host:port or -"
+        expected = "a folder, a run, a named pipe, a .tar file, dicom-scp://host:port, ssh://host/PATH or -"
         raise UsageFault(f"{source}: expected {expected}, found {scheme}://")
     path = Path(source)
     if not path.exists():
@@ -181,6 +193,11 @@ def is_network(source: str) -> bool:
     return endpoints.scheme(source) == "dicom-scp"
 
 
+def is_far(source: str) -> bool:
+    """Say whether a place is on another machine."""
+    return endpoints.scheme(source) == "ssh"
+
+
 def items(request: Request) -> Iterator[Item]:
     """Return the volumes and ends of runs that a request asks for."""
     form = kind(request.source)
@@ -195,6 +212,8 @@ def _of(form: Kind, request: Request) -> Iterator[Item]:
             raise UsageFault(f"{request.source}: --deidentify is for DICOM files, found {_OTHER['bids'][0]}", _SAYS_NOTHING)
         case "bids":
             return _replayed(request)
+        case "stream" if is_far(request.source):
+            return far_sources.items(request)
         case "stream":
             return _streamed(request)
         case "dicom":
@@ -204,10 +223,13 @@ def _of(form: Kind, request: Request) -> Iterator[Item]:
 def instances(request: Request) -> Iterator[Instance]:
     """Return the whole DICOM files of a folder or from the network, those of the wanted series, de-identified where asked."""
     found = _instances(request)
-    return request.deidentify.instances(found, request.faults) if request.deidentify else found
+    is_done = is_far(request.source) or not request.deidentify
+    return found if is_done or request.deidentify is None else request.deidentify.instances(found, request.faults)
 
 
 def _instances(request: Request) -> Iterator[Instance]:
+    if is_far(request.source):
+        return far_sources.files(request)
     if (form := kind(request.source)) != "dicom":
         found, hint = _OTHER[form]
         raise UsageFault(f"{request.source}: expected a folder of DICOM files or dicom-scp://host:port, found {found}", hint)
@@ -440,6 +462,8 @@ def stream(request: Request) -> Iterator[Unit]:
     The members of a stream pass as they are, but for identifiers; what is watched is converted.
     """
     form = kind(request.source)
+    if is_far(request.source):
+        return far_sources.units(request)
     if form == "bids":
         raise UsageFault(f"{request.source}: a data set is no stream", f"rtbids replay {request.source} | rtbids stream - DEST")
     if form == "dicom" or request.entities:
@@ -478,7 +502,7 @@ def is_recorded(source: str) -> bool:
     """Say whether a stream is a file, or unpacked: its volumes came long ago, and it waits for whoever reads it."""
     if source == endpoints.STANDARD:
         return stat.S_ISREG(os.fstat(0).st_mode)
-    return kind(source) == "stream" and not fifo.is_fifo(Path(source))
+    return kind(source) == "stream" and not (is_far(source) or fifo.is_fifo(Path(source)))
 
 
 def is_complete(request: Request) -> bool:

@@ -48,7 +48,8 @@ def command(
     """Move a stream from SOURCE to each DEST; a slow one holds up no other until its queue is full.
 
     SOURCE is a DICOM folder or a port that the scanner sends to (dicom-scp://[AET@]host:port), which are converted; or a stream
-    (- for standard input, a named pipe, a .tar file, a folder of BIDS-I), whose members pass as they are.
+    (- for standard input, a named pipe, a .tar file, a folder of BIDS-I), whose members pass as they are. On another machine
+    (ssh://host/PATH: a DICOM folder, a named pipe or a .tar file there) it is watched, de-identified and converted there.
 
     DEST is - for standard output, a named pipe, a .tar file, or a folder, which is a BIDS data set that grows; and any of these
     on another machine: ssh://[user@]host[:port]/PATH, or /~/PATH in the home folder there. It needs rtbids, and nothing that
@@ -63,6 +64,7 @@ def command(
       rtbids stream /data/export volumes.fifo run.tar study
       rtbids stream /data/export ssh://me@cloud.example.org/~/study --dry-run
       rtbids stream /data/export ssh://me@cloud.example.org/~/study
+      rtbids stream ssh://me@console/data/export study volumes.fifo
       rtbids watch /data/export | rtbids stream - first.fifo second.fifo --when-full drop
     """
     from rtbids.cli import console, deid_stage, sources, streaming
@@ -73,13 +75,13 @@ def command(
     streaming.check(source, destinations)
     if any(map(streaming.is_far, destinations)) and wish.deidentify is None and not identified:
         wish = replace(wish, deidentify=True)
-    may_need_no_key = wish.deidentify and not identified and sources.kind(source) == "stream"
-    stage = deid_stage.LateStage(wish) if may_need_no_key else deid_stage.stage(wish, identified=identified)
+    may_need_no_key = not sources.is_far(source) and wish.deidentify and not identified and sources.kind(source) == "stream"
+    stage = deid_stage.LateStage(wish) if may_need_no_key else deid_stage.of_source(source, wish, identified=identified)
     with stopping() as stop:
         request = sources.Request(
             source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
         )
-        request = replace(request, deidentify=stage, withheld=withheld(identified=identified))
+        request = replace(request, deidentify=stage, withheld=withheld(identified=identified), far=far, wish=wish)
         if dry_run:
             rehearsal.show(request, destinations)
             return

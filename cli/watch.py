@@ -11,13 +11,15 @@ from rtbids.cli import options
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
     from rtbids.cli.sources import Live
+    from rtbids.stream.ssh.settings import SshOptions
 
 
 @click.command(name="watch", short_help="Hand on DICOM files as each becomes complete.")
-@click.argument("source", metavar="DICOM_DIR|dicom-scp://[AET@]HOST:PORT")
+@click.argument("source", metavar="DICOM_DIR|dicom-scp://[AET@]HOST:PORT|ssh://HOST/DICOM_DIR")
 @click.option("--to", "destination", default="-", metavar="DEST", help="Where to: -, a named pipe or a .tar file.")
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N functional volumes.")
 @options.live_options
+@options.ssh_options
 @options.stage_options
 @options.open_timeout
 @options.common_options
@@ -26,6 +28,7 @@ def command(
     destination: str,
     volumes: int | None,
     live: Live,
+    ssh: SshOptions,
     wish: Wish,
     open_timeout: float,
 ) -> None:
@@ -35,7 +38,8 @@ def command(
     appear are watched too. Truncated, foreign and doubled files are named and left alone.
 
     At dicom-scp:// we listen, and the scanner sends (C-STORE). It is told that an image was stored when that is safe on disk.
-    Without a host only this machine is heard; 0.0.0.0 hears all.
+    Without a host only this machine is heard; 0.0.0.0 hears all. A folder at ssh://HOST is watched there, and its files are
+    de-identified there before they leave, unless --no-deidentify.
 
     \b
     Examples:
@@ -44,9 +48,12 @@ def command(
       rtbids watch dicom-scp://RTBIDS@0.0.0.0:11112 > session.tar
     """
     from rtbids.cli import console, deid_stage, sources, streams
+    from rtbids.cli.far_ends import Far
     from rtbids.cli.stopping import stopping
 
-    stage = deid_stage.stage(wish)
+    stage = deid_stage.of_source(source, wish)
     with stopping() as stop:
-        request = sources.Request(source, live=live, stop=stop, on_mode=console.watching(source), deidentify=stage)
+        request = sources.Request(
+            source, live=live, stop=stop, on_mode=console.watching(source), deidentify=stage, far=Far(ssh), wish=wish
+        )
         streams.send_files(sources.first_files(sources.instances(request), volumes), destination, stop, open_timeout)

@@ -6,6 +6,7 @@ import io
 import select
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from rtbids.errors import RtbidsError, StreamBroken
 from rtbids.receipt import Receipt, settle
@@ -67,8 +68,11 @@ class Settling:
                 self._link.settle(done)
 
 
-def arriving(link: Link, where: str) -> Units:
-    """Give the units that come over a link, each with its receipt, until the other side's end; None where none comes."""
+def arriving(link: Link, where: str, passed_over: str = "") -> Units:
+    """Give the units that come over a link, each with its receipt, until the other side's end; None where none comes.
+
+    Members named `passed_over` are none: a far side that was killed says once more that it is ready.
+    """
     settling = Settling(link)
     while True:
         try:
@@ -79,7 +83,7 @@ def arriving(link: Link, where: str) -> Units:
             yield None
             continue
         receipt = settling.receipt(arrived.number)
-        if arrived.dropped:
+        if arrived.dropped or arrived.member.name == passed_over:
             receipt.settle()
             continue
         yield unit_of(arrived, where, (receipt,))
@@ -90,10 +94,12 @@ def _waited(link: Link) -> Arrived | None:
     return link.take()
 
 
-def write_link(units: Units, link: Link, *, may_drop: bool = False) -> None:
+def write_link(
+    units: Units, link: Link, *, may_drop: bool = False, on_heard: Callable[[Arrived], None] = lambda arrived: None
+) -> None:
     """Send a stream over a link; a unit is safe when the other side has said so.
 
-    A source that breaks is told to the other side, which then has no orderly end.
+    A source that breaks is told to the other side, which then has no orderly end. `on_heard` takes what the other side says.
     """
     unsafe: deque[tuple[int, tuple[Receipt, ...]]] = deque()
     try:
@@ -103,7 +109,7 @@ def write_link(units: Units, link: Link, *, may_drop: bool = False) -> None:
                 if unit.receipts:
                     unsafe.append((number, unit.receipts))
             else:
-                _hear(link)
+                _hear(link, on_heard)
             _settle(unsafe, link.state.safe)
         link.finish()
         _settle(unsafe, link.state.sent)
@@ -115,13 +121,14 @@ def write_link(units: Units, link: Link, *, may_drop: bool = False) -> None:
     link.close()
 
 
-def _hear(link: Link) -> None:
+def _hear(link: Link, on_heard: Callable[[Arrived], None]) -> None:
     """Raise what has ended the link; what the other side says meanwhile is taken note of."""
     try:
         arrived = link.take()
     except StopIteration:
         raise StreamBroken(f"{link.where}: ended before the stream") from None
     if arrived is not None:
+        on_heard(arrived)
         link.settle(arrived.number)
 
 

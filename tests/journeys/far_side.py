@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,8 +80,8 @@ class FarSide:
 
 
 @contextmanager
-def far_side(folder: Path) -> Iterator[FarSide]:
-    with sshd.running(folder) as server:  # whose name is short: so are those of sockets
+def far_side(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[FarSide]:
+    with sshd.running(folder, environment) as server:  # whose name is short: so are those of sockets
         side = FarSide(server, folder / "home")
         try:
             yield side

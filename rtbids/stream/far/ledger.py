@@ -154,15 +154,25 @@ def _locked(folder: Path, verb: str, place: str, arguments: Mapping[str, Any]) -
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     until = time.monotonic() + _PATIENCE
     while not _try(descriptor):
-        for other in registry.keepers():
-            told = other.get("told", {})
-            if other.get("verb") == verb and told.get("place") == place and other.get("pid") != os.getpid():
-                _end(other, place, arguments)
+        for other in _others(verb, place):
+            _end(other, place, arguments)
         if time.monotonic() > until:
             os.close(descriptor)
             raise CannotWrite(f"{place} is in use by another stream", "wait for its end")
         time.sleep(_LOOK)
     return descriptor
+
+
+def retire(verb: str, place: str, arguments: Mapping[str, Any]) -> None:
+    """End what serves an older near side of the same source, or one that is gone."""
+    for other in _others(verb, place):
+        if other.get("arguments", {}).get("sender") == arguments.get("sender"):
+            _end(other, place, arguments)
+
+
+def _others(verb: str, place: str) -> list[dict[str, Any]]:
+    found = (other for other in registry.keepers() if other.get("verb") == verb and other.get("pid") != os.getpid())
+    return [other for other in found if other.get("told", {}).get("place") == place]
 
 
 def _end(other: Mapping[str, Any], place: str, arguments: Mapping[str, Any]) -> None:

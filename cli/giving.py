@@ -1,0 +1,114 @@
+"""The far end of a SOURCE ``ssh://host/PATH``: watch, de-identify and convert here, and give to the near side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rtbids.cli import deid_stage, far_places, far_sources, sources
+from rtbids.cli.withheld import withheld
+from rtbids.clock import CLOCK
+from rtbids.errors import UsageFault
+from rtbids.pipeline import Inbox
+from rtbids.stream import linked, units
+from rtbids.stream.branch import LOOK, Units
+from rtbids.stream.far import keeper
+from rtbids.stream.far.ledger import retire
+from rtbids.stream.link import Arrived, Link
+from rtbids.stream.units import Unit
+
+_TEXTS = ("subject", "session", "task", "acquisition", "run")
+
+
+def give(link: Link, arguments: Mapping[str, Any]) -> None:
+    """Give what comes at the place that `arguments` name until it ends, or the near side says to stop."""
+    path = far_places.path(arguments)
+    keeper.tell(place=str(path), images=0)
+    retire("give", str(path), arguments)
+    modes: list[str] = []
+    request = _request(str(path), arguments, modes)
+    found = _files(request) if arguments.get("files") is True else sources.stream(request)
+
+    def heard(arrived: Arrived) -> None:
+        if arrived.member.name == far_sources.STOP:
+            request.stop.set()
+
+    link.send(far_sources.READY, far_sources.ready(_what(request)))
+    linked.write_link(_told(_until(found, request)), link, on_heard=heard)
+
+
+def _what(request: sources.Request) -> str:
+    return "as it is" if request.deidentify is None else "de-identified"
+
+
+def _request(path: str, arguments: Mapping[str, Any], modes: list[str]) -> sources.Request:
+    form = sources.kind(path)
+    identified = arguments.get("identified") is True
+    wish = deid_stage.Wish(deidentify=True if arguments.get("deidentify") is not False and not identified else None)
+    late = wish.deidentify and form == "stream"
+    stage = deid_stage.LateStage(wish) if late else deid_stage.stage(wish, identified=identified)
+    keep = arguments.get("keep")
+    return sources.Request(
+        path,
+        _entities(arguments),
+        _live(arguments),
+        keep if keep in ("original", "corrected", "both") else "original",
+        None,
+        open_timeout=far_places.timeout(arguments),
+        on_mode=modes.append,
+        withheld=withheld(identified=identified),
+        deidentify=stage,
+    )
+
+
+def _entities(arguments: Mapping[str, Any]) -> dict[str, str]:
+    from rtbids.cli.options import labels
+
+    given = arguments.get("entities")
+    found = {name: given.get(name) for name in _TEXTS} if isinstance(given, dict) else {}
+    return labels({name: value for name, value in found.items() if isinstance(value, str)})
+
+
+def _live(arguments: Mapping[str, Any]) -> sources.Live:
+    series, idle = arguments.get("series"), arguments.get("idle_timeout")
+    if series is not None and not (isinstance(series, list) and all(isinstance(number, int) for number in series)):
+        raise UsageFault("expected numbers of series")
+    pattern, poll = arguments.get("pattern"), arguments.get("poll")
+    return sources.Live(
+        pattern if isinstance(pattern, str) else "*",
+        arguments.get("existing") is not False,
+        arguments.get("wait") is not False,
+        float(idle) if isinstance(idle, int | float) and math.isfinite(idle) else None,
+        poll if isinstance(poll, bool) else None,
+        frozenset(series) if series is not None else None,
+    )
+
+
+def _files(request: sources.Request) -> Iterator[Unit]:
+    """Give files of DICOM, of a folder or a stream of them."""
+    if sources.kind(request.source) == "stream":
+        return sources.stream(request)
+    images = sources.instances(request)
+    return units.of_members(sources.member_of(image, number) for number, image in enumerate(images, 1))
+
+
+def _until(found: Iterator[Unit], request: sources.Request) -> Units:
+    """Give units, and None while none comes; after a stop what is on its way."""
+    inbox: Inbox[Unit] = Inbox(found, wake=lambda: CLOCK.now() + LOOK)
+    stopped: float | None = None
+    for unit in inbox:
+        yield unit
+        if request.stop.is_set():
+            stopped = CLOCK.now() if stopped is None else stopped
+            if unit is None and CLOCK.now() - stopped > 1.0:
+                return
+
+
+def _told(coming: Units) -> Units:
+    count = 0
+    for unit in coming:
+        yield unit
+        if unit is not None and unit.is_image:
+            count += 1
+            keeper.tell(images=count, last=unit.name)

@@ -1,0 +1,128 @@
+"""A source on another machine: watched, de-identified and converted there, and here as if it were measured here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from far_side import FarSide, count, dicoms, expected, export, far_side, finished, until, voxels
+
+from rtbids.deidentify.mapping import Key
+from rtbids.stream import wire
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
+    folder = tmp_path_factory.mktemp("s")
+    Key.make(folder / "far.key")
+    with far_side(folder, {"RTBIDS_SITE_KEY": str(folder / "far.key")}) as side:
+        yield side
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return list(dicoms(tmp_path_factory.mktemp("scanned") / "files"))
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Path:
+    (tmp_path / "export").mkdir()
+    return tmp_path / "export"
+
+
+def test_a_folder_there_becomes_a_data_set_and_a_stream_here(side, files, tmp_path):
+    code, err = side.run(side.place(files[0].parent), tmp_path / "study", tmp_path / "copy.tar", "--no-wait")
+    assert code == 0, err
+    assert np.array_equal(voxels(tmp_path / "study"), expected())
+    assert b"_vol-00099_bold.nii" in (tmp_path / "copy.tar").read_bytes()
+
+
+@pytest.mark.slow
+def test_through_twenty_cuts_each_volume_comes_once(side, files, watched, tmp_path):
+    study = tmp_path / "study"
+    process = side.stream(side.place(watched), study)
+    for cut in range(20):
+        export(files[cut * 5 : cut * 5 + 5], watched)
+        until(lambda wanted=cut * 5 + 3: count(study) >= wanted, process)
+        assert side.server.kill_connections()
+    until(lambda: count(study) >= 99, process)
+    os.kill(process.pid, signal.SIGINT)
+    code, err = finished(process)
+    assert code == 130, err
+    assert np.array_equal(voxels(study), expected())
+    until(lambda: not [one for one in side.keepers() if one["told"]["place"] == str(watched)])
+
+
+@pytest.mark.slow
+def test_a_keeper_that_is_killed_begins_anew_and_no_volume_comes_twice(side, files, watched, tmp_path):
+    study = tmp_path / "study"
+    export(files[:60], watched)
+    process = side.stream(side.place(watched), study)
+    until(lambda: count(study) >= 40, process)
+    (keeper,) = [one for one in side.keepers() if one["told"]["place"] == str(watched)]
+    os.kill(keeper["pid"], signal.SIGKILL)
+    export(files[60:], watched)
+    until(lambda: count(study) >= 99, process)
+    os.kill(process.pid, signal.SIGINT)
+    code, err = finished(process)
+    assert code == 130, err
+    assert np.array_equal(voxels(study), expected())
+
+
+def test_files_are_watched_there_and_come_without_what_identifies(side, files, tmp_path):
+    tar = tmp_path / "files.tar"
+    place = side.place(files[0].parent)
+    code, err = finished(side.start("watch", place, "--no-wait", "--to", tar, *side.options))
+    assert code == 0, err
+    with tar.open("rb", buffering=0) as file:
+        assert len(list(wire.members(file))) == 100
+    assert str(pydicom.dcmread(files[0]).PatientName).encode() not in tar.read_bytes()
+
+
+def test_convert_and_run_take_it(side, files, tmp_path):
+    place = side.place(files[0].parent)
+    code, err = finished(side.start("convert", place, "--no-wait", "-o", tmp_path / "study", "--task", "far", *side.options))
+    assert code == 0, err
+    assert np.array_equal(voxels(tmp_path / "study"), expected())
+    assert list((tmp_path / "study").rglob("sub-01_task-far_run-01_bold.nii.gz"))
+
+
+def test_a_pipe_there_is_read_there(side, files, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    process = side.stream(side.place(pipe), tmp_path / "copy.tar")
+    writer = side.start("convert", files[0].parent, "--no-wait", "--volumes", 5, "--to", pipe, "--open-timeout", 60)
+    assert finished(writer)[0] == 0
+    code, err = finished(process)
+    assert code == 0, err
+    assert b"_vol-00004_bold.nii" in (tmp_path / "copy.tar").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "said"),
+    [
+        ("{server}/nowhere", 66, "no such file or folder"),
+        ("{server}", 64, "expected a place"),
+        ("{server}/dev/null", 64, "a device"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(place, code, said, side, tmp_path):
+    found, err = side.run(place.format(server=side.server.address), tmp_path / "x.tar")
+    assert found == code, err
+    (line,) = [line for line in err.splitlines() if line.startswith("rtbids:")]
+    assert said in line
+
+
+def test_a_place_that_is_not_allowed_is_refused_in_both_directions(side, files, tmp_path):
+    allowed = ("--remote-command", f"rtbids far --within {tmp_path / 'in'}")
+    for arguments in ((side.place(files[0].parent), tmp_path / "x.tar"), (files[0].parent, side.place(tmp_path / "study"))):
+        code, err = side.run(*arguments, "--no-wait", *allowed)
+        assert code == 64, err
+        assert "is not allowed here" in err
+    code, err = side.run(files[0].parent, side.place(tmp_path / "in" / "study"), "--no-wait", *allowed)
+    assert code == 0, err
