@@ -40,7 +40,7 @@ MEASUREMENTS = {
     "conversion": (conversion.measure, "DICOM → volume in process, beside dcm2niix, dicom2nifti and nibabel"),
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
-    "store": (store.measure, "C-STORE from dcmtk's storescu on one association, written before the answer, beside storescp"),
+    "store": (store.measure, "C-STORE from dcmtk's storescu, written before the answer, beside storescp and the disk"),
     "send": (send.measure, "200 files to Orthanc by C-STORE, REST and STOW-RS, beside dcmtk and pynetdicom"),
     "deidentify": (deidentify.measure, "a DICOM file in memory, beside pydicom alone and three other tools"),
     "outbox": (outbox.measure, "an outbox of 100,000 images: a look at it, memory while they are taken in"),
