@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).parent.parent / "tests" / "send"))  # servers
 import append
 import chain
 import conversion
+import cuts
 import deadlines
 import deidentify
 import glm
@@ -30,6 +31,7 @@ import smoothing
 import ssh_link
 import startup
 import store
+import stream
 import wire
 
 MEASUREMENTS = {
@@ -37,6 +39,7 @@ MEASUREMENTS = {
     "wire": (wire.measure, "tar stream through a named pipe, 64×64×36 int16, beside tarfile"),
     "link": (link.measure, "a volume of 64×64×36 int16 over a link, with its receipt, beside a bare socket"),
     "on": (on.measure, "a volume of 64×64×36 int16 to a script behind a real sshd on loopback, beside one here"),
+    "cuts": (cuts.measure, "400 volumes at TR 0.4 s, scripts behind an sshd whose connections are killed 20 times"),
     "conversion": (conversion.measure, "DICOM → volume in process, beside dcm2niix, dicom2nifti and nibabel"),
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),
@@ -51,6 +54,7 @@ MEASUREMENTS = {
     "deadlines": (deadlines.measure, "how late alternates leave, 5000 volumes, scripts that hang, raise, exit and eat memory"),
     "screen": (screen.measure, "the same with the screen drawn and its status asked for, and what a picture costs"),
     "latency": (latency.measure, "DICOM file in place → volume in the script, 64×64×27 mosaic, beside dcm2niix for each file"),
+    "stream": (stream.measure, "rtbids stream of 64×64×36 int16 to a pipe behind sshd on loopback, beside a bare ssh pipe"),
     "ssh_link": (ssh_link.measure, "295,264-byte members over a link through sshd on loopback, beside a bare ssh pipe"),
 }
 

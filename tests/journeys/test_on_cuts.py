@@ -84,7 +84,7 @@ class Live:
 @pytest.mark.timeout(180)
 def test_a_connection_that_is_killed_twenty_times_costs_alternates_and_nothing_else(server, script, start, tmp_path):
     run = Live(server, PHANTOM, script(SCRIPT), tmp_path, start)
-    killed = kill_now_and_then(server, run.scanner)
+    killed = kill_now_and_then(server, run)
     run.finish()
     run.check()
     assert killed == KILLS
@@ -104,14 +104,13 @@ def test_a_connection_that_freezes_is_given_up_and_made_anew(server, script, sta
     assert run.outcomes == {("ok", None), ("alternate", "link")}
 
 
-def kill_now_and_then(server: sshd.Sshd, simulator: threading.Thread) -> int:
+def kill_now_and_then(server: sshd.Sshd, run: Live) -> int:
     """Kill what serves the connection, at moments of chance over the whole run; return how often there was one."""
     chance, killed, over = random.Random(6), 0, threading.Event()
-    mean = PHANTOM.volumes * TR / (KILLS + 1)
-    while killed < KILLS and simulator.is_alive():
+    mean = run.phantom.volumes * TR / (KILLS + 1)
+    while killed < KILLS and run.scanner.is_alive():
         over.wait(chance.uniform(0.5, 1.4) * mean)
         killed += server.kill_connections() > 0
-    simulator.join()
     return killed
 
 

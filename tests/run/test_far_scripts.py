@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -26,9 +27,12 @@ from rtbids.run.far.store import Store
 from rtbids.run.far.translating import on_our_clock
 from rtbids.run.lanes import Lane
 from rtbids.run.process.experiment_process import ExperimentProcess
-from rtbids.run.process.host import Host, IsOverdue, Recall
+from rtbids.run.process.host import Answer, Host, IsOverdue, Recall
 from rtbids.run.process.launcher import Launcher
+from rtbids.run.process.shared import Shared
+from rtbids.run.recipe import recipe
 from rtbids.run.recipe.recipe import Recipe
+from rtbids.run.responses.responses import Response
 from rtbids.stream.link import FarLink, Link
 from rtbids.stream.wire import Member
 from rtbids.volume import Item, RunEnd, Volume
@@ -374,3 +378,35 @@ def test_run_study_says_that_the_data_set_is_elsewhere(tmp_path, far_side, caplo
         session([made]).run(Inbox(iter([volume(0)])))
     assert statuses(kept) == [("alternate", "error")]
     assert "on another machine" in caplog.text
+
+
+def test_button_presses_come_to_a_script_there(tmp_path, far_side):
+    script = """
+PRESSED = []
+
+def response(event, run):
+    PRESSED.append(event.name)
+
+def feedback(volume, run):
+    return len(PRESSED)
+"""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "experiment.py").write_text(script)
+    found = recipe.read(str(tmp_path / "one"))
+    with far_side() as (launcher, _, _):
+        host = ExperimentProcess(found, lambda entities, index: False, lambda entities, index: None, launcher=launcher)
+        with closing(host):
+            host.wait_until_loaded()
+            host.offer(Shared(volume(0)))
+            host.respond(volume(0).entities, Response("button", "1", CLOCK.now(), onset=0.5, after_volume=0))
+            host.offer(Shared(volume(1)))
+            assert [answer.value for answer in answers(host, 2)] == [0, 1]
+
+
+def answers(host: ExperimentProcess, count: int) -> list[Answer]:
+    found: list[Answer] = []
+    while len(found) < count:
+        assert any(select.select([host], [host] if host.is_behind else [], [], 20))
+        host.flush()
+        found += [reply for reply in host.replies() if isinstance(reply, Answer)]
+    return found

@@ -18,7 +18,7 @@ from rtbids.clock import CLOCK
 from rtbids.errors import ConnectionLost, InputMissing, RtbidsError, UsageFault
 from rtbids.priority import first_in_line
 from rtbids.run.far import members
-from rtbids.run.far.contents import Coming, Sending
+from rtbids.run.far.contents import Coming, Sending, along, say
 from rtbids.run.far.members import Said
 from rtbids.run.far.parcel import Packing, Parcel
 from rtbids.run.far.passage import Passage
@@ -69,9 +69,9 @@ class Bridge(threading.Thread):
         super().__init__(name="bridge", daemon=True)
         self.resources: Resources | None = None
         self._link = link
-        self._sending = Sending(link)
+        self._sending = Sending()
         self._coming = Coming()
-        self._translating = Translating(self._sending)
+        self._translating = Translating()
         self._packing = Packing()
         self._places: dict[int, Place] = {}
         self._orders: deque[Callable[[], None]] = deque()
@@ -179,7 +179,7 @@ class Bridge(threading.Thread):
         if member.name == members.RESOURCES:
             self.resources = Resources(**members.decoded(member))
             return
-        if self._coming.take(member) or (said := members.said(member)) is None:
+        if (said := members.said(member)) is None:
             return
         place = self._places.get(said.seat)
         if place is not None and said.number == place.passage.number:
@@ -188,7 +188,7 @@ class Bridge(threading.Thread):
     def _hear_of(self, place: Place, said: Said) -> None:
         match said.what:
             case members.SAY:
-                self._deliver(place, said.fields["message"], said.fields.get("content"))
+                self._deliver(place, said)
             case members.LACKING:
                 self._send_files(place, said.fields["lacking"])
             case members.HANGUP:
@@ -196,11 +196,11 @@ class Bridge(threading.Thread):
             case members.FAREWELL:
                 place.tell(said.fields)
 
-    def _deliver(self, place: Place, message: Message, content: int | None) -> None:
+    def _deliver(self, place: Place, said: Said) -> None:
         """Pass on what a script has said."""
-        along = None if content is None else self._coming.get(content)
+        message: Message = said.fields["message"]
         place.is_loaded = place.is_loaded or message.get("say") == "ready"
-        place.passage.deliver(encoded(on_our_clock(message, self._link.state.offset, CLOCK.now())), along)
+        place.passage.deliver(encoded(on_our_clock(message, self._link.state.offset, CLOCK.now())), along(self._coming, said))
 
     def _hear(self, place: Place) -> None:
         """Pass on what a script is told."""
@@ -216,12 +216,14 @@ class Bridge(threading.Thread):
             self._load(place, message)
             return
         try:
-            message, content = self._translating.there(message, descriptor)
+            message, content, key = self._translating.there(message, descriptor)
         except RtbidsError as error:  # a volume that is no longer where it was archived
             said = {"entities": message["entities"], "volume": message["index"], "say": "failed", "error": str(error)}
             place.passage.deliver(encoded(said))
             return
-        self._send(place, members.SAY, number=place.passage.number, message=message, content=content)
+        if self._error is None:
+            fields = {"number": place.passage.number, "message": message}
+            place.sent = say(self._link, self._sending, place.seat, fields, content, key), CLOCK.now()
 
     def _load(self, place: Place, message: Message) -> None:
         """Say which files a script needs; once those that are lacking are there, it is told to begin."""

@@ -7,37 +7,35 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import stat
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from typing import Any
 
+from rtbids.run.far import members
+from rtbids.run.far.members import Said
 from rtbids.run.process.channel import NotUnderstood
 from rtbids.run.process.memory_file import MemoryFile
 from rtbids.stream.link import Link
-from rtbids.stream.wire import Member
 
 KEPT = 4  # contents
-_NAME = re.compile(r"content/(\d{1,12})\.bin")
 
 
 class Sending:
     """The end that sends."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self) -> None:
         self._kept: dict[Hashable, tuple[int, memoryview]] = {}
         self._number = 0
 
-    def send(self, content: memoryview, key: Hashable | None = None) -> int:
-        """Send a content, unless the other end has the one of this key; return its number."""
+    def number(self, content: memoryview, key: Hashable | None = None) -> tuple[int, bool]:
+        """Return the number of a content, and whether it is to be sent: the other end may have the one of this key."""
         if key is not None and (known := self._kept.get(key)) is not None:
-            return known[0]
+            return known[0], False
         self._number += 1
         self._kept[self._number if key is None else key] = self._number, content
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
-        self._link.send(f"content/{self._number}.bin", content)
-        return self._number
+        return self._number, True
 
     def forget(self) -> None:
         """Begin anew: the other end has nothing."""
@@ -50,15 +48,10 @@ class Coming:
     def __init__(self) -> None:
         self._kept: dict[int, MemoryFile] = {}
 
-    def take(self, member: Member) -> bool:
-        """Take a member that is a content; say whether it was."""
-        found = _NAME.fullmatch(member.name)
-        if found is None:
-            return False
-        self._kept[int(found[1])] = MemoryFile(member.content)
+    def put(self, number: int, content: memoryview) -> None:
+        self._kept[number] = MemoryFile(content)
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
-        return True
 
     def get(self, number: int) -> MemoryFile | None:
         return self._kept.get(number)
@@ -99,3 +92,29 @@ def whole(descriptor: int) -> memoryview:
     while filled < len(room) and (got := os.preadv(descriptor, [room[filled:]], filled)):
         filled += got
     return room[:filled]
+
+
+def say(
+    link: Link, sending: Sending, seat: int, fields: Mapping[str, Any], content: memoryview | None, key: Hashable | None
+) -> int:
+    """Send a line, and its content with it where that is new to the other end; return the member's number."""
+    if content is None:
+        return link.send(members.name(seat, members.SAY), members.encoded(**fields, content=None))
+    number, is_new = sending.number(content, key)
+    head = members.encoded(**fields, content=number)
+    if not is_new:
+        return link.send(members.name(seat, members.SAY), head)
+    return link.send(*members.with_content(seat, members.SAY, head, content))
+
+
+def along(coming: Coming, said: Said) -> MemoryFile | None:
+    """Return what comes along with a line, None where nothing does."""
+    number = said.fields.get("content")
+    if number is None:
+        return None
+    if said.along is not None:
+        coming.put(number, said.along)
+    found = coming.get(number)
+    if found is None:
+        raise NotUnderstood(f"content {number} is not here")
+    return found

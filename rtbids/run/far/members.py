@@ -1,4 +1,8 @@
-"""Members of a link that carry what a run and its scripts say to each other: ``seat/N/WHAT.json``."""
+"""Members of a link that carry what a run and its scripts say to each other: ``seat/N/WHAT.json``.
+
+What travels beside a line is in the same member, ``seat/N/say.bin``: 16 digits with the length of the JSON, the JSON,
+the content.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,8 @@ LACKING = "lacking"  # which of them are not there: number, lacking (hashes); th
 HANGUP = "hangup"  # one end of the channel is closed, either way: number
 FAREWELL = "farewell"  # how a process that was let go has ended: number, code
 RESOURCES = "far/resources.json"  # those of the scripts' machine
-_NAME = re.compile(r"seat/(\d{1,6})/([a-z-]+)\.json")
+_NAME = re.compile(r"seat/(\d{1,6})/([a-z-]+)\.(json|bin)")
+_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Said:
     what: str
     number: int
     fields: Fields
+    along: memoryview | None = None
 
 
 def name(seat: int, what: str) -> str:
@@ -40,24 +46,42 @@ def encoded(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
+def with_content(seat: int, what: str, fields: bytes, content: memoryview) -> tuple[str, bytes, memoryview]:
+    """Return name and parts of a member that has a content too."""
+    return f"seat/{seat}/{what}.bin", f"{len(fields):0{_LENGTH}d}".encode() + fields, content
+
+
 def said(member: Member) -> Said | None:
     """Return what a member says; None for one of another kind."""
     found = _NAME.fullmatch(member.name)
     if found is None:
         return None
-    fields = decoded(member)
+    head, along = (member.content, None) if found[3] == "json" else _parts(member)
+    fields = _object(member.name, head)
     number = fields.get("number", 0)
     if not isinstance(number, int):
         raise StreamBroken(f"{member.name}: expected the number of a process, found {number!r}")
-    return Said(int(found[1]), found[2], number, fields)
+    return Said(int(found[1]), found[2], number, fields, along)
+
+
+def _parts(member: Member) -> tuple[memoryview, memoryview]:
+    digits = bytes(member.content[:_LENGTH])
+    if len(digits) < _LENGTH or not digits.isdigit():
+        raise StreamBroken(f"{member.name}: expected a length")
+    end = _LENGTH + int(digits)
+    return member.content[_LENGTH:end], member.content[end:]
 
 
 def decoded(member: Member) -> dict[str, Any]:
     """Return the object that a member holds."""
+    return _object(member.name, member.content)
+
+
+def _object(name: str, content: memoryview) -> dict[str, Any]:
     try:
-        fields = json.loads(bytes(member.content))
+        fields = json.loads(bytes(content))
     except (ValueError, RecursionError):
-        raise StreamBroken(f"{member.name}: expected JSON") from None
+        raise StreamBroken(f"{name}: expected JSON") from None
     if not isinstance(fields, dict):
-        raise StreamBroken(f"{member.name}: expected an object")
+        raise StreamBroken(f"{name}: expected an object")
     return fields

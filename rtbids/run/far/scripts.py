@@ -13,7 +13,7 @@ from typing import Any
 from rtbids.clock import CLOCK
 from rtbids.errors import RtbidsError, StreamBroken
 from rtbids.run.far import members, paths
-from rtbids.run.far.contents import Coming, Sending, copied
+from rtbids.run.far.contents import Coming, Sending, along, copied, say
 from rtbids.run.far.kept import Kept
 from rtbids.run.far.members import Said
 from rtbids.run.far.passage import Passage
@@ -87,7 +87,7 @@ class Scripts:
         self._store = store
         self._folder = folder
         self._kept = Kept(folder / "volumes")
-        self._sending = Sending(link)
+        self._sending = Sending()
         self._coming = Coming()
         self._places: dict[int, Place] = {}
         self._counts = counted({})
@@ -147,7 +147,7 @@ class Scripts:
         return True
 
     def _take(self, member: Member) -> None:
-        if self._coming.take(member) or self._store.take(member) or (said := members.said(member)) is None:
+        if self._store.take(member) or (said := members.said(member)) is None:
             return
         try:
             self._do(said)
@@ -186,20 +186,17 @@ class Scripts:
 
     def _deliver(self, said: Said, place: Place) -> None:
         """Pass on what a script is told."""
-        message, content = said.fields["message"], said.fields.get("content")
-        along = None if content is None else self._coming.get(content)
-        if content is not None and along is None:
-            raise NotUnderstood(f"content {content} is not here")
+        message, content = said.fields["message"], along(self._coming, said)
         if message["do"] == "load":
             folder = self._folder / f"{said.seat}"
             self._store.lay_out(place.manifest, folder)
             message = as_it_is_here(message, folder)
             place.name = str(message["name"])
-        elif message["do"] == "volume" and along is not None:
+        elif message["do"] == "volume":
             message = self._kept.located(said.seat, message)
-        place.passage.deliver(encoded(message), along)
-        if message["do"] == "volume" and along is not None:
-            self._kept.keep(message, along)
+        place.passage.deliver(encoded(message), content)
+        if message["do"] == "volume" and content is not None:
+            self._kept.keep(message, content)
 
     def _hear(self, seat: int, place: Place) -> None:
         """Pass on what a script says."""
@@ -207,8 +204,8 @@ class Scripts:
             came, is_there = place.passage.arrived()
             for message, descriptor in came:
                 self._note(seat, place, message)
-                content = None if descriptor is None else self._sending.send(copied(descriptor, MOST_ALONG))
-                self._send(seat, members.SAY, number=place.passage.number, message=message, content=content)
+                content = None if descriptor is None else copied(descriptor, MOST_ALONG)
+                say(self._link, self._sending, seat, {"number": place.passage.number, "message": message}, content, None)
         except NotUnderstood as error:
             self._lose(seat, place.passage.number, f"what its process said was not understood ({error})")
             return

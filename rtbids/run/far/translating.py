@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rtbids.convert.stored import Stored
-from rtbids.run.far.contents import Sending, mapped
+from rtbids.run.far.contents import mapped
 from rtbids.run.past.where import Where
 from rtbids.run.process.channel import Message
 from rtbids.run.recipe import memory
@@ -19,12 +19,11 @@ _MOST_OPEN = 8  # files that volumes are read back from
 class Translating:
     """From here to there."""
 
-    def __init__(self, sending: Sending) -> None:
-        self._sending = sending
+    def __init__(self) -> None:
         self._stored: dict[str, Stored] = {}
 
-    def there(self, message: Message, descriptor: int | None) -> tuple[Message, int | None]:
-        """Return a line as it is said there, and the number of the content that goes along.
+    def there(self, message: Message, descriptor: int | None) -> tuple[Message, memoryview | None, Hashable | None]:
+        """Return a line as it is said there, the content that goes along, and what tells that from others.
 
         Raises
         ------
@@ -36,7 +35,7 @@ class Translating:
             if message["stored"]:
                 message, content, key = self._read(message)
             message = {**message, "where": self._where(message)}
-        return message, None if content is None else self._sending.send(content, key)
+        return message, content, key
 
     def _read(self, message: Message) -> tuple[Message, memoryview, Hashable]:
         """Read a volume back from the archive, which is here."""
