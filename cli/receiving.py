@@ -78,7 +78,7 @@ def _to_pipe(coming: Units, path: Path, timeout: float, ledger: Ledger) -> None:
     taken = Taken(ledger.standing, lambda run: runs.get(run, {}), ended)
 
     def written(unit: Unit) -> None:
-        ledger.note(unit)
+        ledger.note(unit, taken.digest(unit))
         settle(unit.receipts)
 
     sinks.write_pipe(taken.new(coming), path, timeout, ledger.standing, written)

@@ -204,6 +204,7 @@ def command(
       rtbids run ./mine /data/export --bids-dir study --on ssh://me@cloud
     """
     from rtbids.cli import deid_stage, running, sources
+    from rtbids.cli.far_ends import Far
     from rtbids.cli.withheld import withheld
     from rtbids.run.recipe.recipes import Wishes
 
@@ -218,7 +219,11 @@ def command(
         speed,
         open_timeout=open_timeout,
         withheld=withheld(identified=identified),
-        deidentify=deid_stage.stage(_leaving(wish, source) if on and not identified else wish, identified=identified),
+        deidentify=deid_stage.of_source(
+            source, _leaving(wish, source) if on and not identified else wish, identified=identified
+        ),
+        far=Far(ssh),
+        wish=wish,
     )
     order = running.Order(
         (experiment, *more),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import select
 import threading
 from collections import deque
@@ -33,8 +32,7 @@ def unit_of(arrived: Arrived, where: str, receipts: tuple[Receipt, ...] = ()) ->
     name = arrived.member.name
     if not name.startswith((FILE, BIDSI)):
         raise StreamBroken(f"{where}: expected a unit of a stream, found {name[:80]!r}")
-    content = io.BytesIO(b"".join((arrived.member.content, wire.END)))
-    members = list(wire.members(content, f"{where}: {name[:200]}"))
+    members = list(wire.members_in(arrived.member.content, f"{where}: {name[:200]}"))
     pieces = tuple(wire.Piece(member.name, (member.content,), member.modified) for member in members)
     if not 1 <= len(pieces) <= 2:
         raise StreamBroken(f"{where}: {name[:80]!r} has {len(pieces)} members")

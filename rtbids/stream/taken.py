@@ -19,7 +19,7 @@ Digests = dict[int, bytes]
 
 
 def digest(content: memoryview | bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=8).digest()
+    return hashlib.sha256(content).digest()[:16]  # in half of the time of blake2b where the processor has it built in
 
 
 def digest_of(unit: Unit) -> bytes:
@@ -47,8 +47,13 @@ class Taken:
         self._ended = set(ended)
         self._runs: dict[str, Digests] = {}
         self._gone: Digests = {}
+        self._latest = b""
         self._files: set[bytes] = set()
         self.doubled = 0
+
+    def digest(self, unit: Unit) -> bytes:
+        """Return the digest of an image that was passed on, empty for any other unit."""
+        return self._latest if unit.is_image else b""
 
     def new(self, units: Units) -> Units:
         """Pass on what has not come before; what has is settled. A run whose name is used anew is ended first."""
@@ -56,6 +61,7 @@ class Taken:
             if unit is None:
                 yield None
                 continue
+            self._latest = digest_of(unit) if unit.is_image else b""
             if self._is_anew(unit):
                 said = self._standing.of_run(unit.run)  # which the end has whoever reads on forget
                 yield self._end_of(unit)
@@ -69,9 +75,8 @@ class Taken:
 
     def _is_new(self, unit: Unit) -> bool:
         if unit.is_file:
-            found = digest_of(unit)
-            is_new = found not in self._files
-            self._files.add(found)
+            is_new = self._latest not in self._files
+            self._files.add(self._latest)
             return is_new
         if unit.index is not None:
             return self._is_new_volume(unit, unit.index)
@@ -85,7 +90,7 @@ class Taken:
         there = self._of(unit.run)
         if index in there:
             return False
-        there[index] = digest_of(unit)
+        there[index] = self._latest
         return True
 
     def _of(self, run: str) -> Digests:
@@ -100,7 +105,7 @@ class Taken:
         there = self._of(unit.run)
         is_over = unit.run in self._ended
         if unit.index in there:
-            is_other = there[unit.index] != digest_of(unit)
+            is_other = there[unit.index] != self._latest
         else:
             is_other = is_over
         if not is_other:

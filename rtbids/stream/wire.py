@@ -13,7 +13,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias, cast
 
 from rtbids.errors import StreamBroken, cannot_write
 from rtbids.receipt import Receipt
@@ -134,7 +134,15 @@ def members(
     Folders are passed over; names that leave their folder and sizes beyond what `largest` says of a name are refused. So are
     links and devices, unless `passed_over` takes their names.
     """
-    reader = _Reader(file, where)
+    yield from _members(_Reader(file, where), passed_over, largest)
+
+
+def members_in(content: memoryview, where: str) -> Iterator[Member]:
+    """Read the members that `content` is, without an end mark and without a copy."""
+    yield from _members(_InMemory(content, where), None, lambda name: len(content))
+
+
+def _members(reader: _Reader, passed_over: Callable[[str], None] | None, largest: Callable[[str], int]) -> Iterator[Member]:
     overrides: dict[str, str] = {}
     while (block := reader.block()) is not None:
         kind, name, size, modified = _parse(block, reader)
@@ -204,6 +212,22 @@ class _Reader:
             if not count:
                 raise StreamBroken(f"{self.where} ended {place} (byte {self.position + done})")
             done += count
+        self.position += size
+        return view
+
+
+class _InMemory(_Reader):
+    def __init__(self, content: memoryview, where: str) -> None:
+        super().__init__(cast(BinaryIO, None), where)
+        self._content = content
+
+    def block(self) -> memoryview | None:
+        return self._exactly(BLOCK, "in the middle") if self.position < len(self._content) else None
+
+    def _exactly(self, size: int, place: str) -> memoryview:
+        if self.position + size > len(self._content):
+            raise StreamBroken(f"{self.where} ended {place} (byte {len(self._content)})")
+        view = self._content[self.position : self.position + size]
         self.position += size
         return view
 

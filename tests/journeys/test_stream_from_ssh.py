@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -84,7 +85,21 @@ def test_files_are_watched_there_and_come_without_what_identifies(side, files, t
     assert str(pydicom.dcmread(files[0]).PatientName).encode() not in tar.read_bytes()
 
 
-def test_convert_and_run_take_it(side, files, tmp_path):
+def test_run_answers_what_is_measured_there_within_the_deadline(side, files, watched, tmp_path):
+    (tmp_path / "mine.py").write_text("def feedback(volume, run):\n    return float(volume.data.mean())\n")
+    arguments = ("--bids-dir", tmp_path / "study", "--feedback", tmp_path / "out.jsonl", "--volumes", 10, "--deadline", 20)
+    process = side.start("run", tmp_path / "mine.py", side.place(watched), *arguments, *side.options)
+    export(files[:20], watched)
+    code, err = finished(process)
+    assert code == 0, err
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["volume"], line["status"]) for line in lines] == [(number, "ok") for number in range(10)]
+    means = [float(expected(10)[..., number].mean()) for number in range(10)]
+    assert [line["value"] for line in lines] == pytest.approx(means)
+    assert all(0 <= line["sent"] - line["received"] < 20 for line in lines)  # both by this machine's clock
+
+
+def test_convert_takes_it(side, files, tmp_path):
     place = side.place(files[0].parent)
     code, err = finished(side.start("convert", place, "--no-wait", "-o", tmp_path / "study", "--task", "far", *side.options))
     assert code == 0, err

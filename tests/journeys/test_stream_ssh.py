@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sshd
 from far_side import FarSide, count, dicoms, expected, export, far_side, finished, reading, until, voxels
 
 from rtbids.errors import StreamBroken
@@ -239,3 +240,47 @@ def test_what_would_leave_is_shown_by_name_and_nothing_is_sent(side, files, tmp_
     assert str(header.StudyInstanceUID) not in shown
     assert not (tmp_path / "study").exists()
     assert not side.server.connections()
+
+
+@pytest.mark.slow
+def test_a_connection_that_stays_open_and_says_nothing_is_given_up_and_nothing_is_lost(side, files, watched, tmp_path):
+    study = tmp_path / "study"
+    export(files[:30], watched)
+    process = side.stream(watched, side.place(study))
+    until(lambda: count(study) >= 29, process)
+    assert side.server.freeze()
+    export(files[30:], watched)
+    until(lambda: count(study) >= 99, process)
+    code, err = interrupted(process)
+    assert code == 130, err
+    assert np.array_equal(voxels(study), expected())
+    assert "1 cut" in err
+
+
+def test_a_disk_there_that_is_full_is_told_of_here_and_the_other_places_get_all(side, files, tmp_path):
+    full = ("--remote-command", "sh -c 'ulimit -f 40; exec rtbids far'")
+    code, err = side.run(files[0].parent, side.place(tmp_path / "x.tar"), tmp_path / "here.tar", "--no-wait", *full)
+    assert code == 73, err
+    assert str(tmp_path / "x.tar") in err.splitlines()[-1]
+    assert b"_vol-00099_bold.nii" in (tmp_path / "here.tar").read_bytes()
+
+
+@pytest.mark.parametrize("known", ["", "{label} {other}\n"], ids=["unknown", "changed"])
+def test_a_host_that_is_not_known_or_not_the_one_it_was_gets_nothing(known, side, files, tmp_path):
+    sshd.make_key(tmp_path / "other")
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    (tmp_path / "known_hosts").write_text(known.format(label=side.server.label, other=other))
+    keys = ["--identity", side.server.folder / "id", "--known-hosts", tmp_path / "known_hosts"]
+    code, err = finished(side.start("stream", files[0].parent, side.place(tmp_path / "x.tar"), "--no-wait", *keys))
+    assert code == 74, err
+    assert sshd.fingerprint(side.server.folder / "host_key.pub") in err
+    assert not (tmp_path / "x.tar").exists()
+
+
+def test_a_key_that_is_not_let_in_is_told_of(side, files, tmp_path):
+    sshd.make_key(tmp_path / "other")
+    keys = ["--identity", tmp_path / "other", "--known-hosts", side.server.folder / "known_hosts"]
+    code, err = finished(side.start("stream", files[0].parent, side.place(tmp_path / "x.tar"), "--no-wait", *keys))
+    assert code in (64, 75), err
+    assert len([line for line in err.splitlines() if line.startswith("rtbids:")]) == 1
+    assert not (tmp_path / "x.tar").exists()

@@ -327,3 +327,17 @@ def test_a_member_larger_than_the_pipe_is_written_whole() -> None:
             writer.close()
         reader.join(30)
     assert found == [content]
+
+
+def test_members_in_memory_are_those_of_a_file_and_no_copy():
+    content = b"".join(bytes(part) for name in ("a", "b") for part in wire.framed(name, [memoryview(name.encode() * 700)]))
+    found = list(wire.members_in(memoryview(content), "the test"))
+    assert [(member.name, bytes(member.content)) for member in found] == [("a", b"a" * 700), ("b", b"b" * 700)]
+    assert found[0].content.obj is content
+
+
+@pytest.mark.parametrize("size", [1, 511, 513, 1000, 1800])
+def test_members_in_memory_that_are_cut_are_told_of(size):
+    content = b"".join(bytes(part) for part in wire.framed("a", [memoryview(bytes(700))]))
+    with pytest.raises(StreamBroken):
+        list(wire.members_in(memoryview(content)[: min(size, len(content) - 1)], "the test"))

@@ -19,7 +19,7 @@ from rtbids.errors import CannotWrite, StreamBroken
 from rtbids.stream import wire
 from rtbids.stream.far import registry
 from rtbids.stream.standing import Standing
-from rtbids.stream.taken import Digests, digest_of
+from rtbids.stream.taken import Digests
 from rtbids.stream.units import Unit
 
 _PATIENCE = 20.0  # seconds for a keeper that was ended to be gone
@@ -62,10 +62,10 @@ class Ledger:
         """Return the names of the runs that are not over."""
         return [entry["as"] for entry in self.placed.values() if not entry["ended"]]
 
-    def note(self, unit: Unit) -> None:
+    def note(self, unit: Unit, digest: bytes) -> None:
         """Write down that a unit was brought out, for a place that cannot be read back."""
         if unit.is_image or unit.is_end:
-            line = {"run": unit.run, "index": unit.index, "digest": digest_of(unit).hex() if unit.is_image else ""}
+            line = {"run": unit.run, "index": unit.index, "digest": digest.hex()}
             os.write(self._journaling(), json.dumps(line).encode() + b"\n")
 
     def noted(self) -> tuple[dict[str, Digests], set[str]]:
