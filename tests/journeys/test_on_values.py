@@ -12,6 +12,8 @@ import sshd
 from journeys.validity import errors
 
 from rtbids.deidentify.mapping import Key
+from rtbids.replay import scanner
+from rtbids.replay.phantom import Phantom
 
 CONFIG = """
 analysis:
@@ -112,6 +114,28 @@ def test_a_place_that_is_not_allowed_there_is_said_before_the_run(small, server,
     assert outcome.code == 64
     assert "is not allowed" in outcome.err
     assert not (tmp_path / "there").exists()
+
+
+def test_a_key_that_is_let_in_for_this_alone_is_enough(small, server, call, tmp_path):
+    server.authorize(f'restrict,command="rtbids far --verbs experiment,copy --within {tmp_path}"')
+    arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}"]
+    copy = ["--archive", "both", "--remote-bids-dir", tmp_path / "there"]
+    outcome = call(*arguments, "--bids-dir", tmp_path / "here", "--feedback", "-", *on(server), *copy)
+    assert outcome.code == 0, outcome.err
+    assert {line["status"] for line in outcome.lines} == {"ok"}
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_images_are_deidentified_unless_somebody_says_otherwise(script, server, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where there is no key of the site
+    (tmp_path / "export").mkdir()
+    scanner.scan(scanner.dicoms(Phantom(shape=(16, 16, 4), volumes=3)), tmp_path / "export", interval=0)
+    arguments = ["run", script("def feedback(volume, run):\n    return 1\n"), tmp_path / "export", "--no-wait", *on(server)]
+    refused = call(*arguments)
+    assert refused.code == 66
+    assert "no site key" in refused.err
+    outcome = call(*arguments, "--no-deidentify")
+    assert [line["value"] for line in outcome.lines] == [1, 1, 1], outcome.err
 
 
 def contents(root: Path) -> dict[str, bytes]:
