@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -19,7 +21,7 @@ from rtbids.errors import BadData, RtbidsError, StreamBroken, UsageFault, cannot
 from rtbids.receipt import Receipt, settle
 from rtbids.stream import bidsi, fifo, linked, sinks, units, wire
 from rtbids.stream.branch import Units
-from rtbids.stream.far import keeper
+from rtbids.stream.far import held, keeper
 from rtbids.stream.far.ledger import Ledger
 from rtbids.stream.link import Link
 from rtbids.stream.standing import Standing
@@ -34,7 +36,8 @@ WHERE = "the near side"
 
 def receive(link: Link, arguments: Mapping[str, Any]) -> None:
     """Bring what comes to the place that `arguments` name; each volume once, though a sender or a keeper was killed."""
-    path = far_places.path(arguments)
+    is_kept = arguments.get("keep") is True
+    path = _source(arguments) if is_kept else far_places.path(arguments)
     kind = _kind(path)
     keeper.tell(place=str(path), kind=kind, images=0)
     with ExitStack() as last:
@@ -44,13 +47,20 @@ def receive(link: Link, arguments: Mapping[str, Any]) -> None:
         coming = _told(linked.arriving(link, WHERE))
         match kind:
             case "pipe":
-                _to_pipe(coming, path, far_places.timeout(arguments), ledger)
+                _to_pipe(coming, path, math.inf if is_kept else far_places.timeout(arguments), ledger)
             case "tar":
                 _to_tar(coming, path, ledger)
             case _:
                 _to_folder(coming, path, ledger, identified=arguments.get("identified") is True)
         link.finish()
         ledger.forget()
+
+
+def _source(arguments: Mapping[str, Any]) -> Path:
+    """Return the pipe of a connected source, which stays when nobody reads it."""
+    name = str(arguments.get("path")).removeprefix("/")
+    keeper.tell(name=name)
+    return held.make(name)
 
 
 def _kind(path: Path) -> str:
@@ -70,7 +80,7 @@ def _told(coming: Units) -> Units:
         yield unit
         if unit is not None and unit.is_image:
             count += 1
-            keeper.tell(images=count, last=unit.name, received=unit.pieces[-1].modified)
+            keeper.tell(images=count, last=unit.name, came=time.time())
 
 
 def _to_pipe(coming: Units, path: Path, timeout: float, ledger: Ledger) -> None:

@@ -23,6 +23,7 @@ from rtbids.pipeline import Inbox, settled
 from rtbids.plural import counted
 from rtbids.receipt import abandon, settle
 from rtbids.stream import bidsi, endpoints, fifo, folder, units, wire
+from rtbids.stream.far import held
 from rtbids.stream.units import Unit
 from rtbids.volume import Entities, Item, Volume
 from rtbids.volume import volumes as volumes_of
@@ -172,6 +173,8 @@ def kind(source: str) -> Kind:
     if scheme := endpoints.scheme(source):
         expected = "a folder, a run, a named pipe, a .tar file, dicom-scp://host:port, ssh://host/PATH or -"
         raise UsageFault(f"{source}: expected {expected}, found {scheme}://")
+    if held.found(source):
+        return "stream"
     path = Path(source)
     if not path.exists():
         lost = f"a link to {os.readlink(path)}, where nothing is" if path.is_symlink() else "no such file or folder"
@@ -410,7 +413,12 @@ def _streamed(request: Request) -> Iterator[Item]:
     """Open a stream now, so that its writer can go on, and read it when its items are asked for: nothing may come for long."""
     if Path(request.source).is_dir():
         return _renamed(bidsi.decode(folder.members(Path(request.source)), request.source), request.entities)
-    return _decoded(endpoints.open_source(request.source, request.open_timeout), _name(request), request)
+    return _decoded(endpoints.open_source(_place(request.source), request.open_timeout), _name(request), request)
+
+
+def _place(source: str) -> str:
+    """Return where a stream is read: of a connected source its pipe."""
+    return str(held.found(source) or source)
 
 
 def _name(request: Request) -> str:
@@ -477,7 +485,7 @@ def _members(request: Request) -> Iterator[wire.Member]:
     if Path(request.source).is_dir():
         members = folder.members(Path(request.source))
     else:
-        members = wire.members(endpoints.open_source(request.source, request.open_timeout), name)
+        members = wire.members(endpoints.open_source(_place(request.source), request.open_timeout), name)
     return _cleaned(members, name, request)
 
 
@@ -502,7 +510,7 @@ def is_recorded(source: str) -> bool:
     """Say whether a stream is a file, or unpacked: its volumes came long ago, and it waits for whoever reads it."""
     if source == endpoints.STANDARD:
         return stat.S_ISREG(os.fstat(0).st_mode)
-    return kind(source) == "stream" and not (is_far(source) or fifo.is_fifo(Path(source)))
+    return kind(source) == "stream" and not (is_far(source) or fifo.is_fifo(Path(_place(source))))
 
 
 def is_complete(request: Request) -> bool:

@@ -16,6 +16,7 @@ _ALONE = ("pause", "resume", "end", "abort")  # requests that name no experiment
 @click.command(name="status", short_help="Show the runs in progress, and command them.")
 @click.option("--json", "as_json", is_flag=True, help="Print what there is to know as JSON, one line a run.")
 @click.option("--follow", is_flag=True, help="Go on showing them, a second apart, until Ctrl-C; in a terminal as a screen.")
+@click.option("--sources", is_flag=True, help="Show the sources that are connected: rtbids stream ... ssh://here/NAME --keep.")
 @click.option("--process", type=click.IntRange(1), metavar="N", help="Of several runs, the one of process N.")
 @click.option("--start", metavar="PATH", help="Start one more experiment: a folder, a script or a sample's name.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="With --start: a setting of it. Repeatable.")
@@ -36,6 +37,7 @@ _ALONE = ("pause", "resume", "end", "abort")  # requests that name no experiment
 def command(
     as_json: bool,
     follow: bool,
+    sources: bool,
     process: int | None,
     start: str | None,
     assignments: tuple[str, ...],
@@ -55,6 +57,7 @@ def command(
       rtbids status
       rtbids status --follow
       rtbids status --json
+      rtbids status --sources
       rtbids status --start ./quality_monitor --feedback quality.tsv
       rtbids status --restart roi_feedback
       rtbids status --end
@@ -67,6 +70,13 @@ def command(
         requests.append(statuses.to_start(start, assignments, feedback, deadline))
     elif assignments or feedback or deadline is not None:
         raise click.UsageError("--set, --feedback and --deadline go with --start")
+    if sources and (requests or follow or process):
+        raise click.UsageError("--sources goes with --json only")
+    if sources:
+        from rtbids.cli import source_list
+
+        source_list.show(as_json=as_json)
+        return
     if len(requests) > 1:
         raise click.UsageError("one command at a time")
     if requests and follow:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 @click.argument("destinations", nargs=-1, required=True, metavar="DEST...")
 @stream_options.when_full
 @stream_options.room
+@stream_options.stays
 @stream_options.dry_run
 @stream_options.far_options
 @options.entity_options
-@options.keep
+@stream_options.keep_volumes
 @options.identified
 @options.stage_options
 @options.live_options
@@ -36,6 +37,7 @@ def command(
     destinations: tuple[str, ...],
     when_full: WhenFull,
     room: int,
+    stays: bool,
     dry_run: bool,
     far: Far,
     entities: Mapping[str, str],
@@ -56,6 +58,9 @@ def command(
     listens but sshd. A cut is mended, each volume arrives once and in order, and what leaves is de-identified, unless
     --no-deidentify or --identified.
 
+    With --keep the place is a NAME: a connected source, which stays between runs. There rtbids status --sources shows it, and
+    a run there takes it as its SOURCE; what comes meanwhile waits here, in the spool.
+
     An image is let go of by its source when every DEST has it safe. The reader of a named pipe may leave and come back: it
     begins with what it has to know, and with a whole volume.
 
@@ -64,6 +69,7 @@ def command(
       rtbids stream /data/export volumes.fifo run.tar study
       rtbids stream /data/export ssh://me@cloud.example.org/~/study --dry-run
       rtbids stream /data/export ssh://me@cloud.example.org/~/study
+      rtbids stream /data/export ssh://me@cloud.example.org/scanner --keep
       rtbids stream ssh://me@console/data/export study volumes.fifo
       rtbids watch /data/export | rtbids stream - first.fifo second.fifo --when-full drop
     """
@@ -72,7 +78,7 @@ def command(
     from rtbids.cli.stopping import stopping
     from rtbids.cli.withheld import withheld
 
-    streaming.check(source, destinations)
+    streaming.check(source, destinations, stays=stays)
     if any(map(streaming.is_far, destinations)) and wish.deidentify is None and not identified:
         wish = replace(wish, deidentify=True)
     may_need_no_key = not sources.is_far(source) and wish.deidentify and not identified and sources.kind(source) == "stream"
@@ -85,5 +91,5 @@ def command(
         if dry_run:
             rehearsal.show(request, destinations)
             return
-        order = streaming.Order(destinations, when_full, room, open_timeout, far)
+        order = streaming.Order(destinations, when_full, room, open_timeout, far, stays)
         streaming.stream(request, order)

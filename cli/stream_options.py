@@ -43,6 +43,20 @@ when_full = click.option(
 room = click.option(
     "--queue", "room", type=Size(), default="64M", show_default=True, metavar="SIZE", help="What may wait for each DEST."
 )
+stays = click.option(
+    "--keep",
+    "stays",
+    is_flag=True,
+    help="Of ssh://HOST/NAME: stay connected between runs, which take NAME as their SOURCE there.",
+)
+keep_volumes = click.option(
+    "--keep-volumes",
+    "keep",
+    type=click.Choice(["original", "corrected", "both"]),
+    default="original",
+    show_default=True,
+    help="Which volumes to take where the scanner sends motion-corrected ones as well; --keep of the other commands.",
+)
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Send nothing: show what would leave, its fields and elements by name, and what would not."
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from rtbids.pipeline import Inbox, be_quick
 from rtbids.receipt import hold, settle
 from rtbids.stream import branch, endpoints, fifo, linked, sinks
 from rtbids.stream.branch import Branch, Sink, Units, WhenFull
+from rtbids.stream.far import held
 from rtbids.stream.units import Unit, of_items
 from rtbids.wakeup import Wakeup
 
@@ -35,9 +37,10 @@ class Order:
     room: int = branch.ROOM
     open_timeout: float = fifo.OPEN_TIMEOUT
     far: Far = field(default_factory=Far)
+    stays: bool = False
 
 
-def check(source: str, destinations: Sequence[str]) -> None:
+def check(source: str, destinations: Sequence[str], *, stays: bool = False) -> None:
     """Raise what is wrong with the places, before anything is opened."""
     sources.kind(source)
     seen: dict[object, str] = {}
@@ -47,7 +50,16 @@ def check(source: str, destinations: Sequence[str]) -> None:
             raise UsageFault(f"{one}: named twice, as {seen[place]} and as {one}", "each place once")
         seen[place] = one
     for one in destinations:
-        far_ends.address(one) if is_far(one) else is_folder(one)
+        if is_far(one):
+            _check_far(one, stays=stays)
+        elif is_folder(one) and stays:
+            raise UsageFault(f"{one}: --keep is for a name on another machine", "ssh://host/NAME")
+
+
+def _check_far(place: str, *, stays: bool) -> None:
+    path = far_ends.address(place).path
+    if stays and not held.is_name(path.removeprefix("/")):
+        raise UsageFault(f"{place}: expected a name of letters and digits with --keep", "ssh://host/NAME")
 
 
 def _identity(place: str) -> object:
@@ -154,6 +166,8 @@ def _far_branch(destination: str, request: sources.Request, order: Order, unfini
         "sender": far_ends.sender(request.source),
         "identified": request.withheld.identified,
         "open_timeout": order.open_timeout,
+        "keep": order.stays,
+        "from": platform.node(),
     }
     link = far_ends.dial("receive", place, order.far, told, order.when_full)
     kind = far_ends.ready(link, "receive/ready.json").get("kind")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import stat
@@ -72,7 +73,7 @@ def write_pipe(
     standing: Standing | None = None,
     on_written: Callable[[Unit], None] = lambda unit: settle(unit.receipts),
 ) -> None:
-    """Write a stream to a named pipe whose reader may leave and come back within `timeout` seconds.
+    """Write a stream to a named pipe whose reader may leave and come back within `timeout` seconds; infinity: as he likes.
 
     A reader that comes begins with what holds of the stream, then with the unit that the one before did not get whole. What
     lay in the pipe when that one left is lost with it.
@@ -101,7 +102,8 @@ class _Pipe:
         self._watch: _Watch | None = None
         self._file: BinaryIO | None = None
         self._is_new = True
-        self._open(timeout)
+        if math.isfinite(timeout):
+            self._open(timeout)
 
     def look(self) -> None:
         """While nothing is to be written let another reader in."""
@@ -128,7 +130,10 @@ class _Pipe:
     def end(self) -> None:
         """Mark the orderly end, for the reader that has all the rest."""
         with self._using:
-            if self._file is None or has_left(self._file):
+            is_alone = self._file is None or has_left(self._file)
+            if is_alone and not math.isfinite(self._timeout):
+                return  # who comes and goes as he likes has not gone before the end
+            if self._file is None or is_alone:
                 raise StreamBroken(f"the reader of {self._path} has gone before the end", "all volumes were given to it")
             wire.Writer(self._file, str(self._path)).close()
 

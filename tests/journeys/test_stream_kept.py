@@ -1,0 +1,64 @@
+"""A scanner that stays connected between runs: it is listed there, and runs there take it by its name."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from far_side import RTBIDS, FarSide, dicoms, expected, export, far_side, finished, until, voxels
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
+    with far_side(tmp_path_factory.mktemp("s")) as side:
+        yield side
+
+
+def there(side: FarSide, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """Call rtbids on the far side, as its user does."""
+    environment = {**os.environ, "XDG_STATE_HOME": str(side.server.folder / "far")}
+    command = [*RTBIDS, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=90, check=False)
+
+
+def test_a_connected_source_is_listed_and_taken_by_one_run_after_another(side, tmp_path):
+    files = dicoms(tmp_path / "files")
+    (tmp_path / "export").mkdir()
+    process = side.stream(tmp_path / "export", side.place("/scanner"), "--keep")
+    until(lambda: bool(side.keepers()), process)
+    (source,) = [json.loads(line) for line in there(side, "status", "--sources", "--json").stdout.splitlines()]
+    assert (source["name"], source["is_up"], source["images"]) == ("scanner", True, 0)
+    export(files[:40], tmp_path / "export")
+    first = there(side, "convert", "scanner", "-o", tmp_path / "first", "--volumes", 20, "--open-timeout", 60)
+    assert first.returncode == 0, first.stderr.decode()
+    found = voxels(tmp_path / "first")
+    assert np.array_equal(found, expected(20))
+    shown = there(side, "status", "--sources").stdout.decode()
+    assert shown.startswith("scanner  from ")
+    assert "images, the last" in shown
+    export(files[40:60], tmp_path / "export")
+    second = there(side, "convert", "scanner", "-o", tmp_path / "second", "--volumes", 5, "--open-timeout", 60)
+    assert second.returncode == 0, second.stderr.decode()
+    assert voxels(tmp_path / "second").shape[3] == 5
+    os.kill(process.pid, signal.SIGKILL)  # ends the test sooner than the spool would be taken
+    process.communicate()
+
+
+@pytest.mark.parametrize("place", ["study", "ssh://nobody.invalid/a/b", "ssh://nobody.invalid/a.tar"])
+def test_only_a_name_on_another_machine_can_be_kept(place, side, tmp_path):
+    (tmp_path / "export").mkdir()
+    code, err = finished(side.stream(tmp_path / "export", place, "--keep", cwd=tmp_path))
+    assert code == 64, err
+    assert "--keep" in err
+
+
+def test_where_no_source_is_connected_that_is_said(tmp_path):
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    command = [*RTBIDS, "status", "--sources"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"no source is connected\n"
