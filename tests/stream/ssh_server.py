@@ -18,6 +18,7 @@ class Server(paramiko.ServerInterface):
 
     def __init__(self, password: str | None, methods: str, key: paramiko.PKey | None) -> None:
         self.password, self.methods, self.key = password, methods, key
+        self.prompts: tuple[tuple[str, str], ...] = (("Password: ", password or ""),)  # and what is right
         self.commands: list[str] = []
         self.asked = threading.Event()
 
@@ -33,10 +34,11 @@ class Server(paramiko.ServerInterface):
         return paramiko.AUTH_SUCCESSFUL if password == self.password else paramiko.AUTH_FAILED
 
     def check_auth_interactive(self, username: str, submethods: str) -> paramiko.InteractiveQuery:
-        return paramiko.InteractiveQuery("", "", ("Password: ", False))
+        return paramiko.InteractiveQuery("", "", *[(text, False) for text, _ in self.prompts])
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
-        return self.check_auth_password("", responses[0])
+        is_right = responses == [right for _, right in self.prompts]
+        return paramiko.AUTH_SUCCESSFUL if is_right else paramiko.AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return paramiko.OPEN_SUCCEEDED

@@ -54,3 +54,27 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(UsageFault, match="no place in a command line") as refused:
         Address.parse("ssh://me:s3cret@cloud")
     assert "s3cret" not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("text", ["s3/cret@host", "s3@cret@host", "s3@cret@host:99999", "s3 cret@host", "s3@cret/x@host"])
+def test_nothing_of_a_password_is_said_wherever_it_may_end(text: str) -> None:
+    with pytest.raises(UsageFault) as refused:
+        Address.parse(f"ssh://u:{text}")
+    said = f"{refused.value} {refused.value.hint}"
+    assert "s3" not in said
+    assert "cret" not in said
+    assert "host" in said
+
+
+@pytest.mark.parametrize("bad", ["%22", "%27", "%20", "%0A", "%00", "%1B", "%7F", "%C2%85", "%60", "%3B", "%24"])
+@pytest.mark.parametrize("text", ["ssh://m{}e@cloud", "ssh://me@clo{}ud"])
+def test_what_a_shell_or_a_terminal_would_take_for_more_than_a_name_is_in_none(text: str, bad: str) -> None:
+    with pytest.raises(UsageFault, match="a name that no user and no host has") as refused:
+        Address.parse(text.format(bad))
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["ssh://%2Dl@cloud", "ssh://%2DoProxyCommand=x", "ssh://me%5C@cloud"])
+def test_a_dash_at_the_beginning_is_found_behind_its_code(text: str) -> None:
+    with pytest.raises(UsageFault, match="a name that no user and no host has"):
+        Address.parse(text)

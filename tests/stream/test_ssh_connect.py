@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import paramiko
@@ -362,3 +364,159 @@ def test_no_more_than_the_end_of_what_the_far_side_says_is_kept(server: sshd.Ssh
     assert len(channel.said) <= 4096
     assert channel.said.endswith("last")
     channel.close()
+
+
+def test_escape_codes_of_the_far_side_do_not_reach_the_terminal(server: sshd.Sshd) -> None:
+    error = begun(server, r"printf '\033]0;owned\007\033[2Jbye' >&2; exit 3")
+    assert str(error).isprintable()
+    assert "bye" in str(error)
+
+
+def test_a_name_in_an_address_cannot_say_a_setting(home: Path) -> None:
+    home.joinpath(".ssh", "config").write_text("Host x\n  Port 22\n")
+    for user in ('me"\nProxyCommand touch owned\n#', "me\nProxyCommand touch owned"):  # wherever it came from
+        host = settings.host(Address("console", user), SshOptions())
+        assert (host.proxy_command, host.user) == (None, user)
+
+
+class Leaving(ssh_server.Server):
+    """Ends the connection between a key and the answer to it."""
+
+    def __init__(self, leave: str) -> None:
+        super().__init__(None, "publickey", None)
+        self.leave = leave
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        transport = self.transports()[-1]
+        if self.leave == "cut":
+            transport.sock.shutdown(socket.SHUT_RDWR)
+        elif self.leave == "silence":
+            over.wait(30)
+        else:
+            say_farewell(transport, int(self.leave))
+        return int(paramiko.AUTH_FAILED)
+
+
+over = threading.Event()
+
+
+def say_farewell(transport: paramiko.Transport, code: int) -> None:
+    message = paramiko.Message()
+    message.add_byte(b"\x01")
+    message.add_int(code)
+    message.add_string("Too many\x1b[2J failures")
+    message.add_string("")
+    transport._send_message(message)
+
+
+@pytest.mark.parametrize(
+    ("leave", "raised"),
+    [("cut", ConnectionLost), ("silence", ConnectionLost), ("11", ConnectionLost), ("2", NeedsPerson), ("14", NeedsPerson)],
+)
+def test_only_a_server_that_says_no_needs_a_person(
+    leave: str, raised: type[RtbidsError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtbids.stream.ssh.connect._ANSWER", 1.0)
+    sshd.make_key(tmp_path / "id")
+    server = Leaving(leave)
+    there = ssh_server.Running(server, (ssh_server.ECDSA,))
+    server.transports = lambda: there.transports  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(RtbidsError) as refused:
+            connect(
+                Address.parse(f"ssh://me@127.0.0.1:{there.port}"), SshOptions(tmp_path / "id", fingerprint=there_fingerprint())
+            )
+    finally:
+        over.set()
+        there.close()
+        over.clear()
+    assert type(refused.value) is raised, str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+def test_a_server_that_let_one_in_and_does_so_no_more_is_tried_again(server: sshd.Sshd) -> None:
+    dial = Dialler(Address.parse(server.address), options(server, remote_command="printf link/; cat"))
+    first = dial()
+    first_read(first)
+    first.close()
+    server.folder.joinpath("authorized_keys").rename(server.folder / "away")
+    try:
+        with pytest.raises(ConnectionLost, match="lets user"):
+            dial()
+    finally:
+        server.folder.joinpath("away").rename(server.folder / "authorized_keys")
+
+
+def test_a_far_command_that_was_there_and_is_not_now_is_tried_again(server: sshd.Sshd, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nprintf link/; cat\n")
+    program.chmod(0o755)
+    dial = Dialler(Address.parse(server.address), options(server, remote_command=str(program)))
+    with closing(dial()) as first:
+        first_read(first)
+    program.unlink()
+    with closing(dial()) as second, pytest.raises(ConnectionLost, match="not found there any more"):
+        first_read(second)
+
+
+def test_a_code_is_asked_for_each_time_and_a_password_once(tmp_path: Path) -> None:
+    prompts: list[str] = []
+
+    def ask(prompt: str) -> str:
+        prompts.append(prompt)
+        return "right" if "assword" in prompt else "123456"
+
+    with ssh_server.running(methods="keyboard-interactive", password="right") as there:
+        there.server.prompts = (("Password: ", "right"), ("Code\x1b[2J: ", "123456"))
+        dial = Dialler(Address.parse(f"ssh://me@127.0.0.1:{there.port}"), SshOptions(fingerprint=there_fingerprint()), ask)
+        dial().close()
+        assert prompts == ["Password of me@127.0.0.1: ", "127.0.0.1: Code [2J:"]
+        with pytest.raises(NeedsPerson) as refused:  # beside a run nobody is asked, nor is a code sent that was used
+            dial()
+    assert "a code is wanted each time" in str(refused.value.hint)
+    assert len(prompts) == 2
+
+
+def test_who_is_asked_for_a_code_alone_is_not_asked_for_a_password() -> None:
+    typed, prompts = iter(["000000", "123456"]), []
+
+    def ask(prompt: str) -> str:
+        prompts.append(prompt)
+        return next(typed)
+
+    with ssh_server.running(methods="keyboard-interactive", password="") as there:
+        there.server.prompts = (("Code:", "123456"),)
+        connect(Address.parse(f"ssh://me@127.0.0.1:{there.port}"), SshOptions(fingerprint=there_fingerprint()), ask).close()
+    assert prompts == ["127.0.0.1: Code:"] * 2  # the wrong one was not kept
+
+
+def fill(channel: Channel) -> None:
+    """Write until the connection ends."""
+    with suppress(OSError):
+        while True:
+            with suppress(TimeoutError):
+                channel.writer.write(memoryview(bytes(1 << 20)))
+
+
+def test_a_frozen_connection_through_another_is_closed_at_once(server: sshd.Sshd, home: Path) -> None:
+    login = f"  User {server.user}\n  IdentityFile {server.folder}/id\n  UserKnownHostsFile {server.folder}/known_hosts\n"
+    login += f"  HostName 127.0.0.1\n  Port {server.port}\n"
+    home.joinpath(".ssh", "config").write_text(f"Host gate\n{login}Host inner\n{login}  ProxyJump gate\n")
+    channel = connect(Address.parse("ssh://inner")).run("cat >/dev/null")
+    outermost = channel.connection._before
+    assert outermost is not None
+    outermost.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # full before the window of SSH is
+    assert server.freeze()
+    writing = threading.Thread(target=fill, args=(channel,), daemon=True)
+    writing.start()
+    try:
+        while select.select([], [outermost.transport.sock], [], 1.0)[1]:  # until it takes nothing for a second
+            pass
+        closing = threading.Thread(target=channel.close, daemon=True)
+        closing.start()
+        closing.join(10)
+        assert not closing.is_alive()
+        writing.join(10)
+        assert not writing.is_alive()
+    finally:
+        server.kill_connections()

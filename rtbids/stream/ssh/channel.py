@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from rtbids import __version__
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
 from rtbids.stream.link.protocol import OWN
+from rtbids.stream.ssh.said import reason
 
 if TYPE_CHECKING:
     import paramiko
@@ -31,16 +32,18 @@ class Channel:
 
     A transport of a link: its reader raises what explains it where the far command says anything but the beginning of one.
 
-    It holds the connection that it runs over, and closes it with itself.
+    It holds the connection that it runs over, and closes it with itself. `was_there`: the far command was found before, so
+    that one which is not found now may be on a machine that starts, or whose homes are not there yet.
     """
 
-    def __init__(self, connection: Connection, channel: paramiko.Channel, command: str) -> None:
+    def __init__(self, connection: Connection, channel: paramiko.Channel, command: str, was_there: bool = False) -> None:
         self.connection = connection
         self._reader = _Reader(self, channel)
         self.reader = cast(BinaryIO, self._reader)
         self.writer = cast(BinaryIO, _Writer(self, channel))
         self._channel = channel
         self._command = command
+        self._was_there = was_there
         self._said = b""
         self._listener = threading.Thread(target=self._listen, name="ssh stderr", daemon=True)
         self._listener.start()
@@ -79,8 +82,11 @@ class Channel:
             return None
         self._listener.join(_ENDING)  # its last words may be on their way from one thread to another
         host, said = self.connection.host, self.said
-        line = said.splitlines()[-1] if said else ""
-        if code == NOT_FOUND or "No module named rtbids" in said or "No module named 'rtbids'" in said:
+        line = reason(said.splitlines()[-1]) if said else ""
+        is_missing = code == NOT_FOUND or "No module named rtbids" in said or "No module named 'rtbids'" in said
+        if is_missing and self._was_there:
+            return ConnectionLost(f"{host}: rtbids is not found there any more{f' ({line})' if line else ''}")
+        if is_missing:
             return self._missing(line)
         remark = f": {line}" if line else ""
         if code in (0, ConnectionLost.exit_code) or head:
@@ -109,11 +115,15 @@ class Channel:
         )
 
     def _listen(self) -> None:
+        import paramiko
+
         while True:
             try:
                 content = self._channel.recv_stderr(_KEPT)
             except TimeoutError:  # it says nothing, as it should
                 continue
+            except (paramiko.SSHException, EOFError, OSError):  # taking it tells the far side that there is room again
+                return
             if not content:
                 return
             self._said = (self._said + content)[-_KEPT:]
@@ -143,7 +153,7 @@ class _Reader(io.RawIOBase):
         except OSError:
             raise
         except Exception as error:  # as in `write`: a read tells the far side that there is room again
-            raise ConnectionResetError(f"{str(error) or 'closed'}") from None
+            raise ConnectionResetError(reason(error)) from None
         return content
 
     def _demand_beginning(self, is_over: bool) -> None:
@@ -151,8 +161,8 @@ class _Reader(io.RawIOBase):
         if not begins:
             with suppress(TimeoutError):  # the rest of the line, if it has come
                 self.head += self._received(_LINE)
-        if (not begins or is_over) and (reason := self._channel.diagnosis()) is not None:
-            raise reason
+        if (not begins or is_over) and (why := self._channel.diagnosis()) is not None:
+            raise why
 
 
 class _Writer(io.RawIOBase):
@@ -178,7 +188,7 @@ class _Writer(io.RawIOBase):
                 self._explain()
                 raise
             except Exception as error:  # paramiko's own errors and EOFError, of a connection that was closed meanwhile
-                raise ConnectionResetError(f"{str(error) or 'closed'}") from None
+                raise ConnectionResetError(reason(error)) from None
             if not sent:
                 self._explain()
                 raise BrokenPipeError("the far side takes nothing more")
@@ -187,5 +197,5 @@ class _Writer(io.RawIOBase):
 
     def _explain(self) -> None:
         """Raise what is known of why a command takes nothing that has said nothing."""
-        if not self._channel.has_begun and (reason := self._channel.diagnosis()) is not None:
-            raise reason
+        if not self._channel.has_begun and (why := self._channel.diagnosis()) is not None:
+            raise why

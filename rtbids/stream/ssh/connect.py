@@ -6,34 +6,40 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rtbids.errors import ConnectionLost, InputMissing, UsageFault
 from rtbids.stream.ssh import known_hosts, settings
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.channel import Channel
-from rtbids.stream.ssh.keys import Ask, Secrets, log_in
+from rtbids.stream.ssh.keys import Ask, Secrets
+from rtbids.stream.ssh.said import reason
 from rtbids.stream.ssh.settings import Host, SshOptions
 
 if TYPE_CHECKING:
-    import paramiko
+    from rtbids.stream.ssh.transport import Transport
 
+T = TypeVar("T", bound="Closes")
 WAIT = 1.0  # seconds after which a read or a write that waits raises TimeoutError; what that means is the link's to say
 _FAST = "aes128-gcm"  # needs a third less time than aes128-ctr with its separate check, where paramiko has it
 _ANSWER = 30.0  # seconds that a server may take to check a key or a password
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what matters of it is raised as ours
 
 
+class Closes(Protocol):
+    def close(self) -> Any: ...
+
+
 class Connection:
     """One connection to a host, with those that it goes through; what runs over it ends with it."""
 
-    def __init__(self, host: Host, transport: paramiko.Transport, before: Connection | None = None) -> None:
+    def __init__(self, host: Host, transport: Transport, before: Connection | None = None) -> None:
         self.host = host
         self.transport = transport
         self._before = before
 
-    def run(self, command: str) -> Channel:
+    def run(self, command: str, was_there: bool = False) -> Channel:
         """Start a command on the far side, written as its shell takes it; raise ConnectionLost where that is not answered."""
         import paramiko
 
@@ -41,17 +47,20 @@ class Connection:
             try:
                 channel = self.transport.open_session(timeout=self.host.timeout)
                 channel.settimeout(WAIT)
-                with _bounded(self.transport, self.host.timeout):
+                with _bounded(self, self.host.timeout):
                     channel.exec_command(command)
             except (paramiko.SSHException, EOFError, OSError) as error:
-                raise ConnectionLost(f"{self.host} starts no command ({str(error) or 'no answer'})") from None
-            return Channel(self, channel, command)
+                raise ConnectionLost(f"{self.host} starts no command ({reason(error)})") from None
+            return Channel(self, channel, command, was_there)
 
     def close(self) -> None:
-        """End it at once, from any thread."""
-        self.transport.close()
+        """End it at once, from any thread; the outermost first, for what runs over it would say farewell through it."""
+        import paramiko
+
         if self._before is not None:
             self._before.close()
+        with suppress(paramiko.SSHException, EOFError, OSError):
+            self.transport.close()
 
 
 def connect(address: Address, options: SshOptions | None = None, ask: Ask | Secrets | None = None) -> Connection:
@@ -93,7 +102,7 @@ def _over(host: Host, before: Connection, secrets: Secrets) -> Connection:
         try:
             end = before.transport.open_channel("direct-tcpip", (host.name, host.port), ("127.0.0.1", 0), timeout=host.timeout)
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise ConnectionLost(f"{host} cannot be reached from {before.host} ({error})") from None
+            raise ConnectionLost(f"{host} cannot be reached from {before.host} ({reason(error)})") from None
         return _greet(host, end, secrets, before)
 
 
@@ -131,8 +140,12 @@ def _greet(host: Host, end: Any, secrets: Secrets, before: Connection | None) ->
     """Agree with the server on how to talk, check that it is the right one, log in."""
     import paramiko
 
-    found = known_hosts.known(host.label, host.known_hosts)
-    transport = paramiko.Transport(end)
+    from rtbids.stream.ssh.login import log_in
+    from rtbids.stream.ssh.transport import Transport
+
+    with closing_unless_done(end):
+        found = known_hosts.known(host.label, host.known_hosts)
+        transport = Transport(end)
     with closing_unless_done(Connection(host, transport, before)) as connection:
         transport.banner_timeout = transport.handshake_timeout = host.timeout
         transport.auth_timeout = _ANSWER
@@ -143,7 +156,7 @@ def _greet(host: Host, end: Any, secrets: Secrets, before: Connection | None) ->
             transport.start_client(timeout=host.timeout)
             shown = transport.get_remote_server_key()
         except paramiko.ssh_exception.IncompatiblePeer as error:
-            raise UsageFault(f"{host} speaks an SSH that is too old ({error})") from None
+            raise UsageFault(f"{host} speaks an SSH that is too old ({reason(error)})") from None
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise _silent(host, transport, error) from None
         key = known_hosts.Key(shown.get_name(), shown.asbytes())
@@ -152,28 +165,28 @@ def _greet(host: Host, end: Any, secrets: Secrets, before: Connection | None) ->
         return connection
 
 
-def _silent(host: Host, transport: paramiko.Transport, error: Exception) -> ConnectionLost:
+def _silent(host: Host, transport: Transport, error: Exception) -> ConnectionLost:
     if transport.remote_version:  # it has said what it is
-        return ConnectionLost(f"{host} ended the connection before its key was known ({str(error) or 'no reason given'})")
+        return ConnectionLost(f"{host} ended the connection before its key was known ({reason(error)})")
     return ConnectionLost(
         f"no SSH server answers on port {host.port} of {host.name} within {host.timeout:g} s", "is this the right port?"
     )
 
 
 @contextmanager
-def closing_unless_done(connection: Connection) -> Iterator[Connection]:
-    """Close `connection` should what follows raise."""
+def closing_unless_done(end: T) -> Iterator[T]:
+    """Close `end` should what follows raise."""
     try:
-        yield connection
+        yield end
     except BaseException:
-        connection.close()
+        end.close()
         raise
 
 
 @contextmanager
-def _bounded(transport: paramiko.Transport, seconds: float) -> Iterator[None]:
+def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
     """Close a connection that is silent for so long where paramiko itself would wait for ever."""
-    watch = threading.Timer(seconds, transport.close)
+    watch = threading.Timer(seconds, connection.close)
     watch.daemon = True
     watch.start()
     try:

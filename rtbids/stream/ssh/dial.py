@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rtbids.errors import ConnectionLost, NeedsPerson
 from rtbids.stream import link
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.channel import Channel
@@ -21,6 +22,8 @@ class Dialler:
         self._options = options
         self._secrets = Secrets(ask)
         self._ready: Channel | None = None
+        self._last: Channel | None = None
+        self._was_there = False
 
     def prepare(self) -> None:
         """Connect now, for the first call; raise what stands in the way."""
@@ -31,7 +34,16 @@ class Dialler:
         return ready or self._connect()
 
     def _connect(self) -> Channel:
-        return connect(self._address, self._options, self._secrets).run(self._options.remote_command)
+        was_there = self._was_there = self._was_there or (self._last is not None and self._last.has_begun)
+        try:
+            connection = connect(self._address, self._options, self._secrets)
+        except NeedsPerson as error:
+            if was_there:  # it let this user in: it may be starting, without homes or whom it asks for users
+                raise ConnectionLost(str(error), error.hint) from error
+            raise
+        self._last = connection.run(self._options.remote_command, was_there)
+        self._secrets.close()
+        return self._last
 
 
 def dial(

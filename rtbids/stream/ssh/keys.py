@@ -1,4 +1,4 @@
-"""Logging in: the keys that there are, in the order of ``ssh``, then a password, which is asked for in the terminal only."""
+"""The keys that there are, in the order of ``ssh``, and what the user types, which is asked for in the terminal only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from rtbids.errors import ConnectionLost, NeedsPerson
 from rtbids.stream.ssh.settings import Host
 
 if TYPE_CHECKING:
     import paramiko
 
 Ask = Callable[[str], str]  # shows a prompt in the terminal and returns what is typed, unseen
-_ATTEMPTS = 3
-_INTERACTIVE = "keyboard-interactive"
+ATTEMPTS = 3
 
 
 class Secrets:
@@ -29,6 +27,7 @@ class Secrets:
     def __init__(self, ask: Ask | None = None) -> None:
         self._ask = ask
         self._typed: dict[str, str] = {}
+        self.are_spent = False  # a part of them was good for one time only
 
     def get(self, prompt: str) -> str | None:
         """Return what answers `prompt`; None where there is nobody to ask."""
@@ -38,6 +37,18 @@ class Secrets:
             self._typed[prompt] = self._ask(prompt)
         return self._typed[prompt]
 
+    def knows(self, prompt: str) -> bool:
+        return prompt in self._typed
+
+    def once(self, prompt: str) -> str | None:
+        """Ask for what is good for one time only, such as a code; None where there is nobody to ask."""
+        self.are_spent = True
+        return None if self._ask is None else self._ask(prompt)
+
+    def close(self) -> None:
+        """Ask nobody any more: what goes on connecting from now on does so beside a run."""
+        self._ask = None
+
     @property
     def can_ask(self) -> bool:
         return self._ask is not None
@@ -46,52 +57,7 @@ class Secrets:
         self._typed.pop(prompt, None)
 
 
-def log_in(transport: paramiko.Transport, host: Host, secrets: Secrets) -> None:
-    """Log in; raise NeedsPerson, saying what was tried, where the server takes nothing of it."""
-    import paramiko
-
-    tried: list[str] = []
-    allowed = _methods(transport, host)
-    if allowed is None:
-        return
-    if "publickey" in allowed:
-        for name, key in _keys(host, secrets, tried):
-            try:
-                left = transport.auth_publickey(host.user, key)
-            except paramiko.BadAuthenticationType as error:
-                allowed = tuple(error.allowed_types)
-                break
-            except paramiko.AuthenticationException:
-                tried.append(name)
-                _demand_alive(transport, host, tried)
-                continue
-            except (paramiko.SSHException, OSError) as error:
-                raise _lost(host, error) from None
-            if not left:
-                return
-            allowed = tuple(left)  # the key is right and one thing more is asked for
-            break
-    if _by_password(transport, host, allowed, secrets, tried):
-        return
-    raise _refused(host, tried, allowed, secrets)
-
-
-def _methods(transport: paramiko.Transport, host: Host) -> tuple[str, ...] | None:
-    """Return how the server lets one log in; None where it asks for nothing."""
-    import paramiko
-
-    try:
-        transport.auth_none(host.user)
-    except paramiko.BadAuthenticationType as error:
-        return tuple(error.allowed_types)
-    except paramiko.AuthenticationException:
-        return ("publickey",)
-    except (paramiko.SSHException, OSError) as error:
-        raise _lost(host, error) from None
-    return None
-
-
-def _keys(host: Host, secrets: Secrets, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+def keys(host: Host, secrets: Secrets, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
     """Give keys that an agent holds, then those in files; of a host whose keys are chosen just these."""
     chosen = {_public(path) for path in host.identities} - {None} if host.is_chosen else None
     from_agent: set[bytes] = set()
@@ -144,13 +110,13 @@ def _of_file(path: Path, secrets: Secrets, tried: list[str]) -> paramiko.PKey | 
     """Open a private key, asking for its passphrase where it has one; None where that is not to be had."""
     prompt = f"Passphrase of {path}: "
     passphrase: str | None = None
-    for attempt in range(_ATTEMPTS + 1):
+    for attempt in range(ATTEMPTS + 1):
         try:
             return _read(path, passphrase)
         except _Locked:
             if attempt:
                 secrets.forget(prompt)
-            passphrase = secrets.get(prompt) if attempt < _ATTEMPTS else None
+            passphrase = secrets.get(prompt) if attempt < ATTEMPTS else None
             if passphrase is None:
                 tried.append(f"{path} ({'wrong passphrase' if attempt else 'has a passphrase'})")
                 return None
@@ -194,59 +160,3 @@ def _read(path: Path, passphrase: str | None) -> paramiko.PKey:
         with suppress(paramiko.SSHException, ValueError, OSError):
             key.load_certificate(str(certificate))
     return key
-
-
-def _by_password(
-    transport: paramiko.Transport, host: Host, allowed: tuple[str, ...], secrets: Secrets, tried: list[str]
-) -> bool:
-    """Log in by what the user types, where the server takes that and there is somebody to type it."""
-    import paramiko
-
-    prompt = f"Password of {host.user}@{host.alias}: "
-
-    def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
-        return [secrets.get(prompt if "assword" in text else f"{host.alias}: {text}") or "" for text, _ in prompts]
-
-    for _ in range(_ATTEMPTS):
-        if not {"password", _INTERACTIVE} & set(allowed) or (password := secrets.get(prompt)) is None:
-            return False
-        try:
-            if "password" in allowed:
-                left = transport.auth_password(host.user, password, fallback=False)
-            else:
-                left = transport.auth_interactive(host.user, answer)
-        except paramiko.BadAuthenticationType:
-            return False
-        except paramiko.AuthenticationException:
-            secrets.forget(prompt)
-            tried.append("a password")
-            _demand_alive(transport, host, tried)
-            continue
-        except (paramiko.SSHException, OSError) as error:
-            raise _lost(host, error) from None
-        return not left
-    return False
-
-
-def _demand_alive(transport: paramiko.Transport, host: Host, tried: list[str]) -> None:
-    """Raise where the server has had enough (MaxAuthTries)."""
-    if not transport.is_active():
-        raise NeedsPerson(
-            f"{host} closed the connection after {_listed(tried)} for user {host.user}", "name the right key by --identity"
-        )
-
-
-def _lost(host: Host, error: Exception) -> ConnectionLost:
-    return ConnectionLost(f"{host}: the connection was lost while logging in ({str(error) or type(error).__name__})")
-
-
-def _refused(host: Host, tried: list[str], allowed: tuple[str, ...], secrets: Secrets) -> NeedsPerson:
-    takes_password = bool({"password", _INTERACTIVE} & set(allowed))
-    hint = f"put the public key there: {host.login.replace('ssh', 'ssh-copy-id', 1)}; or name another by --identity"
-    if takes_password and not secrets.can_ask:
-        hint = f"a password would do, and there is no terminal to ask for it in; {hint}"
-    return NeedsPerson(f"{host} lets user {host.user} in by none of: {_listed(tried)}", hint)
-
-
-def _listed(tried: list[str]) -> str:
-    return ", ".join(dict.fromkeys(tried)) or "no key (there is none)"

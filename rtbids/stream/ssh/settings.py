@@ -102,7 +102,8 @@ def _lookup(address: Address, configs: tuple[Path, ...]) -> Lookup:
         if not path.is_file():
             continue
         try:
-            settings = SSHConfig.from_text(_head(address) + _with_includes(path))
+            settings = SSHConfig.from_text(_with_includes(path))
+            settings._config.insert(0, {"host": ["*"], "config": _said(address)})  # the first that is said of anything holds
             said = dict(settings.lookup(address.host))
         except (ConfigParseError, CouldNotCanonicalize, OSError, UnicodeDecodeError, KeyError, ValueError) as error:
             raise UsageFault(f"{path} cannot be read: {error}") from None
@@ -114,10 +115,10 @@ def _lookup(address: Address, configs: tuple[Path, ...]) -> Lookup:
     return found
 
 
-def _head(address: Address) -> str:
-    """Return what the address itself says as settings, for the first that is said of anything holds."""
-    said = (f"Port {address.port}\n" if address.port else "", f'User "{address.user}"\n' if address.user else "")
-    return "".join(said)
+def _said(address: Address) -> dict[str, str]:
+    """Return what the address itself says, as settings; never as their text, in which a name could be more than a name."""
+    said = {"port": str(address.port) if address.port else None, "user": address.user}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _with_includes(path: Path, depth: int = 0) -> str:
