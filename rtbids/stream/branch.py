@@ -36,7 +36,8 @@ class Count:
 class Branch:
     """A sink in a thread of its own, and what waits for it.
 
-    The sink takes units, and None where none came for a moment; what it raises is `error`. Where the queue is full and
+    The sink takes units, and None where none came for a moment; what it raises is `error`, and `failed` hears of it unless it
+    is the source's. Where the queue is full and
     `when_full` says drop, the oldest units go that the rest can be read without. `says` gives what there is to tell of the
     place beside the count.
     """
@@ -124,7 +125,8 @@ class Branch:
                 self.error = error
                 self._waiting.clear()
                 self._changed.notify_all()
-            self._failed(error)
+            if error is not self._source_error:
+                self._failed(error)
 
     def _units(self) -> Units:
         while True:

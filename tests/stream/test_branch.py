@@ -117,6 +117,14 @@ def test_who_waits_for_a_queue_is_let_go_when_its_sink_fails():
     assert failed == [branch.error]
 
 
+def test_what_is_the_fault_of_the_source_is_none_of_the_destination():
+    failed: list[BaseException] = []
+    branch = Branch("x", lambda units: [None for _ in units] and None, failed=failed.append).start()
+    branch.end(StreamBroken("cut"))
+    branch.join()
+    assert (str(branch.error), failed) == ("cut", [])
+
+
 def test_an_end_out_of_order_reaches_the_sink_after_what_came():
     found: list[object] = []
 
