@@ -19,6 +19,7 @@ from rtbids.errors import ConnectionLost, InputMissing, RtbidsError, StreamBroke
 from rtbids.stream import wire
 from rtbids.stream.link import Descriptors, Hello, Link, Terms, Transport, dial, hear, protocol, refuse
 from rtbids.stream.link.connection import Connection
+from rtbids.stream.link.window import Inbox
 
 QUICK = Terms(probes=0, silence=0.3, patience=0.3, beat=0.05, delay=lambda failures: 0.001)
 SESSION = "0" * 32
@@ -42,7 +43,7 @@ class Impostor:
     def answer(self, **changed: Any) -> None:
         """Answer the hello as a far side does, but for what is `changed`."""
         hello = json.loads(bytes(next(self.said).content))
-        reply = {**hello, "keeper": "k", "new": True, "taken": 0, "from": 0, **changed}
+        reply = {**hello, "keeper": "k", "new": True, "taken": 0, **changed}
         self.say(protocol.HELLO, reply)
 
     def say(self, name: str, fields: object) -> None:
@@ -154,7 +155,8 @@ def test_a_member_that_claims_too_much_is_refused_before_it_is_read(
 @pytest.mark.parametrize(
     ("name", "fields", "said"),
     [
-        ("link/safe.json", {"safe": 1}, "1 members are safe, but 0 were sent"),
+        ("link/safe.json", {"safe": 1, "given": 0}, "1 members are safe or taken, but 0 were sent"),
+        ("link/safe.json", {"safe": 0, "given": 1}, "1 members are safe or taken, but 0 were sent"),
         ("link/next.json", {"next": 1}, "goes on from member 1, but the last that came is -1: some are lost"),
         ("link/alive.json", {"sent": 0.0, "next": 4}, "sends member 4 next, but here number 0 is due"),
         ("link/end.json", {"next": 2}, "sends member 2 next, but here number 0 is due"),
@@ -180,11 +182,11 @@ def test_counts_that_cannot_be_end_the_link_and_are_told_to_the_other_side(name:
         {"taken": -1},
         {"taken": 10**400},
         {"taken": True},
-        {"from": "0"},
         {"session": "f" * 32},
         {"session": "../x"},
         {"keeper": "k" * 1000},
-        {"codecs": ["gzip"] * 1000},
+        {"inbox": None},
+        {"inbox": {"size": 1, "most": 1, "given": 0, "waiting": -1}},
         {"protocol": None},
     ],
     ids=str,
@@ -291,7 +293,7 @@ def test_deeply_nested_json_is_refused() -> None:
 
 def test_hearing_takes_not_one_byte_more_than_the_hello() -> None:
     near, far = pair()
-    hello = Hello(SESSION, "receive", {"path": "é"}, taken=3, origin=2, keeper="k", codecs=("gzip",))
+    hello = Hello(SESSION, "receive", {"path": "é"}, taken=3, origin=2, keeper="k", inbox=Inbox(5, 4, 3, 2))
     connection = Connection(near, "far", AT_ONCE)
     connection.write([*wire.framed(protocol.HELLO, [memoryview(hello.content())]), memoryview(b"rest")])
     assert hear(far) == hello

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -33,8 +34,11 @@ class Exchanges:
         self._latest: deque[Exchange] = deque(maxlen=REMEMBERED)
 
     def count(self, one: Exchange) -> None:
-        """Count an exchange; one that came back before it left tells of a clock that was set meanwhile, and is passed over."""
-        if one.round_trip >= 0:
+        """Count an exchange; one that came back before it left tells of a clock that was set meanwhile, and is passed over.
+
+        So is one whose times the other side has made up.
+        """
+        if math.isfinite(one.offset) and 0 <= one.round_trip < math.inf:
             self._latest.append(one)
 
     @property

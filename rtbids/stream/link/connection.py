@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken
 from rtbids.stream import wire
@@ -26,7 +26,6 @@ class Connection:
         self.bytes_in = self.bytes_out = 0
         self.has_left = False  # our end mark is on the wire
         self.begun = self._heard = time.monotonic()
-        self._is_reading = True
         self._silence = terms.patience  # until the hello is answered
         self._transport = transport
         self._terms = terms
@@ -37,7 +36,7 @@ class Connection:
         yield from wire.members(incoming, self.where, largest=self._largest)  # type: ignore[arg-type]
 
     def write(self, pieces: Sequence[memoryview]) -> None:
-        """Write, however long the other side's application takes to take it; ConnectionLost at a cut."""
+        """Write, however long that takes while anything comes from the other side; ConnectionLost at a cut."""
         self.bytes_out += write_all(self._transport, pieces, self.where, self._is_alive)
 
     def say(self, name: str, content: bytes) -> None:
@@ -51,16 +50,6 @@ class Connection:
     def is_met(self) -> None:
         """Expect heartbeats from now on."""
         self._silence = self._terms.silence
-
-    @contextmanager
-    def not_reading(self) -> Iterator[None]:
-        """Do not take for silence what is not listened to."""
-        self._is_reading = False
-        try:
-            yield
-        finally:
-            self._heard = time.monotonic()
-            self._is_reading = True
 
     def begin(self, number: int, taken: int) -> None:
         """Take the number of the member that comes next; `taken` are here already."""
@@ -78,7 +67,7 @@ class Connection:
         self.bytes_in += count
 
     def _idle(self) -> float:
-        return time.monotonic() - self._heard if self._is_reading else 0.0
+        return time.monotonic() - self._heard
 
     def _is_alive(self) -> bool:
         return self.problem is None and self._idle() < self._silence

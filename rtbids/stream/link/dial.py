@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +21,7 @@ from rtbids.stream.link.spool import Spool
 from rtbids.stream.link.terms import NEAR, Terms
 from rtbids.stream.link.transport import Connect, Transport
 
+STEADY = 10.0  # seconds after which a far side that began anew is taken to stay
 logger = logging.getLogger("rtbids")
 
 
@@ -39,7 +42,7 @@ def dial(
     `on_state` is called by a thread of the link when it went up, down or is over, and must not wait.
     """
     shared = Shared(Spool() if spool is None else spool, where, terms, clock)
-    hello = Hello(protocol.new_session(), verb, arguments or {}, codecs=tuple(shared.packer.known))
+    hello = Hello(protocol.new_session(), verb, arguments or {})
     return Link(shared, Dialling(shared, on_state, connect, hello))
 
 
@@ -49,6 +52,7 @@ class Dialling(Rounds):
         self._connect = connect
         self._hello = hello
         self._failures = 0
+        self._is_steady_after = math.inf
 
     def meet(self) -> Met | None:
         """Connect and say hello."""
@@ -72,7 +76,8 @@ class Dialling(Rounds):
     def _greet(self, connection: Connection) -> Met:
         shared = self.shared
         with shared.changed:
-            hello = replace(self._hello, taken=shared.arrivals.taken, origin=shared.spool.oldest)
+            arrivals = shared.arrivals
+            hello = replace(self._hello, taken=arrivals.taken, origin=shared.spool.oldest, inbox=arrivals.inbox())
         connection.say(protocol.HELLO, hello.content())
         members = connection.members()
         if (first := next(members, None)) is None:
@@ -80,7 +85,7 @@ class Dialling(Rounds):
         reply = Reply.read(first, shared.where)
         connection.is_met()
         self._agree(hello, reply)
-        return Met(connection, members, reply.taken)
+        return Met(connection, members, reply.taken, reply.inbox)
 
     def _agree(self, hello: Hello, reply: Reply) -> None:
         shared = self.shared
@@ -90,14 +95,15 @@ class Dialling(Rounds):
             shared.demand_held(reply.taken)
             if reply.is_new and hello.keeper:
                 shared.renewed += 1
+                shared.outgoing.heard_end = shared.knows_end = False
                 logger.warning("%s knows nothing of this session any more and begins anew", shared.where)
             self._hello = replace(self._hello, keeper=reply.keeper)
             shared.far_version = reply.version
-            shared.packer.agree(reply.codecs)
-        self._failures = 0
+        self._is_steady_after = time.monotonic() + (STEADY if reply.is_new else 0.0)
 
     def pause(self) -> None:
         """Wait as the back-off says, or until the link is closed."""
-        self._failures += 1
+        self._failures = 1 if time.monotonic() >= self._is_steady_after else self._failures + 1
+        self._is_steady_after = math.inf
         with self.shared.changed:
             self.shared.changed.wait_for(lambda: self.shared.is_over, self.shared.terms.delay(self._failures))

@@ -5,8 +5,10 @@ The file is unlinked as soon as it is open, so that nothing that names a subject
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+import weakref
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,43 +50,52 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._descriptor: int | None = None
+        self._file: _Unnamed | None = None
+        self.is_closed = False
 
     def write(self, place: int, parts: Sequence[memoryview]) -> None:
         """Write `parts` one after another at `place`; OSError where the disk refuses."""
-        descriptor = self._open()
+        file = self._open()
         for part in parts:
             done = 0
             while done < len(part):
-                done += os.pwrite(descriptor, part[done:], place + done)
+                done += os.pwrite(file.descriptor, part[done:], place + done)
             place += len(part)
 
     def read(self, place: int, size: int) -> memoryview:
-        descriptor = self._open()
+        file = self._open()
         content = memoryview(bytearray(size))
         done = 0
         while done < size:
-            if not (count := os.preadv(descriptor, [content[done:]], place + done)):
+            if not (count := os.preadv(file.descriptor, [content[done:]], place + done)):
                 raise OSError(f"ended after {done} of {size} bytes")
             done += count
         return content
 
     def empty(self) -> None:
         """Give the space back."""
-        if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+        if self._file is not None:
+            os.ftruncate(self._file.descriptor, 0)
 
     def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Take no more; who reads or writes in another thread still has the file until it is done."""
+        self.is_closed, self._file = True, None
 
-    def _open(self) -> int:
-        if self._descriptor is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor, name = tempfile.mkstemp(prefix="spool-", dir=self._folder)
-            os.unlink(name)
-        return self._descriptor
+    def _open(self) -> _Unnamed:
+        if self.is_closed:
+            raise OSError(errno.EBADF, "closed here")
+        file = self._file = self._file or _Unnamed(self._folder)
+        return file
+
+
+class _Unnamed:
+    """A file without a name, closed when nobody has it any more: its number may be another file's at once."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.descriptor, name = tempfile.mkstemp(prefix="spool-", dir=folder)
+        os.unlink(name)
+        weakref.finalize(self, os.close, self.descriptor)
 
 
 def rounded(size: int) -> int:

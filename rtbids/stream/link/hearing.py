@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Iterator
 
-from rtbids.errors import ConnectionLost
 from rtbids.stream.link import protocol
 from rtbids.stream.link.clock import exchange
 from rtbids.stream.link.compression import unpack
@@ -14,6 +15,7 @@ from rtbids.stream.link.protocol import OutOfStep
 from rtbids.stream.link.shared import Shared
 from rtbids.stream.wire import Member
 
+_MOST_WARNINGS, _MINUTE = 200, 60.0  # that are logged of a connection in so many seconds
 logger = logging.getLogger("rtbids")
 
 
@@ -24,6 +26,7 @@ class Hearing:
         self._shared = shared
         self._connection = connection
         self._where = connection.where
+        self._warned: deque[float] = deque(maxlen=_MOST_WARNINGS)
         self._controls = {
             protocol.NEXT: self._begin,
             protocol.SAFE: self._forget,
@@ -46,8 +49,7 @@ class Hearing:
                 self._take(member)
 
     def _take(self, member: Member) -> None:
-        known, largest = self._shared.packer.known, self._shared.terms.largest
-        name, content = unpack(member.name, member.content, known, largest, self._where)
+        name, content = unpack(member.name, member.content, self._shared.terms.largest, self._where)
         if content is not member.content:
             member = Member(name, content, member.modified)
         self._put(member, 0)
@@ -58,7 +60,7 @@ class Hearing:
         self._put(member, count)
 
     def _put(self, member: Member, dropped: int) -> None:
-        """Hand a member to the application when that has room for it; what came before is passed over."""
+        """Hand a member to the application; what came before is passed over."""
         connection, arrivals, shared = self._connection, self._shared.arrivals, self._shared
         if connection.number is None:
             raise OutOfStep(f"{self._where}: {member.name[:80]} came before the number of the first member was said")
@@ -67,17 +69,9 @@ class Hearing:
             if not arrivals.is_new(number, dropped or 1):
                 return
             if not arrivals.has_room(len(member.content)):
-                self._wait_for_room(len(member.content))
+                raise OutOfStep(f"{self._where} sends more than there is room for")
             arrivals.put(number, member, dropped)
             shared.arrived()
-
-    def _wait_for_room(self, size: int) -> None:
-        connection, shared = self._connection, self._shared
-        with connection.not_reading():
-            while not shared.arrivals.has_room(size):
-                if connection.problem is not None or shared.is_over:
-                    raise connection.problem or ConnectionLost(f"{self._where}: closed here")
-                shared.changed.wait()
 
     def _begin(self, member: Member) -> None:
         with self._shared.changed:
@@ -85,13 +79,15 @@ class Hearing:
 
     def _forget(self, member: Member) -> None:
         said = protocol.loads(member.name, member.content, self._where)
-        safe, spool = protocol.whole(said, "safe", member.name, self._where), self._shared.spool
-        with self._shared.changed:
-            if safe > spool.on_wire:
-                raise OutOfStep(f"{self._where} says that {safe} members are safe, but {spool.on_wire} were sent")
+        safe, given = (protocol.whole(said, key, member.name, self._where) for key in ("safe", "given"))
+        shared, spool = self._shared, self._shared.spool
+        with shared.changed:
+            if (most := max(safe, given)) > spool.on_wire:
+                raise OutOfStep(f"{self._where} says that {most} members are safe or taken, but {spool.on_wire} were sent")
             spool.forget(safe)
-            self._shared.knows_end = self._shared.knows_end or said.get("end") is True
-            self._shared.changed.notify_all()
+            shared.outgoing.window.give(given)
+            shared.knows_end = shared.knows_end or said.get("end") is True
+            shared.wake_sides()
 
     def _keep_time(self, member: Member) -> None:
         now = self._shared.clock.now()
@@ -99,7 +95,8 @@ class Hearing:
         with self._shared.changed:
             if "echo" in said:
                 sent, came, echoed = (protocol.moment(said, key, member.name, self._where) for key in ("echo", "came", "sent"))
-                self._shared.exchanges.count(exchange(sent, came, echoed, now))
+                if self._shared.outgoing.is_answered(sent):
+                    self._shared.exchanges.count(exchange(sent, came, echoed, now))
                 return
             self._connection.demand_next(protocol.whole(said, "next", member.name, self._where))
             self._shared.outgoing.echo(protocol.moment(said, "sent", member.name, self._where), now)
@@ -131,8 +128,10 @@ class Hearing:
         raise Ended(protocol.refusal(member, self._where))
 
     def _warn(self, member: Member) -> None:
-        said = protocol.loads(member.name, member.content, self._where)
-        logger.warning("%s: %s", self._where, protocol.one_line(said.get("text")))
+        said, now = protocol.loads(member.name, member.content, self._where), time.monotonic()
+        if len(self._warned) < _MOST_WARNINGS or now - self._warned[0] > _MINUTE:
+            self._warned.append(now)
+            logger.warning("%s: %s", self._where, protocol.one_line(said.get("text")))
 
     def _whole(self, member: Member, key: str) -> int:
         said = protocol.loads(member.name, member.content, self._where)

@@ -5,12 +5,14 @@ One thread reads (and dials, or takes what is attached), one writes; see `dial` 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 
 from rtbids.errors import ConnectionLost
 from rtbids.stream import wire
 from rtbids.stream.link import protocol
+from rtbids.stream.link.compression import MARK
 from rtbids.stream.link.rounds import LEAVING, Rounds
 from rtbids.stream.link.shared import Shared
 from rtbids.stream.link.speaking import speak
@@ -34,8 +36,7 @@ class Link:
 
         Waits where the spool is full, or drops, as the spool says. Raises what ended the link.
         """
-        if name.startswith(protocol.OWN) or not wire.is_confined(name):
-            raise ValueError(f"a member cannot be named {name!r}")
+        _demand_sendable(name, modified)
         entry = entry_of(name, [memoryview(part).cast("B") for part in parts], modified, droppable)
         with self._sending:
             return self._put(entry)
@@ -46,7 +47,8 @@ class Link:
         with shared.changed:
             if len(shared.arrivals):
                 arrived = shared.arrivals.pop()
-                shared.changed.notify_all()
+                if shared.arrivals.is_worth_telling:
+                    shared.due.notify_all()
                 return arrived
             if not shared.outgoing.heard_end and not shared.is_over:
                 shared.looked()
@@ -115,7 +117,7 @@ class Link:
             shared.due.notify_all()
             if threading.current_thread() is not self._reader:
                 shared.changed.wait_for(lambda: shared.is_over or self._has_left(), LEAVING)
-        shared.end(error or ConnectionLost(f"{shared.where}: the link was closed here"))
+        shared.end(shared.closed())
         self._leave()
 
     @property
@@ -161,7 +163,7 @@ class Link:
         return not self._shared.is_complete and (connection is None or connection.has_left or connection.problem is not None)
 
     def _leave(self) -> None:
-        self._shared.cut()
+        self._shared.cut("closed here")
         others = [thread for thread in (self._reader, self._writer) if thread is not threading.current_thread()]
         for thread in others:
             thread.join(LEAVING)
@@ -189,7 +191,7 @@ class Link:
                 entry.place = place
             may_use_disk = spool.write(entry)
             with shared.changed:
-                if may_use_disk:
+                if may_use_disk and self._is_open:
                     return self._note(spool.put(entry))
                 spool.give_back(entry)
                 entry.place = IN_MEMORY
@@ -198,9 +200,28 @@ class Link:
         self._shared.due.notify_all()
         return number
 
+    @property
+    def _is_open(self) -> bool:
+        return not (self._shared.is_over or self._shared.outgoing.is_ending)
+
     def _demand_open(self) -> None:
         shared = self._shared
         if shared.is_over:
             raise shared.error or ConnectionLost(f"{shared.where}: the link is over")
         if shared.outgoing.is_ending:
             raise ValueError("nothing can be sent after finish")
+
+
+def _demand_sendable(name: str, modified: float) -> None:
+    if name.startswith(protocol.OWN) or not wire.is_confined(name + MARK) or not name or not _is_unicode(name):
+        raise ValueError(f"a member cannot be named {name!r}")
+    if not math.isfinite(modified):
+        raise ValueError(f"{name}: a member cannot be of time {modified}")
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # a file name of other bytes would arrive as another one
+        return False
+    return True

@@ -6,8 +6,11 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from rtbids.stream.link import protocol
+from rtbids.stream.link.arrivals import Arrivals
+from rtbids.stream.link.clock import REMEMBERED
 from rtbids.stream.link.probe import NOISE, Probe
 from rtbids.stream.link.spool import Entry, Spool
+from rtbids.stream.link.window import Inbox, Window
 
 _MOST_WARNINGS = 100  # that wait for a connection
 
@@ -27,8 +30,9 @@ class Turn:
 class Outgoing:
     """Keeps what is still to be said: receipts, echoes, heartbeats, members, the end."""
 
-    def __init__(self, spool: Spool, beat: float) -> None:
+    def __init__(self, spool: Spool, arrivals: Arrivals, beat: float) -> None:
         self.spool = spool
+        self._arrivals = arrivals
         self.safe = 0  # members of the other side below this number are safe here
         self.heard_end = False
         self.is_ending = False
@@ -37,11 +41,13 @@ class Outgoing:
         self.warnings: deque[str] = deque(maxlen=_MOST_WARNINGS)
         self._beat = beat
         self._probe: Probe | None = None
-        self.connect(0, None)
+        self.connect(0, Inbox(), None)
 
-    def connect(self, number: int, probe: Probe | None) -> None:
-        """Begin a connection on which member `number` is the first."""
+    def connect(self, number: int, inbox: Inbox, probe: Probe | None) -> None:
+        """Begin a connection on which member `number` is the first, to a side that has such an inbox."""
         self._cursor = number
+        self.window = Window(inbox, number)
+        self._beats: deque[float] = deque(maxlen=REMEMBERED)
         self._probe = probe
         self._has_begun = self._said_end = self.is_over = False
         self._said: tuple[int, bool] | None = None
@@ -49,6 +55,13 @@ class Outgoing:
         self._next_beat = 0.0
         self._echo: tuple[float, float] | None = None
         self._answers = 0
+
+    def is_answered(self, sent: float) -> bool:
+        """Say whether a heartbeat of that time was sent and not answered before."""
+        was_sent = sent in self._beats
+        if was_sent:
+            self._beats.remove(sent)
+        return was_sent
 
     def echo(self, sent: float, came: float) -> None:
         """Note a heartbeat of the other side, which is answered."""
@@ -79,13 +92,18 @@ class Outgoing:
         if self.is_closing:
             self._close(turn)
         elif (entry := self.spool.get(self._cursor)) is not None:
-            self._cursor += entry.numbers
-            self.spool.on_wire = max(self.spool.on_wire, self._cursor)
-            turn.entry = entry
+            if self.window.has_room(entry.size):
+                self._go_on(entry)
+                turn.entry = entry
         elif self.is_ending and not self._said_end:
             self._said_end = True
             turn.said.append((protocol.END, protocol.dumps({"next": self._cursor})))
         return turn
+
+    def _go_on(self, entry: Entry) -> None:
+        self._cursor += entry.numbers
+        self.spool.on_wire = max(self.spool.on_wire, self._cursor)
+        self.window.put(self._cursor, entry.size)
 
     def _close(self, turn: Turn) -> None:
         self.is_over = turn.is_last = True
@@ -96,9 +114,10 @@ class Outgoing:
         if not self._has_begun:
             self._has_begun = True
             turn.said.append((protocol.NEXT, protocol.dumps({"next": self._cursor})))
-        if self._said != (self.safe, self.heard_end):
+        if self._said != (self.safe, self.heard_end) or self._arrivals.is_worth_telling:
             self._said = self.safe, self.heard_end
-            turn.said.append((protocol.SAFE, protocol.dumps({"safe": self.safe, "end": self.heard_end})))
+            receipt = {"safe": self.safe, "given": self._arrivals.tell(), "end": self.heard_end}
+            turn.said.append((protocol.SAFE, protocol.dumps(receipt)))
         if self._echo is not None:
             sent, came = self._echo
             self._echo = None
@@ -111,6 +130,7 @@ class Outgoing:
             turn.said.append((protocol.PROBED, b"{}"))
         if now >= self._next_beat:
             self._next_beat = now + self._beat
+            self._beats.append(moment)
             turn.said.append((protocol.ALIVE, protocol.dumps({"sent": moment, "next": self._cursor})))
         if self._probe is not None and self._probe.is_due:
             self._probe.sent()

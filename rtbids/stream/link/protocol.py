@@ -10,7 +10,7 @@ import json
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -29,6 +29,7 @@ from rtbids.errors import (
     UsageFault,
 )
 from rtbids.stream import wire
+from rtbids.stream.link.window import Inbox
 from rtbids.stream.wire import Member
 
 VERSION = 1
@@ -68,13 +69,13 @@ class Hello:
     taken: int = 0
     origin: int = 0
     keeper: str = ""  # the far end that is known from before
-    codecs: tuple[str, ...] = ()
+    inbox: Inbox = field(default_factory=Inbox)
     protocol: int = VERSION
     version: str = __version__
 
     def content(self) -> bytes:
         own = {"protocol": self.protocol, "version": self.version, "session": self.session, "keeper": self.keeper}
-        counts = {"taken": self.taken, "from": self.origin, "codecs": list(self.codecs)}
+        counts = {"taken": self.taken, "from": self.origin, "inbox": asdict(self.inbox)}
         return dumps({**own, "verb": self.verb, "arguments": dict(self.arguments), **counts})
 
     @classmethod
@@ -85,19 +86,9 @@ class Hello:
         arguments, verb = said.get("arguments"), said.get("verb")
         if not isinstance(arguments, dict) or not isinstance(verb, str):
             raise StreamBroken(f"{where}: expected a verb and its arguments in {HELLO}")
-        session, codecs = _hex(said, "session", where), _texts(said, "codecs", where)
+        session, keeper, version = _hex(said, "session", where), _text(said, "keeper", where), one_line(said.get("version"), 40)
         taken, origin = whole(said, "taken", HELLO, where), whole(said, "from", HELLO, where)
-        return cls(
-            session,
-            verb,
-            arguments,
-            taken,
-            origin,
-            _text(said, "keeper", where),
-            codecs,
-            VERSION,
-            one_line(said.get("version"), 40),
-        )
+        return cls(session, verb, arguments, taken, origin, keeper, _inbox(said, where), VERSION, version)
 
 
 @dataclass(frozen=True)
@@ -107,14 +98,13 @@ class Reply:
     session: str
     keeper: str
     taken: int
-    origin: int
     is_new: bool
-    codecs: tuple[str, ...] = ()
+    inbox: Inbox = field(default_factory=Inbox)
     version: str = __version__
 
     def content(self) -> bytes:
         own = {"protocol": VERSION, "version": self.version, "session": self.session, "keeper": self.keeper}
-        return dumps({**own, "taken": self.taken, "from": self.origin, "new": self.is_new, "codecs": list(self.codecs)})
+        return dumps({**own, "taken": self.taken, "new": self.is_new, "inbox": asdict(self.inbox)})
 
     @classmethod
     def read(cls, member: Member, where: str) -> Reply:
@@ -125,9 +115,9 @@ class Reply:
             raise StreamBroken(f"{where}: expected {HELLO}, found {member.name[:80]!r}")
         said = loads(HELLO, member.content, where)
         agree(said, where)
-        taken, origin = whole(said, "taken", HELLO, where), whole(said, "from", HELLO, where)
-        keeper, is_new, codecs = _text(said, "keeper", where), said.get("new") is True, _texts(said, "codecs", where)
-        return cls(_hex(said, "session", where), keeper, taken, origin, is_new, codecs, one_line(said.get("version"), 40))
+        session, keeper, version = _hex(said, "session", where), _text(said, "keeper", where), one_line(said.get("version"), 40)
+        taken = whole(said, "taken", HELLO, where)
+        return cls(session, keeper, taken, said.get("new") is True, _inbox(said, where), version)
 
 
 @cache
@@ -146,8 +136,8 @@ def new_session() -> str:
     return secrets.token_hex(_SESSION // 2)
 
 
-def dumps(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, allow_nan=False).encode()
+def dumps(said: Mapping[str, Any]) -> bytes:
+    return json.dumps(said, allow_nan=False).encode()
 
 
 def loads(name: str, content: bytes | memoryview, where: str) -> dict[str, Any]:
@@ -231,11 +221,11 @@ def _text(said: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _texts(said: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = said.get(key, [])
-    if not isinstance(value, list) or len(value) > 16 or not all(isinstance(one, str) for one in value):
-        raise StreamBroken(f"{where}: expected a short list {key!r}, found {_shown(value)}")
-    return tuple(value)
+def _inbox(said: Mapping[str, Any], where: str) -> Inbox:
+    told = said.get("inbox")
+    if not isinstance(told, dict):
+        raise StreamBroken(f"{where}: expected the room that is there in {HELLO}, found {_shown(told)}")
+    return Inbox(*(whole(told, one.name, HELLO, where) for one in fields(Inbox)))
 
 
 def _shown(value: object) -> str:

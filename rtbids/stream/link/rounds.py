@@ -12,6 +12,7 @@ from rtbids.stream.link.connection import Connection
 from rtbids.stream.link.hearing import Ended, Hearing
 from rtbids.stream.link.protocol import OutOfStep
 from rtbids.stream.link.shared import OnState, Shared
+from rtbids.stream.link.window import Inbox
 from rtbids.stream.wire import Member
 
 LEAVING = 2.0  # seconds for an orderly end of a connection
@@ -26,6 +27,7 @@ class Met:
     connection: Connection
     members: Iterator[Member]
     number: int
+    inbox: Inbox  # of the other side
 
 
 class Rounds(ABC):
@@ -64,7 +66,7 @@ class Rounds(ABC):
         taken = shared.arrivals.taken
         with shared.changed:
             self.was_up = True
-            shared.went_up(connection, met.number)
+            shared.went_up(connection, met.number, met.inbox)
         self._tell()
         try:
             Hearing(shared, connection).take(met.members)
@@ -89,6 +91,8 @@ class Rounds(ABC):
         """The other side has gone for good: in order, or before its end."""
         shared = self.shared
         with shared.changed:
+            if shared.outgoing.is_closing and not shared.is_complete:
+                shared.end(shared.closed())
             if not shared.outgoing.heard_end:
                 raise Ended(ConnectionLost(f"{shared.where} has stopped before its end"))
             shared.end(None if shared.knows_end else ConnectionLost(f"{shared.where} has closed the link"))
@@ -113,7 +117,7 @@ class Rounds(ABC):
             has_left = shared.connection is not None and shared.connection.has_left
             why = str(shared.connection.problem or error) if shared.connection is not None else str(error)
             if shared.is_done or has_left:
-                shared.end(None)
+                shared.end(None if shared.is_complete else shared.closed())
             shared.went_down(why)
             is_over = shared.is_over
         if was_up and not is_over:

@@ -45,13 +45,13 @@ def serve(
     spool = Spool() if spool is None else spool
     spool.begin(hello.taken)
     shared = Shared(spool, where, terms, clock, hello.origin)
-    return FarLink(shared, Serving(shared, on_state, hello.session))
+    return FarLink(shared, Serving(shared, on_state, hello))
 
 
 class Serving(Rounds):
-    def __init__(self, shared: Shared, on_state: OnState | None, session: str) -> None:
+    def __init__(self, shared: Shared, on_state: OnState | None, first: Hello) -> None:
         super().__init__(shared, on_state)
-        self._session = session
+        self._first = first
         self._keeper = secrets.token_hex(8)
         self._offer: tuple[Transport, Hello] | None = None
 
@@ -59,15 +59,24 @@ class Serving(Rounds):
         """Hand a connection to the thread that reads."""
         shared = self.shared
         with shared.changed:
-            if not shared.is_over:
-                replaced, self._offer = self._offer, (transport, hello)
-                if shared.connection is not None:
-                    shared.connection.cut(ConnectionLost(f"{shared.where}: a new connection has come"))
-                shared.changed.notify_all()
-        if shared.is_over:
-            refuse(transport, _why_over(shared))
-        elif replaced is not None:
+            before, replaced, self._offer = shared.opened, self._offer, (transport, hello)
+            shared.changed.notify_all()
+        if replaced is not None:
             replaced[0].close()
+        if before is not None:  # its hello may still be to be answered
+            before.cut(ConnectionLost(f"{shared.where}: a new connection has come"))
+        if shared.is_over:
+            self._refuse_offer()
+
+    def run(self) -> None:
+        super().run()
+        self._refuse_offer()
+
+    def _refuse_offer(self) -> None:
+        with self.shared.changed:
+            offer, self._offer = self._offer, None
+        if offer is not None:
+            refuse(offer[0], _why_over(self.shared))
 
     def pause(self) -> None:
         """Wait for nothing: the next connection comes by itself."""
@@ -77,12 +86,11 @@ class Serving(Rounds):
         shared = self.shared
         with shared.changed:
             shared.changed.wait_for(lambda: self._offer is not None or shared.is_over)
-            offer, self._offer = self._offer, None
-        if offer is None:
-            return None
-        transport, hello = offer
-        connection = Connection(transport, shared.where, shared.terms)
-        shared.open(connection)
+            if self._offer is None or shared.is_over:
+                return None
+            (transport, hello), self._offer = self._offer, None
+            connection = Connection(transport, shared.where, shared.terms)
+            shared.open(connection)
         try:
             return self._answer(connection, hello)
         except OutOfStep as error:
@@ -93,18 +101,20 @@ class Serving(Rounds):
         shared = self.shared
         with shared.changed:
             self._demand_fit(hello)
-            is_new, codecs = hello.keeper != self._keeper, tuple(shared.packer.known)
-            reply = Reply(self._session, self._keeper, shared.arrivals.taken, shared.spool.oldest, is_new, codecs)
+            is_new = hello.keeper != self._keeper
+            reply = Reply(hello.session, self._keeper, shared.arrivals.taken, is_new, shared.arrivals.inbox())
             shared.far_version = hello.version
-            shared.packer.agree(hello.codecs)
         connection.say(protocol.HELLO, reply.content())
         connection.is_met()
-        return Met(connection, connection.members(), hello.taken)
+        return Met(connection, connection.members(), hello.taken, hello.inbox)
 
     def _demand_fit(self, hello: Hello) -> None:
-        taken, where = self.shared.arrivals.taken, self.shared.where
-        if hello.session != self._session:
+        taken, where, first = self.shared.arrivals.taken, self.shared.where, self._first
+        if hello.session != first.session:
             raise OutOfStep(f"{where} asks for another session")
+        has_heard_us = hello.keeper == self._keeper
+        if not has_heard_us and (hello.keeper, hello.taken, hello.origin) != (first.keeper, first.taken, first.origin):
+            raise OutOfStep(f"the session of {where} went on elsewhere: what is here is out of date")
         if hello.origin > taken:
             raise OutOfStep(f"{where} goes on from member {hello.origin}, but the last that came is {taken - 1}: some are lost")
         self.shared.demand_held(hello.taken)

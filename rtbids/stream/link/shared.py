@@ -16,13 +16,17 @@ from rtbids.stream.link.protocol import OutOfStep
 from rtbids.stream.link.spool import Spool
 from rtbids.stream.link.state import State
 from rtbids.stream.link.terms import Terms
+from rtbids.stream.link.window import Inbox
 from rtbids.wakeup import Wakeup
 
 OnState = Callable[[State], None]
 
 
 class Shared:
-    """Everything here is touched with `changed` held, and whoever changes something that another waits for notifies it."""
+    """What both threads and the application change, they change with `changed` held, and notify who waits for it.
+
+    A connection's counters, and `packer`, belong to the thread that writes or reads; others only look at them.
+    """
 
     def __init__(self, spool: Spool, where: str, terms: Terms, clock: Clock, taken: int = 0) -> None:
         self.where = where
@@ -33,13 +37,13 @@ class Shared:
         self.due = threading.Condition(lock)  # the writer waits for this one
         self._wakeup: Wakeup | None = None  # set while the application has something to look at
         self.spool = spool
-        self.outgoing = Outgoing(spool, terms.beat)
-        self.outgoing.safe = taken
         self.arrivals = Arrivals(terms.inbox, terms.most, taken)
+        self.outgoing = Outgoing(spool, self.arrivals, terms.beat)
+        self.outgoing.safe = taken
         self.packer = Packer()
         self.exchanges = Exchanges()
         self.connection: Connection | None = None  # on which both have said hello
-        self._open: Connection | None = None
+        self.opened: Connection | None = None  # on which hello may still be said
         self.knows_end = False  # the other side knows that we have nothing more
         self.is_over = False
         self.error: BaseException | None = None  # what ended it
@@ -56,6 +60,15 @@ class Shared:
             if not self.is_over:
                 self.is_over, self.error = True, error
             self.wake()
+
+    def closed(self) -> BaseException:
+        """Return what a link ends with that is closed here before both sides have finished."""
+        return self.outgoing.fault or ConnectionLost(f"{self.where}: the link was closed here")
+
+    def wake_sides(self) -> None:
+        """Wake who writes, and who waits for room or for the end, but not a ``select``: nothing is there to be taken."""
+        self.due.notify_all()
+        self.changed.notify_all()
 
     def wake(self) -> None:
         """Wake all who wait, the application's ``select`` too."""
@@ -102,20 +115,22 @@ class Shared:
     def open(self, connection: Connection) -> None:
         """Note a connection before anything is said on it; where the link is over it is cut."""
         with self.changed:
-            self._open = connection
-            if self.is_over:
-                self.cut()
+            self.opened = connection
+            is_over = self.is_over
+        if is_over:
+            self.cut("closed here")
 
-    def cut(self) -> None:
-        """Cut whatever connection there is, since the link is over."""
+    def cut(self, why: str) -> None:
+        """Cut whatever connection there is; not with `changed` held, since closing may take its time."""
         with self.changed:
-            if self._open is not None:
-                self._open.cut(ConnectionLost(f"{self.where}: closed here"))
+            connection = self.opened
+        if connection is not None:
+            connection.cut(ConnectionLost(f"{self.where}: {why}"))
 
-    def went_up(self, connection: Connection, number: int) -> None:
-        """Begin to use a connection, on which member `number` is the first of ours."""
+    def went_up(self, connection: Connection, number: int, inbox: Inbox) -> None:
+        """Begin to use a connection, on which member `number` is the first of ours; `inbox` is the other side's."""
         self.connection = connection
-        self.outgoing.connect(number, connection.probe)
+        self.outgoing.connect(number, inbox, connection.probe)
         self.since, self.problem, self.attempts = self.clock.now(), "", 0
         self.wake()
 

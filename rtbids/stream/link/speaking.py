@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rtbids.errors import ConnectionLost, RtbidsError
+from rtbids.errors import ConnectionLost
 from rtbids.stream import wire
 from rtbids.stream.link import protocol
 from rtbids.stream.link.connection import Connection
@@ -17,16 +17,20 @@ _HEAR_OUT = 0.5  # seconds
 
 def speak(shared: Shared) -> None:
     """Write until the link is over."""
-    while (due := _next(shared)) is not None:
-        connection, turn = due
-        try:
-            connection.write(_pieces(turn, shared))
-            _note(turn, connection, shared)
-        except ConnectionLost as error:
-            _hear_out(shared, connection, error)
-        except RtbidsError as error:
-            shared.end(error)
-            connection.cut(error)
+    try:
+        while (due := _next(shared)) is not None:
+            _write(*due, shared)
+    except BaseException as error:  # the application is told in its own thread
+        shared.end(error)
+        shared.cut(protocol.one_line(error))
+
+
+def _write(connection: Connection, turn: Turn, shared: Shared) -> None:
+    try:
+        connection.write(_pieces(turn, shared))
+        _note(turn, connection, shared)
+    except ConnectionLost as error:
+        _hear_out(shared, connection, error)
 
 
 def _hear_out(shared: Shared, connection: Connection, error: ConnectionLost) -> None:
@@ -34,8 +38,7 @@ def _hear_out(shared: Shared, connection: Connection, error: ConnectionLost) -> 
     with shared.changed:
         connection.problem = connection.problem or error
         shared.changed.wait_for(lambda: shared.connection is not connection or shared.is_over, _HEAR_OUT)
-        connection.cut(error)
-        shared.changed.notify_all()  # the reader may wait for the application
+    connection.cut(error)
 
 
 def _next(shared: Shared) -> tuple[Connection, Turn] | None:

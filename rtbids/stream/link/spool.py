@@ -47,9 +47,7 @@ class Entry:
 class Spool:
     """At most `memory` bytes of content, then `disk` bytes in `folder`. A single member always fits into an empty one."""
 
-    def __init__(
-        self, memory: int = MEMORY, disk: int = 0, folder: Path | None = None, when_full: WhenFull = "block", begin: int = 0
-    ) -> None:
+    def __init__(self, memory: int = MEMORY, disk: int = 0, folder: Path | None = None, when_full: WhenFull = "block") -> None:
         self._memory = memory
         self._most = max(FEWEST, memory // HEAD)
         self._extents = Extents(disk if folder else 0)
@@ -59,8 +57,8 @@ class Spool:
         self._droppable: deque[int] = deque()
         self._mark: int | None = None  # number of the latest mark
         self._refused = False
-        self.next = begin  # number that the next member gets
-        self.on_wire = begin  # numbers below it were written to some connection
+        self.next = 0  # number that the next member gets
+        self.on_wire = 0  # numbers below it were written to some connection
         self.in_memory = 0
         self.dropped = 0
 
@@ -99,7 +97,7 @@ class Spool:
         try:
             self._disk.write(entry.place, entry.parts)
         except OSError as error:
-            if not self._refused:
+            if not self._refused and not self._disk.is_closed:
                 logger.warning("the spool's disk takes no more (%s): it counts as full", error.strerror or error)
             self._refused = True
             return False

@@ -39,5 +39,5 @@ class State:
     bytes_out: int
     bytes_in: int
     throughput: float | None  # bytes/s on the way out, as measured when the connection began
-    compression: str  # "", "gzip" or "zstd"
+    compression: str  # "" or "gzip"
     far_version: str  # of rtbids over there, "" until it is known
