@@ -19,6 +19,8 @@ from journeys.validity import errors
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 
+pytestmark = pytest.mark.alone
+
 TR = 0.4
 PHANTOM = Phantom(shape=(32, 32, 9), voxel=(6.0, 6.0, 12.0), repetition_time=TR, volumes=100, block=4)
 KILLS = 20

@@ -15,6 +15,8 @@ from rtbids.deidentify.mapping import Key
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 
+pytestmark = pytest.mark.alone
+
 CONFIG = """
 analysis:
   motion: true
