@@ -21,6 +21,7 @@ import ssh_link
 import sshd
 
 from rtbids.cli import far_ends, receiving
+from rtbids.pipeline import be_quick
 from rtbids.stream import bidsi, units, wire
 from rtbids.stream.branch import Branch
 from rtbids.stream.linked import write_link
@@ -38,6 +39,7 @@ def measure() -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="rt") as name, sshd.running(Path(name)) as server:
         folder = Path(name)
+        be_quick()  # as the command is
         run = _recorded(folder / "run.tar")
         yield figures.spread(f"volume → reader of a pipe there, one every {1000 * SPACING:.0f} ms", _to_reader(server, folder))
         rounds = [(_inside(server, run, folder), ssh_link._bare(server)) for _ in range(ROUNDS)]

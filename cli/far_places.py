@@ -1,14 +1,17 @@
-"""Places on the far side: what the near side may name, confined to where ``rtbids far --within`` says."""
+"""Places on the far side: what the near side may name, confined to where ``rtbids far --within`` says; and what comes there."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rtbids.errors import UsageFault
 from rtbids.stream import fifo
+from rtbids.stream.branch import Units
+from rtbids.stream.far import keeper
 
 WITHIN = "RTBIDS_FAR_WITHIN"  # set by `rtbids far`, for the keeper that it starts
 _HOME = "/~/"
@@ -37,3 +40,13 @@ def allow(folders: tuple[Path, ...]) -> None:
 def timeout(arguments: Mapping[str, Any]) -> float:
     value = arguments.get("open_timeout")
     return float(value) if isinstance(value, int | float) and 0 <= value < 1e9 else fifo.OPEN_TIMEOUT
+
+
+def told(coming: Units) -> Units:
+    """Tell who asks for the keeper's status what went through its hands last."""
+    count = 0
+    for unit in coming:
+        yield unit
+        if unit is not None and unit.is_image:
+            count += 1
+            keeper.tell(images=count, last=unit.name, came=time.time())

@@ -10,7 +10,7 @@ from rtbids.cli import deid_stage, far_places, far_sources, sources
 from rtbids.cli.withheld import withheld
 from rtbids.clock import CLOCK
 from rtbids.errors import UsageFault
-from rtbids.pipeline import Inbox
+from rtbids.pipeline import Inbox, be_quick
 from rtbids.stream import linked, units
 from rtbids.stream.branch import LOOK, Units
 from rtbids.stream.far import keeper
@@ -34,8 +34,9 @@ def give(link: Link, arguments: Mapping[str, Any]) -> None:
         if arrived.member.name == far_sources.STOP:
             request.stop.set()
 
+    be_quick()
     link.send(far_sources.READY, far_sources.ready(_what(request)))
-    linked.write_link(_told(_until(found, request)), link, on_heard=heard)
+    linked.write_link(far_places.told(_until(found, request)), link, on_heard=heard)
 
 
 def _what(request: sources.Request) -> str:
@@ -103,12 +104,3 @@ def _until(found: Iterator[Unit], request: sources.Request) -> Units:
             stopped = CLOCK.now() if stopped is None else stopped
             if unit is None and CLOCK.now() - stopped > 1.0:
                 return
-
-
-def _told(coming: Units) -> Units:
-    count = 0
-    for unit in coming:
-        yield unit
-        if unit is not None and unit.is_image:
-            count += 1
-            keeper.tell(images=count, last=unit.name)

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from rtbids.bids import entities as bids_entities
 from rtbids.cli import far_places
 from rtbids.convert import bids
 from rtbids.errors import BadData, RtbidsError, StreamBroken, UsageFault, cannot_write
+from rtbids.pipeline import be_quick
 from rtbids.receipt import Receipt, settle
 from rtbids.stream import bidsi, fifo, linked, sinks, units, wire
 from rtbids.stream.branch import Units
@@ -40,11 +40,12 @@ def receive(link: Link, arguments: Mapping[str, Any]) -> None:
     path = _source(arguments) if is_kept else far_places.path(arguments)
     kind = _kind(path)
     keeper.tell(place=str(path), kind=kind, images=0)
+    be_quick()
     with ExitStack() as last:
         ledger = Ledger("receive", str(path), arguments)
         last.callback(ledger.close)
         link.send(READY, json.dumps({"kind": kind, "goes_on": ledger.is_left}).encode())
-        coming = _told(linked.arriving(link, WHERE))
+        coming = far_places.told(linked.arriving(link, WHERE))
         match kind:
             case "pipe":
                 _to_pipe(coming, path, math.inf if is_kept else far_places.timeout(arguments), ledger)
@@ -71,16 +72,6 @@ def _kind(path: Path) -> str:
     if path.exists() and not path.is_dir():
         raise UsageFault(f"{path}: expected a named pipe, a .tar file or a folder, found another sort of file")
     return "folder"
-
-
-def _told(coming: Units) -> Units:
-    """Tell who asks for the status what came last."""
-    count = 0
-    for unit in coming:
-        yield unit
-        if unit is not None and unit.is_image:
-            count += 1
-            keeper.tell(images=count, last=unit.name, came=time.time())
 
 
 def _to_pipe(coming: Units, path: Path, timeout: float, ledger: Ledger) -> None:

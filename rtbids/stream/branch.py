@@ -37,9 +37,8 @@ class Branch:
     """A sink in a thread of its own, and what waits for it.
 
     The sink takes units, and None where none came for a moment; what it raises is `error`, and `failed` hears of it unless it
-    is the source's. Where the queue is full and
-    `when_full` says drop, the oldest units go that the rest can be read without. `says` gives what there is to tell of the
-    place beside the count.
+    is the source's. Where the queue is full and `when_full` says drop, the oldest units go that the rest can be read without.
+    `says` gives what there is to tell of the place beside the count.
     """
 
     def __init__(
