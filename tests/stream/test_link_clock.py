@@ -45,6 +45,13 @@ def test_an_echo_that_was_back_before_it_left_is_passed_over() -> None:
     assert exchanges.best is None
 
 
+@pytest.mark.parametrize("made_up", [exchange(0.0, 1.7e308, -1.7e308, 1.0), exchange(0.0, 1.7e308, 1.7e308, 0.0)])
+def test_times_that_have_no_finite_difference_are_passed_over(made_up: Exchange) -> None:
+    exchanges = Exchanges()
+    exchanges.count(made_up)
+    assert exchanges.best is None
+
+
 def test_both_sides_find_how_far_the_others_clock_is() -> None:
     clock = SystemClock()
     ahead = SystemClock(clock.offset + AHEAD)

@@ -275,6 +275,34 @@ def test_a_session_that_is_over_is_refused_to_who_comes_back() -> None:
             list(near.members())
 
 
+def test_an_echo_of_what_was_never_sent_and_one_that_comes_twice_do_not_count() -> None:
+    with Impostor() as played:
+        played.answer()
+        played.say(protocol.NEXT, {"next": 0})
+        beat = next(json.loads(bytes(said.content)) for said in played.said if said.name == protocol.ALIVE)
+        echo = {"echo": beat["sent"], "came": beat["sent"], "sent": beat["sent"]}
+        played.say(protocol.ALIVE, {**echo, "echo": beat["sent"] + 1e-3})
+        played.say(protocol.ALIVE, echo)
+        played.say(protocol.ALIVE, {**echo, "came": beat["sent"] + 5, "sent": beat["sent"] + 5})
+        exchanges = played.link._shared.exchanges
+        played.say(protocol.SAFE, {"safe": 0, "given": 0, "end": True})
+        wait_for(played.link, lambda: played.link._shared.knows_end)
+        assert len(exchanges._latest) == 1
+
+
+def test_a_far_side_that_warns_without_end_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    with Impostor() as played:
+        played.answer()
+        played.say(protocol.NEXT, {"next": 0})
+        for number in range(1000):
+            played.say(protocol.WARNED, {"text": f"warning {number}"})
+        played.say(protocol.SAFE, {"safe": 0, "given": 0, "end": True})
+        wait_for(played.link, lambda: played.link._shared.knows_end)
+    assert [one.message for one in caplog.records if "warning" in one.message] == [
+        f"the far side: warning {number}" for number in range(200)
+    ]
+
+
 @given(st.binary(max_size=4000))
 def test_whatever_comes_in_place_of_a_hello_is_one_of_our_errors(content: bytes) -> None:
     near, far = pair()

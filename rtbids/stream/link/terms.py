@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtbids.stream import wire
-from rtbids.stream.link import backoff, probe
+from rtbids.stream.link import probe
+
+FIRST, LONGEST = 0.1, 5.0  # seconds until a connection is dialled again
+_CHANCE = random.Random()
+
+
+def delay(failures: int, chance: random.Random = _CHANCE) -> float:
+    """Return seconds until the next try after `failures` in a row: doubled each time, and drawn from its upper half."""
+    return min(LONGEST, FIRST * 2.0 ** (min(failures, 30) - 1)) * chance.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Terms:
     inbox: int = 64 << 20  # of members that wait for the application; at least one may
     most: int = 1024  # members that wait for the application
     largest: int = wire.LARGEST_MEMBER
-    delay: Callable[[int], float] = backoff.delay  # by the count of failures in a row
+    delay: Callable[[int], float] = delay  # by the count of failures in a row
 
 
 NEAR = Terms()
