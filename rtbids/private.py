@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+_LONGEST = 107 if sys.platform == "linux" else 103  # bytes of a socket's path, unix(7)
 _BACKLOG = 8  # connections that wait to be accepted
 
 
@@ -49,25 +52,41 @@ def listening(places: Iterable[Path] | None = None, name: Callable[[Path], Path]
     """
     refused: OSError | None = None
     for folder in folders() if places is None else places:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        unnamed = folder / f"{os.getpid()}.{secrets.token_hex(2)}"
         try:
-            make_folder(folder)
-            listener.bind(str(unnamed))
-            unnamed.chmod(0o600)
-            listener.listen(_BACKLOG)
-            path = name(folder)
-            unnamed.rename(path)
-        except OSError as error:  # also a path that is too long for a socket
-            listener.close()
+            return _listening_in(folder, name)
+        except OSError as error:
             refused = error
-        else:
-            return listener, path
     raise refused or OSError("no folder for a socket")
+
+
+def _listening_in(folder: Path, name: Callable[[Path], Path]) -> tuple[socket.socket, Path]:
+    make_folder(folder)
+    unnamed, path = folder / f"{os.getpid()}.{secrets.token_hex(2)}", name(folder)
+    for one in (unnamed, path):  # renaming goes well with a name of any length, connecting to it does not
+        if not fits(one):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(one))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(unnamed))
+        unnamed.chmod(0o600)
+        listener.listen(_BACKLOG)
+        unnamed.rename(path)
+    except OSError:
+        listener.close()
+        unnamed.unlink(missing_ok=True)
+        raise
+    return listener, path
+
+
+def fits(path: Path) -> bool:
+    """Say whether a socket can have that path."""
+    return len(os.fsencode(path)) <= _LONGEST
 
 
 def is_alive(path: Path) -> bool:
     """Say whether somebody listens there; what a killed process left is nobody's."""
+    if not fits(path):
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
         end.setblocking(False)
         try:

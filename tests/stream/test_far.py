@@ -10,6 +10,8 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +21,10 @@ import pytest
 import sshd
 from paramiko import packet, transport
 
+from rtbids import private
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
-from rtbids.stream.far import registry
-from rtbids.stream.link import NEAR, Arrived, Link, State
+from rtbids.stream.far import passing, registry
+from rtbids.stream.link import NEAR, Arrived, Hello, Link, State, protocol
 from rtbids.stream.ssh import settings
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.dial import dial
@@ -30,8 +33,10 @@ from rtbids.stream.ssh.settings import SshOptions
 QUICK = replace(NEAR, silence=2.0, delay=lambda failures: 0.01 * failures)
 _opened: list[Link] = []
 FAILING = """
-import logging
+import logging, signal, sys, threading
+from rtbids.cli.far_verbs import echo as lasting
 from rtbids.errors import CannotWrite
+from rtbids.stream.far import keeper, relay as relays
 from rtbids.stream.far.relay import relay
 
 def full(link, arguments):
@@ -45,8 +50,20 @@ def warning(link, arguments):
     logging.getLogger("rtbids").warning("little space left")
     link.finish(30)
 
+def stuck(link, arguments):
+    threading.Event().wait()
+
 if __name__ == "__main__":
-    relay({"full": "failing:full", "broken": "failing:broken", "warning": "failing:warning"}, 5.0)
+    keeper._STOPPING = 0.2
+    relays.MOST = int(sys.argv[2]) if len(sys.argv) > 2 else relays.MOST
+    verbs = {name: f"failing:{name}" for name in ("full", "broken", "warning", "stuck", "lasting")}
+    linger = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+    relay({**verbs, "absent": "no_such_module:verb", "slow": "slow_to_import:verb"}, linger, {"lasting", "stuck"})
+"""
+SLOW = """
+import time
+time.sleep(0.5)
+from rtbids.cli.far_verbs import echo as verb
 """
 
 
@@ -54,6 +71,7 @@ if __name__ == "__main__":
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:
     folder = tmp_path_factory.mktemp("s")
     (folder / "failing.py").write_text(FAILING)
+    (folder / "slow_to_import.py").write_text(SLOW)
     with sshd.running(folder, {"PYTHONPATH": str(folder)}) as running:
         yield running
 
@@ -134,7 +152,7 @@ def test_a_thousand_members_come_back_and_nothing_stays_behind(server: sshd.Sshd
 
 def test_what_the_far_side_keeps_is_for_its_owner_only(server: sshd.Sshd) -> None:
     link = linked(server)
-    session = keeper(link)["session"]
+    session = keeper(link)["session"][:16]
     (folder,) = server.folder.glob("far/rtbids/run/far-*")
     assert folder.stat().st_mode & 0o777 == 0o700
     for suffix in ("sock", "json", "log"):
@@ -234,12 +252,188 @@ def test_a_keeper_to_which_nobody_comes_back_ends(server: sshd.Sshd) -> None:
 
 
 def test_a_session_that_is_to_be_kept_is_there_when_the_near_side_comes_back(server: sshd.Sshd) -> None:
-    link = linked(server, command="rtbids far --linger 0", arguments={"keep": True})
+    link = linked(server, "lasting", f"{sys.executable} -m failing 0", arguments={"keep": True})
     said = keeper(link)
     server.kill_connections()
     link.send("after", b"2")
     assert contents(take(link, 1)) == [b"2"]
     assert keeper(link)["pid"] == said["pid"]
+    ended(link)
+
+
+def test_a_keeper_that_is_stopped_ends_though_what_it_does_goes_on(server: sshd.Sshd) -> None:
+    link = linked(server, "stuck", f"{sys.executable} -m failing", arguments={"keep": True})
+    pid = keeper(link)["pid"]
+    os.kill(pid, signal.SIGTERM)
+    wait_for_end(pid)
+
+
+def test_sessions_of_a_user_are_not_without_number(server: sshd.Sshd) -> None:
+    first = linked(server)
+    first.wait_up(60)
+    with pytest.raises(ConnectionLost, match="1 sessions of this user are there already"):
+        linked(server, "lasting", f"{sys.executable} -m failing 5 1").wait_up(60)
+    ended(first)
+
+
+def test_what_cannot_begin_is_refused_with_the_reason(server: sshd.Sshd) -> None:
+    with pytest.raises(RtbidsError, match="absent failed: ModuleNotFoundError: No module named 'no_such_module'"):
+        linked(server, "absent", f"{sys.executable} -m failing").wait_up(60)
+
+
+def test_a_far_side_that_is_up_has_what_it_needs(server: sshd.Sshd) -> None:
+    link = linked(server, "slow", f"{sys.executable} -m failing")
+    link.wait_up(60)
+    began = time.monotonic()
+    link.send("one", b"1")
+    take(link, 1)
+    assert time.monotonic() - began < 0.4  # the import alone takes 0.5 s
+    ended(link)
+
+
+def far(environment: dict[str, str], hello: Hello, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a far side without SSH and greet it."""
+    command = [sys.executable, "-m", "rtbids", "far", "--linger", "2", *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, env={**os.environ, **environment}, **pipes)  # type: ignore[call-overload]
+    process.stdin.write(b"".join(bytes(part) for part in protocol.framed(protocol.HELLO, hello.content())))
+    process.stdin.flush()
+    return process  # type: ignore[no-any-return]
+
+
+def answer(process: subprocess.Popen[bytes]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the fields of the first member of a far side, "" where it ends without."""
+    assert process.stdout is not None
+    header = process.stdout.read(512)
+    if len(header) < 512:
+        return "", {}
+    size = int(header[124:135], 8)
+    return header[:100].rstrip(b"\0").decode(), json.loads(process.stdout.read(-(-size // 512) * 512)[:size])
+
+
+def gone(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_a_session_is_kept_only_where_the_verb_asks_for_it(server: sshd.Sshd) -> None:
+    process = far({}, Hello("9" * 32, "echo", {"keep": True}), "--linger", "0.2")
+    assert answer(process)[0] == protocol.HELLO
+    (said,) = registry.keepers()
+    gone(process)
+    wait_for_end(said["pid"])
+
+
+@pytest.mark.parametrize("length", [10, 45, 90])
+def test_a_home_with_a_long_name_has_a_far_side_too(length: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="l") as short:
+        home = Path(short) / ("x" * length)
+        home.mkdir()
+        process = far({"XDG_STATE_HOME": str(home), "TMPDIR": short, "XDG_RUNTIME_DIR": ""}, Hello("a" * 32, "echo"))
+        try:
+            assert answer(process)[0] == protocol.HELLO
+            (path,) = Path(short).rglob("*.sock")
+            assert path.parent.stat().st_mode & 0o777 == 0o700
+        finally:
+            gone(process)
+            for path in Path(short).rglob("*.json"):
+                sshd.end_keeper(path)
+
+
+def test_a_place_that_no_socket_fits_in_is_said_and_leaves_nothing() -> None:
+    with tempfile.TemporaryDirectory(prefix="l") as short:
+        long = Path(short) / ("x" * 100)
+        long.mkdir()
+        process = far({"XDG_STATE_HOME": str(long), "TMPDIR": str(long), "XDG_RUNTIME_DIR": ""}, Hello("a" * 32, "echo"))
+        name, said = answer(process)
+        assert (name, said["code"]) == (protocol.REFUSED, 73)
+        assert "no place for the socket of a session" in said["error"]
+        process.communicate(timeout=30)
+        assert not list(Path(short).rglob("*.sock"))
+
+
+def test_a_key_for_one_verb_cannot_take_over_a_session_of_another(server: sshd.Sshd) -> None:
+    owner = far({}, Hello("b" * 32, "echo"))
+    assert answer(owner)[0] == protocol.HELLO
+    other = far({}, Hello("b" * 32, "probe"), "--verbs", "probe")
+    try:
+        name, said = answer(other)
+        assert (name, said["code"]) == (protocol.REFUSED, 64)
+        assert "is one of echo, not of 'probe'" in said["error"]
+        assert owner.poll() is None  # its connection goes on
+    finally:
+        gone(owner)
+        gone(other)
+
+
+def far_folder(server: sshd.Sshd) -> Path:
+    folder = registry.folders()[0]
+    assert folder.is_relative_to(server.folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def test_a_line_about_a_session_that_cannot_be_written_holds_nothing_up(server: sshd.Sshd) -> None:
+    blocked = far_folder(server) / f"{'c' * 16}.json"
+    blocked.mkdir()  # as a full disk would
+    process = far({}, Hello("c" * 32, "echo"))
+    try:
+        assert answer(process)[0] == protocol.HELLO
+    finally:
+        os.kill(next(said["pid"] for said in registry.keepers()), signal.SIGKILL)
+        gone(process)
+        blocked.rmdir()
+
+
+def test_a_log_that_cannot_be_written_is_told_to_the_near_side(server: sshd.Sshd) -> None:
+    blocked = far_folder(server) / f"{'d' * 16}.log"
+    blocked.mkdir()
+    process = far({}, Hello("d" * 32, "echo"))
+    try:
+        name, said = answer(process)
+        assert (name, said["code"]) == (protocol.REFUSED, 73)
+        assert str(blocked) in said["error"]
+    finally:
+        gone(process)
+        blocked.rmdir()
+
+
+def test_what_another_keeper_has_put_in_its_place_is_left(server: sshd.Sshd) -> None:
+    first, path = registry.listening("e" * 32)
+    number = path.stat().st_ino
+    second, _ = registry.listening("e" * 32)
+    with first, second:
+        registry.forget(path, number, failed=False)
+        assert private.is_alive(path)
+        registry.forget(path, path.stat().st_ino, failed=False)
+    assert not path.exists()
+
+
+def test_a_lock_that_was_removed_meanwhile_holds_nobody(server: sshd.Sshd) -> None:
+    entered: list[int] = []
+
+    def enter() -> None:
+        with registry.alone("f" * 32):
+            entered.append(2)
+            assert path.exists()
+
+    with registry.alone("f" * 32):
+        (path,) = registry.folders()[0].glob(f"{'f' * 16}.lock")
+        path.unlink()  # by a keeper that ended
+        enter()  # as a process that found no file would
+    assert entered == [2]
+
+
+def test_descriptors_of_a_message_that_is_none_are_closed(server: sshd.Sshd, tmp_path: Path) -> None:
+    link = linked(server)
+    pid = keeper(link)["pid"]
+    passed = tmp_path / "passed"
+    passed.touch()
+    for fields, count in (({"do": "attach", "hello": "{}"}, 2), ({"do": "attach", "hello": "{}"}, 1), ({"do": "else"}, 2)):
+        with registry.connected(keeper(link)["session"]) as end, passed.open() as file:  # type: ignore[union-attr]
+            passing.send(end, fields, (file.fileno(),) * count)
+            assert end.recv(1) == b""
+    assert passed not in [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()]
     ended(link)
 
 

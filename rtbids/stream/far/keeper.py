@@ -9,22 +9,23 @@ import os
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rtbids import __version__
-from rtbids.errors import ConnectionLost, RtbidsError
-from rtbids.stream.far import passing, registry
-from rtbids.stream.link import Descriptors, FarLink, Hello, serve
+from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
+from rtbids.stream.far import logs, passing, registry
+from rtbids.stream.link import Descriptors, FarLink, Hello, refuse, serve
 from rtbids.wakeup import Wakeup
 
 Verb = Callable[[FarLink, Mapping[str, Any]], None]
 _HANDED = 5.0  # seconds for a relay to say why it comes
+_STOPPING = 30.0  # seconds for what is done here to end once a signal says so
 _HEARD = 60.0  # seconds for the near side to come once more and hear what went wrong
 logger = logging.getLogger("rtbids")
 _told: dict[str, Any] = {}
@@ -43,14 +44,19 @@ class Keeper:
     function
         ``module:function`` of the verb.
     linger
-        Seconds without a connection after which the session ends; a hello with ``"keep": true`` has it stay for ever.
+        Seconds without a connection after which the session ends.
+    may_stay
+        Whether a hello with ``"keep": true`` has it stay for ever.
     """
 
-    def __init__(self, listener: socket.socket, path: Path, function: str, linger: float) -> None:
+    def __init__(self, listener: socket.socket, path: Path, function: str, linger: float, may_stay: bool = False) -> None:
         self._listener = listener
         self._path = path
         self._function = function
         self._linger = linger
+        self._may_stay = may_stay
+        self._number = path.stat().st_ino
+        self._stopped_since: float | None = None
         self._wakeup = Wakeup()
         self._began = time.time()
         self._down_since = time.monotonic()
@@ -65,7 +71,7 @@ class Keeper:
 
     def run(self) -> int:
         """Keep the session until it is over; return an exit code."""
-        _log_to_stderr()
+        logs.to_stderr()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -81,7 +87,7 @@ class Keeper:
         except BaseException as error:
             logger.exception("the keeper ends: %s", error)
             self._error = self._error or error
-        registry.forget(self._path, failed=self._error is not None)
+        registry.forget(self._path, self._number, failed=self._error is not None)
         logging.shutdown()
         return 0 if self._error is None else 1
 
@@ -90,7 +96,9 @@ class Keeper:
         now = time.monotonic()
         if self._over_since is not None:
             return 0.0 if self._is_heard else self._over_since + min(_HEARD, self._linger) - now
-        if self._hello is not None and self._hello.arguments.get("keep") is True:
+        if self._stopped_since is not None:
+            return self._stopped_since + _STOPPING - now
+        if self._may_stay and self._hello is not None and self._hello.arguments.get("keep") is True:
             return None
         if self._link is not None and self._link.state.is_up:
             return None
@@ -104,41 +112,70 @@ class Keeper:
     def _accept(self) -> None:
         end, _ = self._listener.accept()
         end.settimeout(_HANDED)
+        descriptors: tuple[int, ...] = ()
         try:
+            if not end.recv(1, socket.MSG_PEEK):  # who only wanted to know whether there is somebody
+                end.close()
+                return
             said, descriptors = passing.receive(end)
             if said.get("do") == "status":
                 passing.send(end, self._status())
             elif said.get("do") == "attach" and len(descriptors) == 2:
-                self._attach(end, Hello.read(str(said.get("hello")).encode()), descriptors)
+                hello = Hello.read(str(said.get("hello")).encode())
+                transport, descriptors = Descriptors(*descriptors, end.close), ()
+                self._attach(transport, hello)
                 return
         except (OSError, RtbidsError) as error:
             logger.warning("a connection was not taken: %s", error)
+        for descriptor in descriptors:
+            os.close(descriptor)
         end.close()
 
-    def _attach(self, relay: socket.socket, hello: Hello, descriptors: tuple[int, ...]) -> None:
+    def _attach(self, transport: Descriptors, hello: Hello) -> None:
         """Go on with the connection that a relay has handed over; the relay is let go when that is closed."""
-        transport = Descriptors(descriptors[0], descriptors[1], relay.close)
-        if self._link is None:
-            self._hello = hello
-            self._record()
-            self._link = serve(hello, on_state=lambda _: self._note())
-            logger.addHandler(_ToNearSide(self._link))
-            self._verb = threading.Thread(target=self._do, args=(self._link, hello), name=hello.verb, daemon=True)
-            self._verb.start()
-        elif self._over_since is not None:
+        try:
+            link = self._link or self._begin(hello)
+            if self._hello is not None and hello.verb != self._hello.verb:
+                raise UsageFault(f"this session is one of {self._hello.verb}, not of {hello.verb[:40]!r}")
+        except RtbidsError as error:
+            refuse(transport, error)
+            return
+        if self._over_since is not None:
             self._is_heard = True  # it is refused with what ended the session
-        self._link.attach(transport, hello)
+        link.attach(transport, hello)
+
+    def _begin(self, hello: Hello) -> FarLink:
+        """Begin what the first hello asks for; raise what stands in the way, by which the session is over."""
+        try:
+            verb = self._loaded()  # before the near side hears that it is there, or its first member waits for this
+        except Exception as error:
+            logger.exception("%s cannot begin: %s", hello.verb, error)
+            self._error, self._over_since, self._is_heard = error, time.monotonic(), True
+            raise self._fault(hello, error) from error
+        self._hello = hello
+        self._record()
+        self._link = serve(hello, on_state=lambda _: self._note())
+        logger.addHandler(logs.ToNearSide(self._link))
+        self._verb = threading.Thread(target=self._do, args=(verb, self._link, hello), name=hello.verb, daemon=True)
+        self._verb.start()
+        return self._link
+
+    def _loaded(self) -> Verb:
+        module, _, name = self._function.partition(":")
+        verb: Verb = getattr(importlib.import_module(module), name)
+        return verb
+
+    def _fault(self, hello: Hello, error: BaseException) -> RtbidsError:
+        return RtbidsError(f"{hello.verb} failed: {type(error).__name__}: {error}", f"see {self._log}")
 
     def _note(self) -> None:
         """Remember since when there is no connection; called by a thread of the link."""
         self._down_since = time.monotonic()
         self._wakeup.set()
 
-    def _do(self, link: FarLink, hello: Hello) -> None:
+    def _do(self, verb: Verb, link: FarLink, hello: Hello) -> None:
         """Do what was asked for; the other side hears how it ended."""
-        module, _, name = self._function.partition(":")
         try:
-            verb: Verb = getattr(importlib.import_module(module), name)
             verb(link, hello.arguments)
             self._is_heard = True
             link.close()
@@ -146,7 +183,7 @@ class Keeper:
             self._fail(link, error)
         except BaseException as error:
             logger.exception("%s ends: %s", hello.verb, error)
-            self._fail(link, RtbidsError(f"{hello.verb} failed: {type(error).__name__}: {error}", f"see {self._log}"))
+            self._fail(link, self._fault(hello, error))
         finally:
             self._is_done = True
             self._wakeup.set()
@@ -166,12 +203,13 @@ class Keeper:
         if self._link is None or self._over_since is not None:
             return
         self._link.close(ConnectionLost(f"nobody came back for {self._linger:g} s"))
-        if self._verb is not None:
+        if self._verb is not None and self._stopped_since is None:
             self._verb.join(_HEARD)
 
     def _stop(self, number: int, frame: object) -> None:
         """End because a signal says so: as a verb that fails."""
         if self._link is not None:
+            self._stopped_since = self._stopped_since or time.monotonic()
             error = ConnectionLost(f"the far side was stopped by {signal.Signals(number).name}")
             threading.Thread(target=self._fail, args=(self._link, error), daemon=True).start()
         else:
@@ -184,39 +222,25 @@ class Keeper:
 
     def _known(self) -> dict[str, Any]:
         hello = self._hello
-        known = {"pid": os.getpid(), "version": __version__, "session": self._path.stem, "began": self._began}
+        known = {"pid": os.getpid(), "version": __version__, "began": self._began}
         if hello is None:
             return known
-        return {**known, "verb": hello.verb, "arguments": dict(hello.arguments), "near": hello.version}
+        return {
+            **known,
+            "session": hello.session,
+            "verb": hello.verb,
+            "arguments": dict(hello.arguments),
+            "near": hello.version,
+        }
 
     def _record(self) -> None:
-        """Leave a line for people who wonder what this process is."""
+        """Leave a line for people who wonder what this process is; it is no loss where the disk is full."""
         path = self._path.with_suffix(".json")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({key: value for key, value in self._known().items() if key != "arguments"}, file)
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump({key: value for key, value in self._known().items() if key != "arguments"}, file)
 
     @property
     def _log(self) -> Path:
         return self._path.with_suffix(".log")
-
-
-class _ToNearSide(logging.Handler):
-    """Has warnings said at the near side too; errors come there as what ends the link, and of the link it has its own."""
-
-    def __init__(self, link: FarLink) -> None:
-        super().__init__(logging.WARNING)
-        self._link = link
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.WARNING and not (record.threadName or "").startswith("link "):
-            self._link.warn(record.getMessage())
-
-
-def _log_to_stderr() -> None:
-    """Log into the keeper's own file, which is its standard error."""
-    said = logging.StreamHandler(sys.stderr)
-    said.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.handlers[:] = [said]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
