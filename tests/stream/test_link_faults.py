@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given
@@ -89,6 +89,50 @@ def test_a_frozen_far_side_is_cut_and_dialled_again_and_nothing_is_lost() -> Non
         assert take(far, 3) == numbered(3)
     for end in frozen:
         end.close()
+
+
+class Freezing:
+    """A transport on which nothing more goes or comes once `most` bytes have gone."""
+
+    def __init__(self, inner: Descriptors, most: int) -> None:
+        self.reader = self.writer = cast(BinaryIO, self)
+        self._inner, self._left, self._closed = inner, most, threading.Event()
+
+    def readinto(self, view: memoryview) -> int:
+        return self._inner.readinto(view) if self._left else self._wait()
+
+    def write(self, view: memoryview) -> int:
+        if not self._left:
+            return self._wait()
+        written = self._inner.writev([view[: self._left]])
+        self._left -= written
+        return written
+
+    def _wait(self) -> int:
+        if self._closed.wait(0.02):
+            raise ConnectionResetError("closed here")
+        raise TimeoutError
+
+    def close(self) -> None:
+        self._closed.set()
+        self._inner.close()
+
+
+def test_a_connection_that_freezes_amid_large_members_both_ways_is_made_anew_and_nothing_is_lost() -> None:
+    content = os.urandom(1 << 20)
+    with ends(terms=QUICK, keeper=Keeper(terms=QUICK)) as (near, road):
+        near.wait_up(PATIENCE)
+        far, whole = road.keeper.link(), road.shape
+        road.shape = lambda near, far: (Freezing(near, (3 << 20) + 7), far)
+        road.cut()
+        wait_for(near, lambda: near.state.cuts == 1 and near.state.is_up)
+        road.shape = whole
+        for _ in range(8):
+            near.send("m", content)
+            far.send("m", content)
+        assert take(far, 8) == [(number, "m", content) for number in range(8)]
+        assert take(near, 8) == [(number, "m", content) for number in range(8)]
+        assert near.state.cuts >= 2
 
 
 def test_a_connection_that_falls_silent_after_its_hello_is_cut() -> None:

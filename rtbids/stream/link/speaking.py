@@ -39,6 +39,8 @@ def _hear_out(shared: Shared, connection: Connection, error: ConnectionLost) -> 
         connection.problem = connection.problem or error
         shared.changed.wait_for(lambda: shared.connection is not connection or shared.is_over, _HEAR_OUT)
     connection.cut(error)
+    with shared.changed:
+        shared.changed.notify_all()
 
 
 def _next(shared: Shared) -> tuple[Connection, Turn] | None:
