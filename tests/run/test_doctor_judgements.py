@@ -156,7 +156,7 @@ def test_every_extra_that_a_user_may_want_is_among_the_parts():
     settings = configparser.ConfigParser()
     settings.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
     extras = set(settings["options.extras_require"]) - {"test", "check", "docs", "bench"}
-    assert extras == {part.install.removeprefix("rtbids[").rstrip("]") for part in versions.PARTS.values()} - {"zstandard"}
+    assert extras == {part.install.removeprefix("rtbids[").rstrip("]") for part in versions.PARTS.values()}
 
 
 def test_the_parts_add_up_on_the_safe_side():

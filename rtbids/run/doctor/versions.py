@@ -36,7 +36,6 @@ PARTS: Mapping[str, Part] = {
     "outbox": Part(("psycopg",), "an outbox in PostgreSQL", "rtbids[outbox]"),
     "crypt": Part(("pyrage",), "encrypted linkage files", "rtbids[crypt]"),
     "deface": Part(("pydeface",), "defacing", "rtbids[deface]"),
-    "zstd": Part(("zstandard",), "less to send over slow links", "zstandard"),
 }
 
 
