@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import sshd
-from paramiko import packet, transport
+from paramiko import auth_handler, packet, transport
 
 from rtbids import private
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
@@ -202,6 +202,25 @@ def test_a_frozen_connection_is_given_up_and_made_anew(server: sshd.Sshd) -> Non
     assert contents(take(link, 1)) == [b"2"]
     assert link.state.cuts == 1
     server.kill_connections()
+    ended(link)
+
+
+def test_a_connection_that_is_killed_while_it_logs_in_is_made_anew(server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    kills: list[int] = []
+    wait = auth_handler.AuthHandler.wait_for_response
+
+    def killed_first(self: Any, event: Any) -> Any:
+        if self.auth_method == "publickey" and not kills:
+            kills.append(server.kill_connections())
+        return wait(self, event)
+
+    link = linked(server)
+    link.wait_up(60)
+    monkeypatch.setattr(auth_handler.AuthHandler, "wait_for_response", killed_first)
+    server.kill_connections()
+    link.send("after", b"2")
+    assert contents(take(link, 1)) == [b"2"]
+    assert kills
     ended(link)
 
 
