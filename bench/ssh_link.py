@@ -9,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 import figures
@@ -47,16 +46,6 @@ def measure() -> Iterator[str]:
         yield figures.spread("connect and log in", [seconds for _, seconds in starts])
 
 
-def stamp(far: link.Link, arguments: Mapping[str, Any]) -> None:
-    """Answer each member with when it came; the far side's verb."""
-    for arrived in far.members():
-        came = time.time()
-        far.settle(arrived.number)
-        if arguments["stamps"]:
-            far.send("stamp", repr(came).encode())
-    far.finish(30)
-
-
 def _far(server: sshd.Sshd, stamps: bool) -> link.Link:
     options = SshOptions(server.folder / "id", server.folder / "known_hosts", None, f"{sys.executable} -c '{_COMMAND}'")
     far = dial(Address.parse(server.address), options, "stamp", {"stamps": stamps})
@@ -64,7 +53,7 @@ def _far(server: sshd.Sshd, stamps: bool) -> link.Link:
     return far
 
 
-_COMMAND = 'from rtbids.stream.far.relay import relay; relay({"stamp": "ssh_link:stamp"}, 5)'
+_COMMAND = 'from rtbids.stream.far.relay import relay; relay({"stamp": "stamping:stamp"}, 5)'
 
 
 def _delays(server: sshd.Sshd) -> list[float]:
