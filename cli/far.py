@@ -18,6 +18,7 @@ VERBS = {  # what the near side may ask for, and what does it, with the link and
     "experiment": "rtbids.cli.far_experiment:experiment",
     "copy": "rtbids.cli.mirroring:copy",
 }
+LASTING = ("receive",)  # a source that stays connected between runs may wait for its connection as long as it takes
 LINGER = 600.0
 
 
@@ -55,7 +56,7 @@ def command(verbs: str | None, linger: float, within: tuple[Path, ...]) -> None:
     if sys.stdin.isatty():
         raise UsageFault("this is started over SSH by another rtbids, not by hand", "see rtbids far --help")
     far_places.allow(within)
-    relay(allowed(verbs), linger)
+    relay(allowed(verbs), linger, LASTING)
 
 
 def allowed(verbs: str | None) -> dict[str, str]:

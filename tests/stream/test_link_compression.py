@@ -144,7 +144,7 @@ def probe(speed: float, round_trip: float = 0.0) -> tuple[Probe, int]:
     return one, sent
 
 
-@pytest.mark.parametrize(("speed", "blocks"), [(1e9, BLOCKS), (50e6, BLOCKS), (0.9 * SLOW, 1), (1e4, 1)])
+@pytest.mark.parametrize(("speed", "blocks"), [(1e9, BLOCKS), (50e6, BLOCKS), (0.9 * SLOW, 2), (1e4, 1)])
 def test_a_probe_finds_the_throughput_with_few_blocks(speed: float, blocks: int) -> None:
     one, sent = probe(speed)
     assert (one.throughput, sent) == (pytest.approx(speed, rel=0.01), blocks)
@@ -163,6 +163,17 @@ def test_the_fastest_block_counts_and_a_second_is_enough() -> None:
         one.answered(0.0)
     assert one.throughput == pytest.approx(SIZE / 0.001, rel=0.01)
     assert one.is_over
+
+
+def test_one_block_that_met_a_busy_machine_makes_no_slow_connection() -> None:
+    now = [0.0]
+    one = Probe(lambda: now[0])
+    for seconds in (0.2, 0.001):
+        assert one.is_due
+        one.sent()
+        now[0] += seconds
+        one.answered(0.0)
+    assert one.throughput == pytest.approx(SIZE / 0.001, rel=0.01)
 
 
 class Slow:

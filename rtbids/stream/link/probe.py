@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 SIZE = 64 << 10  # bytes of a block: 26 ms at 20 Mbit/s
 BLOCKS = 4  # at the most, of which the fastest counts: what else the machines do only slows them
-SLOW = 2e6  # bytes/s; a connection that took one block so slowly is measured well enough
+SLOW = 2e6  # bytes/s; a connection that took two blocks so slowly is measured well enough; one may have met a busy machine
 DURATION = 1.0  # seconds after which no more are sent
 NOISE = memoryview(os.urandom(SIZE))  # which nothing on the way can compress
 
@@ -19,6 +19,7 @@ class Probe:
         self._now = now
         self._begun = now()
         self._left = blocks
+        self._slow = 0
         self._sent: float | None = None
         self.throughput: float | None = None  # bytes/s
 
@@ -39,8 +40,10 @@ class Probe:
         now = self._now()
         took = now - self._sent
         self._sent = None
-        self.throughput = max(self.throughput or 0.0, SIZE / max(took - min(round_trip, took / 2), 1e-6))
-        if self.throughput < SLOW or now - self._begun > DURATION:
+        throughput = SIZE / max(took - min(round_trip, took / 2), 1e-6)
+        self._slow += throughput < SLOW
+        self.throughput = max(self.throughput or 0.0, throughput)
+        if self._slow == 2 or now - self._begun > DURATION:
             self._left = 0
 
     @property
