@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,16 @@ def runtime_folder() -> Iterator[Path]:
         patch.setenv("XDG_RUNTIME_DIR", folder)
         patch.setenv("XDG_STATE_HOME", folder)
         yield Path(folder, "rtbids")
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """The log as it was before a test that runs a command in this process."""
+    logger = logging.getLogger("rtbids")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +151,14 @@ def test_imports_point_down(file: Path) -> None:
 @pytest.mark.parametrize("file", modules(), ids=dotted)
 def test_every_module_has_a_line_in_the_table(file: Path) -> None:
     assert layer(dotted(file)) in {*LINE_OF, "rtbids"}
+
+
+def test_every_package_is_installed() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = {name for name in setup["options"]["packages"].split() if name.startswith("rtbids")}
+    there = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "rtbids").rglob("__init__.py")}
+    assert there - listed == set()
 
 
 def test_every_room_of_a_run_has_a_line_and_every_line_is_there() -> None:

@@ -26,7 +26,7 @@ def test_what_broke_a_thread_off_is_raised_where_it_is_joined_and_quotes_nothing
     thread = Answerable(_odd, "placer", "the next rtbids goes on")
     thread.start()
     with pytest.raises(
-        RtbidsError, match=r"^the placer broke off: an internal fault of rtbids: ValueError in test_threads.py, "
+        RtbidsError, match=r"^the placer broke off: an internal fault of rtbids: ValueError in test_answerable_threads.py, "
     ) as found:
         thread.join()
     assert (found.value.exit_code, found.value.hint) == (1, "please report it; the next rtbids goes on")
@@ -66,7 +66,9 @@ def test_a_command_one_of_whose_threads_broke_off_does_not_end_well(own: int, co
 
     assert run(command, []) == code
     said = capsys.readouterr().err
-    assert said.startswith("warning: console broke off: an internal fault of rtbids: ValueError in test_threads.py, line ")
+    assert said.startswith(
+        "warning: console broke off: an internal fault of rtbids: ValueError in test_answerable_threads.py, "
+    )
     assert ("rtbids: not all was done: console broke off" in said) == (own == 0)
     assert "Nemo" not in said
     assert "Traceback" not in said

@@ -269,6 +269,7 @@ def test_members_end_with_the_error_that_the_link_is_closed_with_even_where_the_
     with ends() as (near, road):
         far = road.keeper.link()
         near.wait_up(PATIENCE)
+        wait_for(far, lambda: far.state.is_up)
         with far._shared.changed:  # the first half of a close, at which its thread is held up
             far._shared.outgoing.is_closing, far._shared.outgoing.fault = True, BadData("stopped")
             far._shared.due.notify_all()

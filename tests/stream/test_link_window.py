@@ -106,6 +106,7 @@ def test_a_sender_that_does_not_keep_within_the_inbox_ends_the_link() -> None:
     with ends(terms=narrow(4 * KB, 2)) as (near, road):
         far = road.keeper.link()
         near.wait_up(PATIENCE)
+        wait_for(far, lambda: far.state.is_up)
         with far._shared.changed:
             far._shared.outgoing.window = Window(Inbox(), 0)
         send(far, numbered(3))
