@@ -113,11 +113,10 @@ def _opened(path: Path, found: list[Unit] | None) -> tuple[BinaryIO, int]:
     file: BinaryIO = os.fdopen(descriptor, "r+b", buffering=0)
     end = 0
     if found is not None:
-        with suppress(StreamBroken):  # it has no end mark
+        with suppress(StreamBroken):  # it has no end mark; one that it has is written anew: the sender may not know of it
             for unit in units.of_members(wire.members(file, str(path))):
                 found.append(unit)
                 end = file.tell()
-            end, found[:] = 0, []  # it has: it is another stream's, and begun anew
     file.truncate(end)
     file.seek(end)
     return file, sum(unit.is_file for unit in found or ())

@@ -11,6 +11,7 @@ from rtbids import __version__
 from rtbids.archive.fields import without_identifiers
 from rtbids.bids import sidecar
 from rtbids.cli import headers, kept_identifiers
+from rtbids.errors import BadData
 from rtbids.stream import bidsi, wire
 from rtbids.volume import Item, Volume
 
@@ -63,8 +64,12 @@ class Withheld:
             yield replace(item, metadata=self._of(item.metadata)) if isinstance(item, Volume) else item
 
     def members(self, found: Iterable[wire.Member]) -> Iterator[wire.Member]:
-        """Leave identifiers out of the sidecars in a stream of BIDS-I; every other member passes as it is."""
+        """Leave identifiers out of the sidecars in a stream of BIDS-I; all else but DICOM files passes as it is."""
         for member in found:
+            if not self.identified and bytes(member.content[128:132]) == b"DICM":
+                raise BadData(
+                    f"{member.name}: a DICOM file among BIDS-I would go as it came", "take it out, or add --identified"
+                )
             yield self._member(member) if member.name.endswith("_bold.json") else member
 
     def _member(self, member: wire.Member) -> wire.Member:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from rtbids.bids import dataset
 from rtbids.errors import InputMissing
 from rtbids.stream import bidsi, wire
 
@@ -22,7 +23,7 @@ def members(folder: Path) -> Iterator[wire.Member]:
     """Give the files in the order of a stream: what belongs to all runs, then run after run its volumes by their index."""
     top = chain(folder.glob("*"), folder.glob("sub-*/sub-*_sessions.*"))
     runs = chain.from_iterable(folder.glob(f"{place}/func/*") for place in _SUBJECTS)
-    for path in chain(sorted(top), sorted(runs, key=_order)):
+    for path in chain(sorted(top, key=lambda path: (path.name != dataset.DESCRIPTION, path)), sorted(runs, key=_order)):
         if path.is_file():
             yield _member(path, folder)
 

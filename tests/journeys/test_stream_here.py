@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import tarfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from rtbids.cli import receiving
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 from rtbids.stream import bidsi, fifo
@@ -32,6 +34,28 @@ def export(tmp_path: Path) -> Path:
 def volumes(export: Path, call, tmp_path: Path) -> Path:
     assert call("convert", export, "--no-wait", "--to", tmp_path / "volumes.tar").code == 0
     return tmp_path / "volumes.tar"
+
+
+def test_a_dicom_file_among_volumes_does_not_go_as_it_came(volumes, export, call, tmp_path):
+    image = next(export.iterdir())
+    with tarfile.open(tmp_path / "mixed.tar", "w", format=tarfile.PAX_FORMAT) as mixed, tarfile.open(volumes) as before:
+        for member in before:
+            mixed.addfile(member, before.extractfile(member))
+        mixed.add(image, "sub-01/notes.dcm")
+    outcome = call("stream", tmp_path / "mixed.tar", tmp_path / "out.tar")
+    assert outcome.code == 65
+    assert "sub-01/notes.dcm: a DICOM file among BIDS-I would go as it came" in outcome.err
+    assert b"DICM" not in (tmp_path / "out.tar").read_bytes()
+    assert call("stream", tmp_path / "mixed.tar", tmp_path / "as_it_is.tar", "--identified").code == 0
+
+
+def test_a_far_tar_that_is_whole_is_kept_by_a_keeper_that_begins_anew(volumes):
+    found = []
+    file, _ = receiving._opened(volumes, found)
+    with file:
+        assert sum(unit.is_image for unit in found) == 12
+        assert file.read() == b""  # all but the end mark, which is written anew
+    assert volumes.stat().st_size > 12 * PHANTOM.volume(0).nbytes
 
 
 def pipe(path: Path) -> Path:

@@ -178,6 +178,8 @@ def test_what_tar_has_unpacked_is_the_stream_again(tmp_path: Path) -> None:
     interleaved = [volume(0), volume(0, other), volume(1), volume(1, other), RunEnd(other, 2), volume(12), RunEnd(ONE, 3, (7,))]
     subprocess.run(["tar", "-xf", "-"], cwd=tmp_path, input=written(*interleaved), check=True)
     assert folder.is_bidsi(tmp_path)
+    assert (tmp_path / "CHANGES").exists()
+    assert next(folder.members(tmp_path)).name == "dataset_description.json"
     found = list(bidsi.decode(folder.members(tmp_path), "unpacked"))
     expected = [(ONE, 0), (ONE, 1), (ONE, 12), RunEnd(ONE, 3, (7,)), (other, 0), (other, 1), RunEnd(other, 2)]
     assert [item if isinstance(item, RunEnd) else (item.entities, item.index) for item in found] == expected
