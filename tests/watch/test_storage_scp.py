@@ -174,8 +174,10 @@ def test_what_cannot_be_read_is_not_acknowledged(receive, caplog):
 def test_a_sender_that_calls_somebody_else_is_turned_away(receive, caplog):
     reception = receive()
     stranger = Address("PACS", "127.0.0.1", reception.address.port)
-    with caplog.at_level(logging.WARNING, "rtbids"), pytest.raises(ConnectionLost, match="Called AE title not recognised"):
-        Sender(stranger).__enter__()
+    with caplog.at_level(logging.WARNING, "rtbids"):
+        with pytest.raises(ConnectionLost, match="Called AE title not recognised"):
+            Sender(stranger).__enter__()
+        reception.until(lambda: bool(caplog.messages))  # it is said after the sender has its answer
     assert caplog.messages == ["an association was turned away: it called an AE title that is not ours"]
 
 
