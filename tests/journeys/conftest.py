@@ -169,3 +169,18 @@ def table(study: Path, description: str) -> list[dict[str, str]]:
     (path,) = (study / "derivatives").rglob(f"*_desc-{description}_timeseries.tsv")
     header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The DICOM files of a phantom's run, outside of the folder that is watched."""
+    from far_side import dicoms
+
+    return list(dicoms(tmp_path_factory.mktemp("scanned") / "files"))
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Path:
+    """The folder that files are exported to."""
+    (tmp_path / "export").mkdir()
+    return tmp_path / "export"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -125,13 +125,13 @@ def count(study: Path) -> int:
     return 0
 
 
-def until(holds, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Wait for what another process brings about, which gives no event."""
+def until(holds: Callable[[], bool], *processes: subprocess.Popen[bytes]) -> None:
+    """Wait for what other processes, none of which is to end, bring about; they give no event for what they write."""
     end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end, "it did not come about"
-        if process is not None and process.poll() is not None:
-            raise AssertionError(process.stderr.read().decode())
+        for process in processes:
+            assert process.poll() is None, process.stderr.read().decode()
         select.select([], [], [], 0.02)
 
 

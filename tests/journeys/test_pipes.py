@@ -13,6 +13,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from far_side import until
 
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
@@ -110,7 +111,7 @@ def test_a_stream_kept_in_a_file_waits_for_the_script(scanned, script, start, ca
 def test_when_one_is_killed_the_others_end_with_74(victim, scanned, script, start, call, tmp_path):
     processes = chain(start, script, scanned, tmp_path)  # watch goes on waiting for files
     feedback = tmp_path / "piped.jsonl"
-    _until(lambda: feedback.exists() and len(feedback.read_text().splitlines()) >= 24, processes)
+    until(lambda: feedback.exists() and len(feedback.read_text().splitlines()) >= 24, *processes)
     acknowledged = len(values(feedback))
     os.killpg(processes[victim].pid, signal.SIGKILL)
     for number, process in enumerate(processes):
@@ -124,18 +125,6 @@ def test_when_one_is_killed_the_others_end_with_74(victim, scanned, script, star
     kept = voxels(study)
     assert kept.shape[3] >= acknowledged
     assert np.array_equal(kept, np.stack([PHANTOM.volume(n) for n in range(kept.shape[3])], axis=3))
-
-
-def _until(holds, processes) -> None:
-    """Wait for a condition that another process brings about."""
-    import time
-
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end, "it did not come about within a minute"
-        for process in processes:
-            assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.02)  # the other process gives no event for a line in a file
 
 
 def test_ctrl_c_twice_ends_at_once_and_loses_nothing(scanned, script, start, call, tmp_path):

@@ -6,12 +6,11 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from far_side import FarSide, count, dicoms, expected, export, far_side, finished, until, voxels
+from far_side import FarSide, count, expected, export, far_side, finished, until, voxels
 
 from rtbids.deidentify.mapping import Key
 from rtbids.stream import wire
@@ -23,17 +22,6 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
     Key.make(folder / "far.key")
     with far_side(folder, {"RTBIDS_SITE_KEY": str(folder / "far.key")}) as side:
         yield side
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return list(dicoms(tmp_path_factory.mktemp("scanned") / "files"))
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Path:
-    (tmp_path / "export").mkdir()
-    return tmp_path / "export"
 
 
 def test_a_folder_there_becomes_a_data_set_and_a_stream_here(side, files, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sshd
-from far_side import FarSide, count, dicoms, expected, export, far_side, finished, reading, until, voxels
+from far_side import FarSide, count, expected, export, far_side, finished, reading, until, voxels
 
 from rtbids.errors import StreamBroken
 from rtbids.stream import bidsi, wire
@@ -23,17 +23,6 @@ from rtbids.volume import volumes as volumes_of
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
     with far_side(tmp_path_factory.mktemp("s")) as side:
         yield side
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return list(dicoms(tmp_path_factory.mktemp("scanned") / "files"))
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Path:
-    (tmp_path / "export").mkdir()
-    return tmp_path / "export"
 
 
 def interrupted(process) -> tuple[int, str]:

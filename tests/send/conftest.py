@@ -6,7 +6,10 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from send.outbox_parts import FarSide
 from send.postgres_server import server
+
+from rtbids.send.outbox import Outbox
 
 _NUMBERS = itertools.count(1)
 
@@ -27,3 +30,20 @@ def fresh_database(postgres) -> str:
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")  # for tables it is what a database is, and made at once
     return f"{postgres}?options=-csearch_path%3D{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request) -> str | None:
+    """Where an outbox has its states: in a file (None), or at the URL of an empty database."""
+    return request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
+
+
+@pytest.fixture
+def outbox(database, tmp_path) -> Iterator[Outbox]:
+    with Outbox.open(tmp_path / "outbox", database) as found:
+        yield found
+
+
+@pytest.fixture
+def far(tmp_path) -> FarSide:
+    return FarSide(tmp_path / "far")

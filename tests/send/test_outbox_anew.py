@@ -26,18 +26,6 @@ from rtbids.send.states import State
 from rtbids.send.work import LOOK
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def outbox(request, tmp_path):
-    url = request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
-    with Outbox.open(tmp_path / "outbox", url) as found:
-        yield found
-
-
-@pytest.fixture
-def far(tmp_path):
-    return FarSide(tmp_path / "far")
-
-
 def go(outbox, batches, *destinations, clean=blank, stop=None, **settings):
     return run(outbox, iter(batches), destinations, clean, Settings(**{"watermark": 0} | settings), stop or threading.Event())
 
@@ -181,7 +169,7 @@ def test_a_retry_sends_to_destinations_that_came_since(outbox, tmp_path):
     assert (len(a.arrivals), len(b.arrivals)) == (1, 1)
 
 
-@pytest.mark.parametrize("outbox", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("where", ["_deliver", "pass_on"])
 def test_a_destination_that_joins_in_the_midst_of_a_step_misses_nothing(outbox, where, tmp_path, monkeypatch):
     a, b = (FarSide(tmp_path / name, url=f"file:///{name}") for name in "ab")

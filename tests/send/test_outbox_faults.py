@@ -22,19 +22,13 @@ from rtbids.send.states import State
 ROOMY = Settings(watermark=0)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def outbox(request, tmp_path):
-    url = request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
-    with Outbox.open(tmp_path / "outbox", url) as found:
+@pytest.fixture
+def outbox(database, tmp_path):
+    with Outbox.open(tmp_path / "outbox", database) as found:
         yield found
         with found.database.reading() as transaction:
             counted = dict(transaction.rows("SELECT state, count(*) FROM image WHERE dismissed = 0 GROUP BY state"))
         assert {state: count for state, count in found.status().images.items() if count} == counted
-
-
-@pytest.fixture
-def far(tmp_path):
-    return FarSide(tmp_path / "far")
 
 
 @pytest.fixture

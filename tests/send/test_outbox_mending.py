@@ -7,29 +7,16 @@ import threading
 from contextlib import closing
 
 import pytest
-from send.outbox_parts import FarSide, blank, folder_of, image
+from send.outbox_parts import blank, folder_of, image
 
 from rtbids.errors import LeftOut, NothingMatched
 from rtbids.send import mending
 from rtbids.send.destinations import Failure
 from rtbids.send.found import Found
-from rtbids.send.outbox import Outbox
 from rtbids.send.pool import run
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
 from rtbids.watch.incoming import Incoming
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def outbox(request, tmp_path):
-    url = request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
-    with Outbox.open(tmp_path / "outbox", url) as found:
-        yield found
-
-
-@pytest.fixture
-def far(tmp_path):
-    return FarSide(tmp_path / "far")
 
 
 def go(outbox, batches, *destinations, clean=blank, **settings):

@@ -20,10 +20,9 @@ from rtbids.send.settings import Settings
 DAY = 86400.0
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def outbox(request, tmp_path):
-    url = request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
-    with Outbox.open(tmp_path / "outbox", url, clock=ManualClock(20000 * DAY + 5.0)) as found:
+@pytest.fixture
+def outbox(database, tmp_path):
+    with Outbox.open(tmp_path / "outbox", database, clock=ManualClock(20000 * DAY + 5.0)) as found:
         yield found
 
 

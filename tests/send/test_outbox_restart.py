@@ -25,10 +25,9 @@ from rtbids.send.work import Work
 NOW = 1_800_000_000.0
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def outbox(request, tmp_path):
-    url = request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
-    with Outbox.open(tmp_path / "outbox", url, clock=ManualClock(NOW)) as found:
+@pytest.fixture
+def outbox(database, tmp_path):
+    with Outbox.open(tmp_path / "outbox", database, clock=ManualClock(NOW)) as found:
         yield found
 
 

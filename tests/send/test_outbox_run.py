@@ -10,19 +10,11 @@ from send.outbox_parts import FarSide, blank, folder_of, image
 
 from rtbids.errors import InputMissing
 from rtbids.send.found import Found
-from rtbids.send.outbox import Outbox
 from rtbids.send.pool import run
 from rtbids.send.settings import Settings
 from rtbids.send.states import State
 
 ROOMY = Settings(watermark=0)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def outbox(request, tmp_path):
-    url = request.getfixturevalue("fresh_database") if request.param == "postgresql" else None
-    with Outbox.open(tmp_path / "outbox", url) as found:
-        yield found
 
 
 def go(outbox, batches, *destinations, clean=blank, settings=ROOMY):

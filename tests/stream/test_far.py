@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,11 +57,11 @@ if __name__ == "__main__":
     relays.MOST = int(sys.argv[2]) if len(sys.argv) > 2 else relays.MOST
     verbs = {name: f"failing:{name}" for name in ("full", "broken", "warning", "stuck", "lasting")}
     linger = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    relay({**verbs, "absent": "no_such_module:verb", "slow": "slow_to_import:verb"}, linger, {"lasting", "stuck"})
+    relay({**verbs, "absent": "no_such_module:verb", "gated": "behind_a_gate:verb"}, linger, {"lasting", "stuck"})
 """
-SLOW = """
-import time
-time.sleep(0.5)
+GATE = """
+from pathlib import Path
+(Path(__file__).parent / "gate").read_bytes()  # returns when the test has opened it and let go
 from rtbids.cli.far_verbs import echo as verb
 """
 
@@ -71,7 +70,8 @@ from rtbids.cli.far_verbs import echo as verb
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:
     folder = tmp_path_factory.mktemp("s")
     (folder / "failing.py").write_text(FAILING)
-    (folder / "slow_to_import.py").write_text(SLOW)
+    (folder / "behind_a_gate.py").write_text(GATE)
+    os.mkfifo(folder / "gate")
     with sshd.running(folder, {"PYTHONPATH": str(folder)}) as running:
         yield running
 
@@ -301,12 +301,12 @@ def test_what_cannot_begin_is_refused_with_the_reason(server: sshd.Sshd) -> None
 
 
 def test_a_far_side_that_is_up_has_what_it_needs(server: sshd.Sshd) -> None:
-    link = linked(server, "slow", f"{sys.executable} -m failing")
+    link = linked(server, "gated", f"{sys.executable} -m failing")
+    with (server.folder / "gate").open("wb"):  # opens when the verb is being imported
+        assert not link.state.is_up
     link.wait_up(60)
-    began = time.monotonic()
     link.send("one", b"1")
     take(link, 1)
-    assert time.monotonic() - began < 0.4  # the import alone takes 0.5 s
     ended(link)
 
 
