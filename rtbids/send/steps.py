@@ -128,7 +128,8 @@ def _deliver(transaction: Transaction, settle: Settle, raw: Raw, active: Sequenc
             [(raw.image, destination, raw.batch, State.DONEPROCESSING) for destination in active],
         )
         return
-    [[state]] = transaction.rows("SELECT state FROM image WHERE id = ?", (same_as,))
+    # As it stays until the end: whoever moves that image meanwhile would not see this one yet, and nobody would move it.
+    [[state]] = transaction.rows(f"SELECT state FROM image WHERE id = ?{transaction.lock}", (same_as,))
     if state in (State.SENT, State.DONE):
         settle.move([(raw.image, raw.batch)], State.DONEPROCESSING, State.SENT, f"the same as image {same_as}, which was sent")
     elif state == State.ERROR:
