@@ -3,106 +3,33 @@
 from __future__ import annotations
 
 import select
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
+from run.far_lanes import ANSWERS, far_lane, rows, statuses, wait_until_cut, wait_until_up
 from run.sessions import FAR, Lines, lane, session, volume
-from stream.link_ends import Keeper, Road, ends, wait_for
+from stream.link_ends import wait_for
 
 from rtbids.clock import CLOCK
-from rtbids.errors import CannotWrite, ExperimentFault, RtbidsError, StreamBroken, UsageFault
+from rtbids.errors import CannotWrite, ExperimentFault, StreamBroken, UsageFault
 from rtbids.pipeline import Inbox
 from rtbids.run.console.call import Call, Found
 from rtbids.run.far.parcel import beside
-from rtbids.run.far.scripts import Scripts
-from rtbids.run.far.seats import FarLauncher
 from rtbids.run.far.store import Store
 from rtbids.run.far.translating import on_our_clock
-from rtbids.run.lanes import Lane
 from rtbids.run.process.experiment_process import ExperimentProcess
-from rtbids.run.process.host import Answer, Host, IsOverdue, Recall
-from rtbids.run.process.launcher import Launcher
+from rtbids.run.process.host import Answer
 from rtbids.run.process.shared import Shared
 from rtbids.run.recipe import recipe
-from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
-from rtbids.stream.link import FarLink, Link
 from rtbids.stream.wire import Member
 from rtbids.volume import Item, RunEnd, Volume
 
-ANSWERS = "def feedback(volume, run):\n    return volume.index + float(volume.data.mean())\n"
 END = RunEnd({"subject": "01", "task": "nf", "run": "01"}, 5)
-
-
-class FarSide(Keeper):
-    """A far side that serves the scripts of each session."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-        self._served: list[FarLink] = []
-
-    def take(self, transport: Any) -> None:
-        super().take(transport)
-        with self._there:
-            fresh = [link for link in self._links.values() if link not in self._served]
-            self._served += fresh
-        for link in fresh:
-            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
-
-    def _serve(self, link: FarLink) -> None:
-        with suppress(RtbidsError), closing(Launcher()) as launcher, link:
-            Scripts(link, launcher, Store(self.folder / "store"), self.folder / "laid out").serve()
-
-
-@pytest.fixture
-def far_side(tmp_path: Path) -> Callable[[], AbstractContextManager[tuple[FarLauncher, Road, Link]]]:
-    return lambda: connected(tmp_path / "far")
-
-
-@contextmanager
-def connected(folder: Path) -> Iterator[tuple[FarLauncher, Road, Link]]:
-    with ends(keeper=FarSide(folder)) as (link, road):
-        link.wait_up(20)
-        launcher = FarLauncher(link)
-        try:
-            yield launcher, road, link
-        finally:
-            launcher.close()
-
-
-def far_lane(
-    launcher: FarLauncher, folder: Path, script: str, kept: Lines, deadline: float | None = FAR, **options: Any
-) -> Lane:
-    def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
-        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, **options)
-
-    made = lane(folder, script, kept, deadline)
-    made._make_host = make
-    return made
-
-
-def rows(kept: Lines) -> list[tuple[object, object, object]]:
-    return [(row["volume"], row["status"], row["value"]) for row in kept.rows]
-
-
-def statuses(kept: Lines) -> list[tuple[object, object]]:
-    return [(row["status"], row["reason"]) for row in kept.rows]
-
-
-def wait_until_cut(link: Link) -> None:
-    wait_for(link, lambda: link._shared.connection is None)
-
-
-def wait_until_up(link: Link) -> None:
-    wait_for(link, lambda: link._shared.connection is not None)
 
 
 def test_a_script_there_answers_as_one_here_does(tmp_path, far_side):
