@@ -270,6 +270,16 @@ def test_a_keeper_to_which_nobody_comes_back_ends(server: sshd.Sshd) -> None:
     wait_for_end(pid)
 
 
+@pytest.mark.parametrize("error", [None, StreamBroken("the source was cut")], ids=["left", "failed"])
+def test_a_near_side_that_closes_before_its_end_leaves_no_keeper(error: StreamBroken | None, server: sshd.Sshd) -> None:
+    link = linked(server)
+    pid = keeper(link)["pid"]
+    link.send("one", b"1")
+    take(link, 1)
+    link.close(error)
+    wait_for_end(pid)
+
+
 def test_a_session_that_is_to_be_kept_is_there_when_the_near_side_comes_back(server: sshd.Sshd) -> None:
     link = linked(server, "lasting", f"{sys.executable} -m failing 0", arguments={"keep": True})
     said = keeper(link)

@@ -125,6 +125,7 @@ class Hearing:
             self._shared.wake()
 
     def _fail(self, member: Member) -> None:
+        self._shared.was_left = True
         raise Ended(protocol.refusal(member, self._where))
 
     def _warn(self, member: Member) -> None:

@@ -126,6 +126,11 @@ class Link:
         return self._shared.is_over
 
     @property
+    def was_left(self) -> bool:
+        """Whether the other side has closed its link, in order or not: it does not come back."""
+        return self._shared.was_left
+
+    @property
     def where(self) -> str:
         """The other side, for messages."""
         return self._shared.where

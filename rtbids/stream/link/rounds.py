@@ -91,6 +91,7 @@ class Rounds(ABC):
         """The other side has gone for good: in order, or before its end."""
         shared = self.shared
         with shared.changed:
+            shared.was_left = True
             if shared.outgoing.is_closing and not shared.is_complete:
                 shared.end(shared.closed())
             if not shared.outgoing.heard_end:

@@ -45,6 +45,7 @@ class Shared:
         self.connection: Connection | None = None  # on which both have said hello
         self.opened: Connection | None = None  # on which hello may still be said
         self.knows_end = False  # the other side knows that we have nothing more
+        self.was_left = False  # the other side has closed its link, for good
         self.is_over = False
         self.error: BaseException | None = None  # what ended it
         self.since = clock.now()
