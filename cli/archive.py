@@ -39,11 +39,12 @@ def add(
     Example:
       rtbids replay study --run 1 --speed max | rtbids archive add copy
     """
-    from rtbids.cli import archiving, sources
+    from rtbids.cli import archiving
+    from rtbids.cli.request import Request
     from rtbids.cli.stopping import stopping
     from rtbids.cli.withheld import withheld
 
     with stopping() as stop:
         kept = withheld(identified=identified)
-        request = sources.Request(source, entities, speed=None, stop=stop, open_timeout=open_timeout, withheld=kept)
+        request = Request(source, entities, speed=None, stop=stop, open_timeout=open_timeout, withheld=kept)
         archiving.convert(request, bids_dir, None, overwrite=overwrite)

@@ -11,7 +11,8 @@ from typing import Literal
 
 from rtbids.archive.dataset import Archive, add
 from rtbids.bids import entities as bids_entities
-from rtbids.cli import console, sources, whole_session
+from rtbids.cli import console, dicom_sources, sources, whole_session
+from rtbids.cli.request import Request
 from rtbids.errors import RtbidsError
 from rtbids.pipeline import Inbox, first_volumes
 from rtbids.plural import counted
@@ -46,7 +47,7 @@ def _complete(bids_dir: Path, name: str) -> None:
 
 
 def convert(
-    request: sources.Request,
+    request: Request,
     bids_dir: Path,
     volumes: int | None,
     *,
@@ -58,9 +59,9 @@ def convert(
 
 
 def grow(
-    request: sources.Request,
+    request: Request,
     bids_dir: Path,
-    items_of: Callable[[sources.Request], Iterator[Item]],
+    items_of: Callable[[Request], Iterator[Item]],
     *,
     overwrite: bool = False,
     others: whole_session.Choice = whole_session.ALL,
@@ -71,7 +72,7 @@ def grow(
         opened(bids_dir, identified=withheld.identified) as archive,
         whole_session.placed(archive, others, request.entities, request.stop, withheld) as placing,
     ):
-        number = sources.numbering(request.entities.get("run"), archive.number)
+        number = dicom_sources.numbering(request.entities.get("run"), archive.number)
         request = replace(request, number=number, others=placing, hurry=False)
         inbox: Inbox[Item] = Inbox(items_of(request))
         explicit = "run" in request.entities

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from rtbids import dicomnet
-from rtbids.cli import console, sources
+from rtbids.cli import console
 from rtbids.cli.held import Noted
-from rtbids.cli.sources import Live
+from rtbids.cli.request import Live, is_network, kind_of
 from rtbids.errors import UsageFault
 from rtbids.send.found import Found
 from rtbids.send.outbox import Outbox
@@ -37,9 +37,9 @@ class Source:
         """What it is."""
         if self.place == endpoints.STANDARD:
             return "stream"
-        if sources.is_network(self.place):
+        if is_network(self.place):
             return "network"
-        if sources.kind(self.place) == "bids":
+        if kind_of(self.place) == "bids":
             raise UsageFault(f"{self.place}: expected DICOM, found a BIDS data set")
         path = Path(self.place)
         if path.is_dir():

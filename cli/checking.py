@@ -6,21 +6,22 @@ import sys
 
 import click
 
-from rtbids.cli import console, sources
+from rtbids.cli import console, dicom_sources
+from rtbids.cli.request import Request, is_network, kind_of
 from rtbids.convert.check import KEYS, Agreement, compare
 from rtbids.errors import BadData, StreamBroken, UsageFault
 
 WHAT = ("voxels", "volumes", "type", "affine", "scale", "offset")
 
 
-def report(request: sources.Request) -> None:
+def report(request: Request) -> None:
     """Compare every functional series of a DICOM folder and show the table; raise BadData where one disagrees."""
-    if sources.kind(request.source) != "dicom" or sources.is_network(request.source):
+    if kind_of(request.source) != "dicom" or is_network(request.source):
         raise UsageFault(f"{request.source}: --check compares DICOM files, so expected a folder of them")
     if sys.stdout is None:
         raise StreamBroken("standard output is closed, so that the table has no place")
     found = []
-    for agreement in compare(sources.instances(request), request.live.series):
+    for agreement in compare(dicom_sources.instances(request), request.live.series):
         found.append(agreement)
         _show(agreement, first=len(found) == 1)
     if not found:

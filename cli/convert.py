@@ -13,7 +13,7 @@ from rtbids.cli import options
 
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
-    from rtbids.cli.sources import Live
+    from rtbids.cli.request import Live
     from rtbids.cli.whole_session import Choice
     from rtbids.stream.ssh.settings import SshOptions
 
@@ -68,6 +68,7 @@ def command(
     """
     from rtbids.cli import archiving, checking, console, deid_stage, sources, streams
     from rtbids.cli.far_ends import Far
+    from rtbids.cli.request import Request
     from rtbids.cli.stopping import stopping
     from rtbids.cli.withheld import withheld
     from rtbids.errors import UsageFault
@@ -78,13 +79,11 @@ def command(
     if check:
         if destination or bids_dir:
             raise UsageFault(f"--check writes nothing, so that {'--to' if destination else '-o'} has no place beside it")
-        checking.report(sources.Request(source, live=replace(live, wait=False)))
+        checking.report(Request(source, live=replace(live, wait=False)))
         return
     stage = deid_stage.of_source(source, wish, identified=identified)
     with stopping() as stop:
-        request = sources.Request(
-            source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
-        )
+        request = Request(source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source))
         request = replace(request, deidentify=stage, withheld=withheld(identified=identified), far=Far(ssh), wish=wish)
         request = replace(request, hurry=not (destination or "").endswith(".tar"))  # a reader of a pipe may wait for volumes
         if bids_dir is None:

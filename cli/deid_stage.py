@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rtbids.errors import BadData, UsageFault
 from rtbids.receipt import abandon
+from rtbids.stream import endpoints
 
 if TYPE_CHECKING:
     from rtbids.convert.beforehand import Foreseen
@@ -69,7 +70,7 @@ class Stage:
 
 def of_source(source: str, wish: Wish, *, identified: bool = False) -> Stage | None:
     """Return the stage for a source: none here where it is on another machine, which has its own."""
-    if not source.startswith("ssh://"):
+    if not endpoints.is_far(source):
         return stage(wish, identified=identified)
     if wish.deidentify and identified:
         raise UsageFault("--deidentify and --identified exclude each other")

@@ -14,7 +14,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from rtbids.cli import console, running, sources
+from rtbids.cli import console, running
+from rtbids.cli.request import Live, Request
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 from rtbids.run.recipe import recipes
@@ -42,7 +43,7 @@ def main(folder: Path) -> None:
         destinations=(str(folder / "feedback.tsv"),),
         events=folder / "events.tsv",
     )
-    request = sources.Request(str(export), {"task": "nf"}, sources.Live(idle_timeout=QUIET))
+    request = Request(str(export), {"task": "nf"}, Live(idle_timeout=QUIET))
     scan = subprocess.Popen([sys.executable, "-m", "rtbids.cli.demo", "scan", str(export)])
     try:
         running.run(order, request)

@@ -10,7 +10,7 @@ import click
 from rtbids.cli import options
 
 if TYPE_CHECKING:
-    from rtbids.cli.sources import Live
+    from rtbids.cli.request import Live
     from rtbids.stream.ssh.settings import SshOptions
 
 _OF_OTHERS = frozenset(("pattern", "existing", "wait", "idle_timeout", "series", "spool", "fsync"))

@@ -12,6 +12,7 @@ import click
 
 from rtbids.cli import sources
 from rtbids.cli.deid_stage import Stage
+from rtbids.cli.request import Request, is_complete
 from rtbids.cli.withheld import Withheld
 from rtbids.errors import UsageFault
 from rtbids.plural import counted
@@ -85,9 +86,9 @@ def _elements(instance: Instance) -> dict[str, Any]:
     return {element.keyword or f"{element.tag} {element.name}": element.value for element in dataset}
 
 
-def show(request: sources.Request, destinations: Sequence[str]) -> None:
+def show(request: Request, destinations: Sequence[str]) -> None:
     """Read what is there of the source, and print what would leave."""
-    if not sources.is_complete(replace(request, live=replace(request.live, wait=False))):
+    if not is_complete(replace(request, live=replace(request.live, wait=False))):
         raise UsageFault(f"{request.source}: --dry-run reads what is there: expected a folder or a .tar file")
     seen = _Seen(request.withheld.identified)
     stage = _SeenStage(request.deidentify.cleaner) if request.deidentify else None

@@ -16,7 +16,7 @@ import click
 from rtbids import dicomnet
 from rtbids.cli import console, doctor_screen
 from rtbids.cli.asking import asker
-from rtbids.cli.sources import Live, Network
+from rtbids.cli.request import Live, Network
 from rtbids.errors import Stopped, UsageFault
 from rtbids.run.doctor.budget import sentence
 from rtbids.run.doctor.examination import Examination, Tell, Wishes, exit_code

@@ -19,7 +19,7 @@ from rtbids.stream.units import Unit
 from rtbids.volume import Item, Volume
 
 if TYPE_CHECKING:
-    from rtbids.cli.sources import Request
+    from rtbids.cli.request import Request
     from rtbids.convert.dicom import Instance
 
 READY, STOP = "give/ready.json", "give/stop.json"

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rtbids.cli import deid_stage, far_places, far_sources, sources
+from rtbids.cli import deid_stage, dicom_sources, far_places, far_sources, sources
+from rtbids.cli.request import Live, Request, kind_of
 from rtbids.cli.withheld import withheld
 from rtbids.clock import CLOCK
 from rtbids.errors import UsageFault
@@ -39,18 +40,18 @@ def give(link: Link, arguments: Mapping[str, Any]) -> None:
     linked.write_link(far_places.told(_until(found, request)), link, on_heard=heard)
 
 
-def _what(request: sources.Request) -> str:
+def _what(request: Request) -> str:
     return "as it is" if request.deidentify is None else "de-identified"
 
 
-def _request(path: str, arguments: Mapping[str, Any], modes: list[str]) -> sources.Request:
-    form = sources.kind(path)
+def _request(path: str, arguments: Mapping[str, Any], modes: list[str]) -> Request:
+    form = kind_of(path)
     identified = arguments.get("identified") is True
     wish = deid_stage.Wish(deidentify=True if arguments.get("deidentify") is not False and not identified else None)
     late = wish.deidentify and form == "stream"
     stage = deid_stage.LateStage(wish) if late else deid_stage.stage(wish, identified=identified)
     keep = arguments.get("keep")
-    return sources.Request(
+    return Request(
         path,
         _entities(arguments),
         _live(arguments),
@@ -71,12 +72,12 @@ def _entities(arguments: Mapping[str, Any]) -> dict[str, str]:
     return labels({name: value for name, value in found.items() if isinstance(value, str)})
 
 
-def _live(arguments: Mapping[str, Any]) -> sources.Live:
+def _live(arguments: Mapping[str, Any]) -> Live:
     series, idle = arguments.get("series"), arguments.get("idle_timeout")
     if series is not None and not (isinstance(series, list) and all(isinstance(number, int) for number in series)):
         raise UsageFault("expected numbers of series")
     pattern, poll = arguments.get("pattern"), arguments.get("poll")
-    return sources.Live(
+    return Live(
         pattern if isinstance(pattern, str) else "*",
         arguments.get("existing") is not False,
         arguments.get("wait") is not False,
@@ -86,15 +87,15 @@ def _live(arguments: Mapping[str, Any]) -> sources.Live:
     )
 
 
-def _files(request: sources.Request) -> Iterator[Unit]:
+def _files(request: Request) -> Iterator[Unit]:
     """Give files of DICOM, of a folder or a stream of them."""
-    if sources.kind(request.source) == "stream":
+    if kind_of(request.source) == "stream":
         return sources.stream(request)
-    images = sources.instances(request)
-    return units.of_members(sources.member_of(image, number) for number, image in enumerate(images, 1))
+    images = dicom_sources.instances(request)
+    return units.of_members(dicom_sources.member_of(image, number) for number, image in enumerate(images, 1))
 
 
-def _until(found: Iterator[Unit], request: sources.Request) -> Units:
+def _until(found: Iterator[Unit], request: Request) -> Units:
     """Give units, and None while none comes; after a stop what is on its way."""
     inbox: Inbox[Unit] = Inbox(found, wake=lambda: CLOCK.now() + LOOK)
     stopped: float | None = None

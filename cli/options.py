@@ -72,7 +72,7 @@ def common_options(function: F) -> F:
 
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_NETWORK = {  # what is said of a source dicom-scp://, by the names of `rtbids.cli.sources.Network`
+_NETWORK = {  # what is said of a source dicom-scp://, by the names of `rtbids.cli.request.Network`
     "fsync": click.option("--fsync", is_flag=True, help="DICOM network: answer when the disk itself has confirmed the image."),
     "spool": click.option(
         "--spool",
@@ -95,7 +95,7 @@ _NETWORK = {  # what is said of a source dicom-scp://, by the names of `rtbids.c
 }
 
 
-_LIVE = {  # by the names of `rtbids.cli.sources.Live`
+_LIVE = {  # by the names of `rtbids.cli.request.Live`
     "pattern": click.option("--pattern", default="*", show_default=True, help="File names to take."),
     "existing": click.option("--existing/--new-only", default=True, help="Take the files already there first, or leave them."),
     "wait": click.option("--wait/--no-wait", default=True, help="Wait for files to come, or end when what is there is done."),
@@ -110,13 +110,13 @@ _LIVE = {  # by the names of `rtbids.cli.sources.Live`
 
 
 def live_options(function: F, without: frozenset[str] = frozenset()) -> F:
-    """Add what a live source understands; the command receives it as `live`, a `rtbids.cli.sources.Live`."""
+    """Add what a live source understands; the command receives it as `live`, a `rtbids.cli.request.Live`."""
     live = {name: option for name, option in _LIVE.items() if name not in without}
     network = {name: option for name, option in _NETWORK.items() if name not in without}
 
     @functools.wraps(function)
     def command(*args: Any, **options: Any) -> Any:
-        from rtbids.cli.sources import Live, Network
+        from rtbids.cli.request import Live, Network
 
         taken = {name: options.pop(name) for name in live}
         if "series" in taken:

@@ -59,6 +59,7 @@ def command(
       rtbids replay study --run 1 --as dicom --to export --jitter 0.1 --drop 12
     """
     from rtbids.cli import sources, streams
+    from rtbids.cli.request import Request, kind_of
     from rtbids.cli.stopping import stopping
     from rtbids.errors import UsageFault
     from rtbids.pipeline import first_volumes
@@ -68,10 +69,10 @@ def command(
             scanning.play(scanning.Played(source, destination, entities, speed, volumes, open_timeout), simulation, stop)
         return
     simulation.refuse(tuple(simulation.given), "of the simulated scanner, for --as dicom")
-    if sources.kind(source) != "bids":
+    if kind_of(source) != "bids":
         raise UsageFault(
             f"{source}: expected a BIDS data set or one of its runs", "a DICOM folder: add --as dicom, or rtbids convert SOURCE"
         )
     with stopping() as stop:
-        request = sources.Request(source, entities, speed=speed, stop=stop)
+        request = Request(source, entities, speed=speed, stop=stop)
         streams.send_items(first_volumes(sources.items(request), volumes), destination, stop, open_timeout)

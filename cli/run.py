@@ -16,7 +16,7 @@ from rtbids.errors import UsageFault
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
     from rtbids.cli.mirroring import Copying
-    from rtbids.cli.sources import Live
+    from rtbids.cli.request import Live
     from rtbids.cli.whole_session import Choice
     from rtbids.stream.ssh.settings import SshOptions
 
@@ -203,15 +203,16 @@ def command(
           --feedback mine=mine.tsv --bids-dir study
       rtbids run ./mine /data/export --bids-dir study --on ssh://me@cloud
     """
-    from rtbids.cli import deid_stage, running, sources
+    from rtbids.cli import deid_stage, running
     from rtbids.cli.far_ends import Far
+    from rtbids.cli.request import Request
     from rtbids.cli.withheld import withheld
     from rtbids.run.recipe.recipes import Wishes
 
     copying = _copying(archive, on, bids_dir, remote_bids_dir)
     if on and copying and copying.moves:
         bids_dir = copying.working_folder(on)
-    request = sources.Request(
+    request = Request(
         source,
         entities,
         live,
@@ -247,9 +248,9 @@ def command(
 
 def _leaving(wish: Wish, source: str) -> Wish:
     """Return the wish where what comes of images leaves this machine: they are de-identified unless it says otherwise."""
-    from rtbids.cli import sources
+    from rtbids.cli.request import kind_of
 
-    is_meant = wish.deidentify is not None or sources.kind(source) != "dicom"
+    is_meant = wish.deidentify is not None or kind_of(source) != "dicom"
     return wish if is_meant else replace(wish, deidentify=True)
 
 

@@ -14,9 +14,10 @@ from typing import Any, Literal
 from rtbids import __version__, private
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
-from rtbids.cli import archiving, console, experiments, mirroring, on, sources, whole_session
+from rtbids.cli import archiving, console, dicom_sources, experiments, mirroring, on, sources, whole_session
 from rtbids.cli.experiments import Destinations
 from rtbids.cli.live import live
+from rtbids.cli.request import Request, is_recorded, kind_of
 from rtbids.cli.stopping import stopping
 from rtbids.clock import CLOCK
 from rtbids.errors import BadData, InputMissing, UsageFault
@@ -68,7 +69,7 @@ class Order:
     copying: mirroring.Copying | None = None
 
 
-def run(order: Order, request: sources.Request) -> Progress:
+def run(order: Order, request: Request) -> Progress:
     """Do what was ordered until the source ends or a signal comes; return what there was."""
     kept = console.keep_warnings()
     found = recipes.read(order.experiments, order.wishes)
@@ -87,7 +88,7 @@ def run(order: Order, request: sources.Request) -> Progress:
     logger.addHandler(LatestWarnings(progress))
     on_screen = threading.Event()
     with stopping(NOT_WAITED if order.bids_dir else None, on_screen.is_set) as stop, ExitStack() as last, ExitStack() as stack:
-        sources.kind(request.source)  # before anything is made: is it there?
+        kind_of(request.source)  # before anything is made: is it there?
         identified = request.withheld.identified
         told = (kept.messages, request.faults)  # reports are closed last: what comes up when the others close is in them
         reports = stack.enter_context(Reports(order.bids_dir, found, *told)) if order.bids_dir else None
@@ -164,7 +165,7 @@ def _control(
     return orders.control
 
 
-def _items(order: Order, request: sources.Request, archive: Archive | None, events: str | None, ahead: Ahead) -> Iterator[Item]:
+def _items(order: Order, request: Request, archive: Archive | None, events: str | None, ahead: Ahead) -> Iterator[Item]:
     places: dict[tuple[tuple[str, str], ...], Entities] = {}
 
     def on_held(entities: Entities, index: int, received: float) -> None:
@@ -172,12 +173,12 @@ def _items(order: Order, request: sources.Request, archive: Archive | None, even
 
     request = replace(request, on_held=on_held)
     if archive is not None:
-        request = replace(request, number=sources.numbering(request.entities.get("run"), archive.number))
-    explicit = "run" in request.entities and sources.kind(request.source) != "bids"
+        request = replace(request, number=dicom_sources.numbering(request.entities.get("run"), archive.number))
+    explicit = "run" in request.entities and kind_of(request.source) != "bids"
     stages: list[Callable[[Iterator[Item]], Iterator[Item]]] = [lambda items: first_volumes(items, order.volumes)]
-    if sources.is_recorded(request.source):
+    if is_recorded(request.source):
         stages.append(lambda items: paced(items, None))
-    elif sources.kind(request.source) == "stream":
+    elif kind_of(request.source) == "stream":
         stages.append(lambda items: on_our_clock(items, CLOCK))
     if events is not None:
         override = order.events is not None
@@ -224,7 +225,7 @@ def _events(path: Path | None) -> str | None:
 
 def _knowing(found: list[Recipe], table: Path | None, events: str | None, source: str, *, override: bool) -> list[Recipe]:
     """Tell the experiments which events there will be, where the source cannot bring others."""
-    is_live = sources.kind(source) == "dicom"
+    is_live = kind_of(source) == "dicom"
     if not (is_live or override):
         return found
     has_rows = not is_live or bool(events and bids_events.read(events, f"{table}").rows)

@@ -151,14 +151,15 @@ def play(order: Played, simulation: Simulation, stop: Wakeup) -> None:
 
 def _scan(order: Played, simulation: Simulation, stop: Wakeup) -> Iterator[Exported]:
     from rtbids.cli import sources
+    from rtbids.cli.request import Request, kind_of
     from rtbids.clock import CLOCK
     from rtbids.convert import bids
     from rtbids.replay import folder, simulator
     from rtbids.volume import run_key
 
-    match sources.kind(order.source):
+    match kind_of(order.source):
         case "bids":
-            items = sources.items(sources.Request(order.source, order.entities, speed=None, stop=stop))
+            items = sources.items(Request(order.source, order.entities, speed=None, stop=stop))
             runs = bids.runs_of(Path(order.source), order.entities)
             volumes = {run_key(run.entities): bids.volume_count(run) for run in runs}
             return simulator.exported(items, simulation.form, int(CLOCK.now() * 1000), volumes)

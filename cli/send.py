@@ -13,7 +13,7 @@ from rtbids.cli.cleaners import rule_options
 if TYPE_CHECKING:
     from rtbids.cli.amounts import Cleanup
     from rtbids.cli.cleaners import Rules
-    from rtbids.cli.sources import Live
+    from rtbids.cli.request import Live
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTBOX = (

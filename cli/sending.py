@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtbids import dicomnet
-from rtbids.cli import arrivals, cleaners, console, sent, sources, statusline
+from rtbids.cli import arrivals, cleaners, console, sent, statusline
 from rtbids.cli.amounts import Cleanup
 from rtbids.cli.held import Noted
 from rtbids.cli.outboxes import named, place
-from rtbids.cli.sources import Live, Network
+from rtbids.cli.request import Live, Network, is_network
 from rtbids.cli.stopping import stopping
 from rtbids.errors import InputMissing, UsageFault
 from rtbids.send import destinations
@@ -113,7 +113,7 @@ def _check(request: Request) -> None:
     _check_word(request.source)
     if not request.deidentify and request.rules != cleaners.Rules({}):
         raise UsageFault("--key, --recipe and their like are of the de-identification that --no-deidentify leaves out")
-    if not sources.is_network(request.source):
+    if not is_network(request.source):
         if request.live.network != Network():
             raise UsageFault("--allow-* and --tls-* are of the DICOM network: expected dicom-scp://host:port")
         _ = _source(request).form

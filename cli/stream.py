@@ -13,7 +13,7 @@ from rtbids.cli import options, stream_options
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
     from rtbids.cli.far_ends import Far
-    from rtbids.cli.sources import Live
+    from rtbids.cli.request import Live
     from rtbids.stream.branch import WhenFull
 
 
@@ -73,20 +73,20 @@ def command(
       rtbids stream ssh://me@console/data/export study volumes.fifo
       rtbids watch /data/export | rtbids stream - first.fifo second.fifo --when-full drop
     """
-    from rtbids.cli import console, deid_stage, sources, streaming
+    from rtbids.cli import console, deid_stage, streaming
     from rtbids.cli import dry_run as rehearsal
+    from rtbids.cli.request import Request, kind_of
     from rtbids.cli.stopping import stopping
     from rtbids.cli.withheld import withheld
+    from rtbids.stream import endpoints
 
     streaming.check(source, destinations, stays=stays)
-    if any(map(streaming.is_far, destinations)) and wish.deidentify is None and not identified:
+    if any(map(endpoints.is_far, destinations)) and wish.deidentify is None and not identified:
         wish = replace(wish, deidentify=True)
-    may_need_no_key = not sources.is_far(source) and wish.deidentify and not identified and sources.kind(source) == "stream"
+    may_need_no_key = not endpoints.is_far(source) and wish.deidentify and not identified and kind_of(source) == "stream"
     stage = deid_stage.LateStage(wish) if may_need_no_key else deid_stage.of_source(source, wish, identified=identified)
     with stopping() as stop:
-        request = sources.Request(
-            source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source)
-        )
+        request = Request(source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source))
         request = replace(request, deidentify=stage, withheld=withheld(identified=identified), far=far, wish=wish)
         if dry_run:
             rehearsal.show(request, destinations)

@@ -12,8 +12,9 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from rtbids.cli import archiving, far_ends, sources
+from rtbids.cli import archiving, far_ends, sources, stream_sources
 from rtbids.cli.far_ends import Far
+from rtbids.cli.request import Request, kind_of
 from rtbids.cli.stream_line import shown
 from rtbids.cli.withheld import Withheld
 from rtbids.errors import RtbidsError, UsageFault, internal_fault
@@ -42,7 +43,7 @@ class Order:
 
 def check(source: str, destinations: Sequence[str], *, stays: bool = False) -> None:
     """Raise what is wrong with the places, before anything is opened."""
-    sources.kind(source)
+    kind_of(source)
     seen: dict[object, str] = {}
     for one in [source, *destinations]:
         place = _identity(one)
@@ -50,7 +51,7 @@ def check(source: str, destinations: Sequence[str], *, stays: bool = False) -> N
             raise UsageFault(f"{one}: named twice, as {seen[place]} and as {one}", "each place once")
         seen[place] = one
     for one in destinations:
-        if is_far(one):
+        if endpoints.is_far(one):
             _check_far(one, stays=stays)
         elif is_folder(one) and stays:
             raise UsageFault(f"{one}: --keep is for a name on another machine", "ssh://host/NAME")
@@ -68,11 +69,6 @@ def _identity(place: str) -> object:
     return os.path.realpath(place)
 
 
-def is_far(place: str) -> bool:
-    """Say whether a place is on another machine."""
-    return endpoints.scheme(place) == "ssh"
-
-
 def is_folder(destination: str) -> bool:
     """Say whether a destination is a data set; raise UsageFault where it is nothing that a stream can go to."""
     path = Path(destination)
@@ -87,7 +83,7 @@ def is_folder(destination: str) -> bool:
     return True
 
 
-def stream(request: sources.Request, order: Order) -> None:
+def stream(request: Request, order: Order) -> None:
     """Move all that comes to every destination; raise what went wrong with the source, else with the first destination."""
     unfinished = _Unfinished(len(order.destinations))
     branches = [_branch(one, request, order, unfinished) for one in order.destinations]
@@ -145,8 +141,8 @@ def _raise_first(branches: Sequence[Branch]) -> None:
             raise RtbidsError(f"{one.name}: {internal_fault(one.error)}", "please report it") from one.error
 
 
-def _branch(destination: str, request: sources.Request, order: Order, unfinished: _Unfinished) -> Branch:
-    if is_far(destination):
+def _branch(destination: str, request: Request, order: Order, unfinished: _Unfinished) -> Branch:
+    if endpoints.is_far(destination):
         return _far_branch(destination, request, order, unfinished)
     name = "standard output" if destination == endpoints.STANDARD else destination
     is_kept = destination != endpoints.STANDARD and not fifo.is_fifo(Path(destination))
@@ -159,7 +155,7 @@ def _branch(destination: str, request: sources.Request, order: Order, unfinished
     )
 
 
-def _far_branch(destination: str, request: sources.Request, order: Order, unfinished: _Unfinished) -> Branch:
+def _far_branch(destination: str, request: Request, order: Order, unfinished: _Unfinished) -> Branch:
     """Connect and hear what sort of place it is: nothing is dropped on the way to one that keeps; a data set gets volumes."""
     place = far_ends.address(destination)
     told = {
@@ -181,7 +177,7 @@ def _far_branch(destination: str, request: sources.Request, order: Order, unfini
     return Branch(str(place), send, when_full=when_full, room=order.room, failed=failed, says=says)
 
 
-def _converted(units: Units, name: str, request: sources.Request) -> Units:
+def _converted(units: Units, name: str, request: Request) -> Units:
     """Turn the files of a stream of DICOM into volumes; units of BIDS-I pass."""
     first = next((unit for unit in units if unit is not None), None)
     if first is None:
@@ -193,10 +189,10 @@ def _converted(units: Units, name: str, request: sources.Request) -> Units:
     members = (member for unit in whole if unit is not None for member in unit.members())
     withheld = Withheld(request.withheld.identified)
     done = replace(request, stop=Wakeup(), deidentify=None, withheld=withheld)
-    yield from of_items(withheld.items(sources.of_members(members, name, done)))
+    yield from of_items(withheld.items(stream_sources.of_members(members, name, done)))
 
 
-def _sink(destination: str, name: str, request: sources.Request, timeout: float) -> Sink:
+def _sink(destination: str, name: str, request: Request, timeout: float) -> Sink:
     """Return what brings units to a destination; files are opened now, a pipe by its thread, which waits for its reader."""
     path = Path(destination)
     if is_folder(destination):
@@ -208,13 +204,13 @@ def _sink(destination: str, name: str, request: sources.Request, timeout: float)
     return lambda units: write(units, file, name)
 
 
-def grown(bids_dir: Path, request: sources.Request) -> Sink:
+def grown(bids_dir: Path, request: Request) -> Sink:
     """Return what grows a data set from units; DICOM files are converted, all that was asked for on their way is done."""
     withheld = Withheld(request.withheld.identified)
     done = replace(request, stop=Wakeup(), deidentify=None, withheld=withheld)  # it ends when the source has
 
     def grow(units: Units) -> None:
         members = (member for unit in units if unit is not None for member in unit.members())
-        archiving.grow(done, bids_dir, lambda placed: withheld.items(sources.of_members(members, str(bids_dir), placed)))
+        archiving.grow(done, bids_dir, lambda placed: withheld.items(stream_sources.of_members(members, str(bids_dir), placed)))
 
     return grow

@@ -10,7 +10,7 @@ from rtbids.cli import options
 
 if TYPE_CHECKING:
     from rtbids.cli.deid_stage import Wish
-    from rtbids.cli.sources import Live
+    from rtbids.cli.request import Live
     from rtbids.stream.ssh.settings import SshOptions
 
 
@@ -47,13 +47,16 @@ def command(
       rtbids watch /data/export --deidentify | rtbids convert -o study
       rtbids watch dicom-scp://RTBIDS@0.0.0.0:11112 > session.tar
     """
-    from rtbids.cli import console, deid_stage, sources, streams
+    from rtbids.cli import console, deid_stage, dicom_sources, streams
     from rtbids.cli.far_ends import Far
+    from rtbids.cli.request import Request
     from rtbids.cli.stopping import stopping
 
     stage = deid_stage.of_source(source, wish)
     with stopping() as stop:
-        request = sources.Request(
+        request = Request(
             source, live=live, stop=stop, on_mode=console.watching(source), deidentify=stage, far=Far(ssh), wish=wish
         )
-        streams.send_files(sources.first_files(sources.instances(request), volumes), destination, stop, open_timeout)
+        streams.send_files(
+            dicom_sources.first_files(dicom_sources.instances(request), volumes), destination, stop, open_timeout
+        )

@@ -19,6 +19,11 @@ def scheme(endpoint: str) -> str | None:
     return head if colon and head.replace("+", "").replace("-", "").isalnum() else None
 
 
+def is_far(endpoint: str) -> bool:
+    """Say whether a place is on another machine."""
+    return scheme(endpoint) == "ssh"
+
+
 def open_source(endpoint: str, timeout: float = fifo.OPEN_TIMEOUT) -> BinaryIO:
     """Open a stream to read: standard input, a named pipe (waiting for its writer), or a file."""
     if endpoint == STANDARD:

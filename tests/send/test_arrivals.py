@@ -14,7 +14,7 @@ import pytest
 from rtbids.cli import arrivals, main
 from rtbids.cli.arrivals import Source
 from rtbids.cli.held import Noted
-from rtbids.cli.sources import Live
+from rtbids.cli.request import Live
 from rtbids.replay.scanner import Phantom, dicoms
 from rtbids.send.database import DatabaseLost
 from rtbids.send.found import Found
