@@ -88,7 +88,7 @@ class Lane:
         self._parts: dict[tuple[tuple[str, str], ...], Part] = {}
         self._pace = Pace()
         self._analysis = Pace()
-        self._wrong: str | None = None  # why it is to be started again
+        self._wrong: Gone | None = None  # why it is to be started again
         self._restarts = 0  # in a row
 
     @property
@@ -189,17 +189,18 @@ class Lane:
         """Start the script again where it has gone or was silent for too long; for good where everything is to end."""
         moment = self._too_long(hurry=hurry, over=over)
         if self._wrong is None and moment is not None and now >= moment:
-            self._wrong = self._silence(self._patience(hurry=hurry, over=over))
+            self._wrong = Gone(self._silence(self._patience(hurry=hurry, over=over)))
         if self._wrong is None:
             return
-        why, self._wrong = self._wrong, None
-        self._restarts += 1
+        gone, self._wrong = self._wrong, None
+        is_last = self._is_last(hurry=hurry, over=over)
+        self._restarts += gone.lost is None  # what its machine does is no fault of the script
         if not self.has_joined:
-            self._stay_out(why)
-        elif self._is_last(hurry=hurry, over=over) or self._restarts > MOST_RESTARTS or self.fault is not None:
-            self._give_up(why, is_last=self._is_last(hurry=hurry, over=over))
+            self._stay_out(gone.why)
+        elif is_last or gone.lost == "for good" or self._restarts > MOST_RESTARTS or self.fault is not None:
+            self._give_up(gone.why, is_last=is_last)
         else:
-            self._try_again(why)
+            self._try_again(gone.why)
 
     def restart(self) -> None:
         """Start the script again because somebody wants it, whatever it was at."""
@@ -281,7 +282,7 @@ class Lane:
             case Faulted():
                 self._fault(reply.error)
             case Gone():
-                self._wrong = reply.why
+                self._wrong = reply
                 self._begun(RtbidsError(reply.why))
             case _:
                 if (part := self._parts.get(run_key(reply.entities))) is not None:
@@ -307,8 +308,11 @@ class Lane:
                 self._answer(part, reply)
 
     def _answer(self, part: Part, answer: Answer) -> None:
-        part.note(answer)
         now = self._clock.now()
+        if answer.error is not None and answer.reason == "link":  # the script has not failed
+            self._send(part, part.deadlines.failed(answer.volume, now, answer.reason))
+            return
+        part.note(answer)
         if answer.error is not None:
             part.fail(self.name, answer.volume, answer.error)
             self._send(part, part.deadlines.failed(answer.volume, now))
@@ -336,7 +340,7 @@ class Lane:
         """A script that could be begun before may be begun again; one that could not has failed."""
         if self.tally.restarts == 0:
             self.fault = error
-        self._wrong = str(error)
+        self._wrong = Gone(str(error))
         self._begun(error)
 
     def _send(self, part: Part, lines: list[Line]) -> None:
@@ -370,7 +374,7 @@ class Lane:
             if self.host.is_here:
                 raise
             logger.debug("%s", self.name, exc_info=True)
-            self._wrong = f"what came of it could not be taken ({short(error)})"
+            self._wrong = Gone(f"what came of it could not be taken ({short(error)})")
             with suppress(Exception):  # it may be the sending that goes wrong
                 self.break_off()
 

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from run.far_lanes import ANSWERS, far_lane, rows, statuses, wait_until_cut, wait_until_up
 from run.sessions import FAR, Lines, lane, session, volume
-from stream.link_ends import wait_for
 
 from rtbids.clock import CLOCK
-from rtbids.errors import CannotWrite, ExperimentFault, StreamBroken, UsageFault
+from rtbids.errors import ExperimentFault, StreamBroken, UsageFault
 from rtbids.pipeline import Inbox
 from rtbids.run.console.call import Call, Found
 from rtbids.run.far.parcel import beside
@@ -171,46 +170,6 @@ def test_during_a_cut_alternates_leave_on_time_and_say_link(tmp_path, far_side, 
     assert [(row["status"], row["reason"]) for row in lines] == [("ok", None), *[("alternate", "link")] * 2, ("ok", None)]
     assert all(row["sent"] - row["due"] < 0.1 for row in lines[1:3])  # type: ignore[operator]
     assert "started again" not in caplog.text
-
-
-def test_where_the_far_side_is_lost_its_script_is_started_again(tmp_path, far_side, caplog):
-    count = "SEEN = []\n\ndef feedback(volume, run):\n    SEEN.append(volume.index)\n    return len(run.volumes)\n"
-    kept = Lines()
-    with far_side() as (launcher, road, link):
-
-        def items() -> Iterator[Item]:
-            yield volume(0)
-            kept.wait_for("one", 0)
-            road.keeper.lose()
-            road.cut()
-            yield volume(1)
-            kept.wait_for("one", 1)
-            yield volume(2)
-
-        session([far_lane(launcher, tmp_path / "one", count, kept)]).run(Inbox(items()))
-        assert link.state.renewed == 1
-    assert {row["status"] for row in kept.rows} <= {"ok", "alternate"}
-    assert kept.rows[-1]["status"] == "ok"
-    assert "the far side was lost" in caplog.text
-
-
-def test_a_link_that_is_refused_for_good_leaves_alternates(tmp_path, far_side, caplog):
-    kept = Lines()
-    with far_side() as (launcher, road, link):
-
-        def items() -> Iterator[Item]:
-            yield volume(0)
-            kept.wait_for("one", 0)
-            road.keeper.link().close(CannotWrite("the disk there is full"))
-            wait_for(link, lambda: link._shared.is_over)
-            yield volume(1)
-            yield volume(2)
-
-        session([far_lane(launcher, tmp_path / "one", ANSWERS, kept)]).run(Inbox(items()))
-    assert statuses(kept)[0] == ("ok", None)
-    assert {row["status"] for row in kept.rows[1:]} == {"alternate"}
-    assert kept.rows[-1]["reason"] == "link"
-    assert "the disk there is full" in caplog.text
 
 
 def test_what_an_experiment_needs_is_copied_and_only_what_has_changed(tmp_path, far_side):

@@ -26,6 +26,7 @@ from rtbids.run.far.store import PREFIX
 from rtbids.run.far.translating import Translating, as_said_there, on_our_clock
 from rtbids.run.one_line import short
 from rtbids.run.process.channel import Message, encoded
+from rtbids.run.process.host import Lost
 from rtbids.run.resources import Resources
 from rtbids.stream.link import Arrived, Link, State
 from rtbids.stream.wire import Member
@@ -50,11 +51,11 @@ class Place:
         self.is_loaded = False
         self.sent: tuple[int, float] | None = None  # number of the latest member, and when (POSIX seconds)
 
-    def hang_up(self, why: str) -> None:
-        """Have the run think that the process has ended."""
+    def hang_up(self, why: str, lost: Lost) -> None:
+        """Tell the run that the process is no more, as its machine is lost."""
         if self.passage.number:
             self.passage.leave()
-            self.tell({"number": self.passage.number, "code": None, "why": why})
+            self.tell({"number": self.passage.number, "code": None, "why": why, "lost": lost})
 
     def fail(self, error: RtbidsError) -> None:
         """Have the run think that the script cannot be loaded."""
@@ -251,7 +252,7 @@ class Bridge(threading.Thread):
         place.passage.open(end, number)
         place.is_loaded, place.parcel = False, None
         if self._error is not None:
-            place.hang_up(str(self._error))
+            place.hang_up(str(self._error), "for good")
         self._send(place, members.START, number=number)
 
     def _leave(self, place: Place) -> None:
@@ -270,7 +271,7 @@ class Bridge(threading.Thread):
         self._sending.forget()
         for place in self._places.values():
             self._send(place, members.END, number=place.passage.number)
-            place.hang_up("the far side was lost and has begun anew")
+            place.hang_up("the far side was lost and has begun anew", "anew")
 
     def _break_off(self, error: RtbidsError) -> None:
         """Go on without the link: nobody there says anything any more."""
@@ -281,4 +282,4 @@ class Bridge(threading.Thread):
         for place in self._places.values():
             if not place.is_loaded:
                 place.fail(error)
-            place.hang_up(str(error))
+            place.hang_up(str(error), "for good")

@@ -11,6 +11,7 @@ from typing import Any
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault
 from rtbids.run.console import call
+from rtbids.run.deadlines import Reason
 from rtbids.run.one_line import short
 from rtbids.run.past.sent import Sent
 from rtbids.run.process import host, told
@@ -346,19 +347,20 @@ class ExperimentProcess:
                 return [Ended(busy.entities, message["error"])]
         return [Faulted(told.fault(message))]
 
-    def _given_up(self, why: str) -> list[Reply]:
-        """Return what stands in for the answer that will never come."""
+    def _given_up(self, why: str, *, is_lost: bool = False) -> list[Reply]:
+        """Return what stands in for the answer that will never come; `is_lost`: as the script's machine is."""
         busy, self._busy = self._busy, None
         if busy is None or (busy.volume is None and busy.stage != "end"):
             return []
         if busy.volume is None:
             return [Ended(busy.entities)]
-        return [Answer(busy.entities, busy.volume, error=why)]
+        reason: Reason = "link" if is_lost or self._seat.cut_since is not None else "error"
+        return [Answer(busy.entities, busy.volume, error=why, reason=reason)]
 
     def _farewell(self) -> list[Reply]:
         """Return what there is to say of a process that has closed its channel, once it has ended."""
         ended = self._seat.farewell()
         if ended is None:
             return []
-        why = told.farewell(ended)
-        return [*self._given_up(why), Gone(why)]
+        why, lost = told.farewell(ended), ended.get("lost")
+        return [*self._given_up(why, is_lost=lost is not None), Gone(why, lost)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from rtbids.errors import RtbidsError
-from rtbids.run.deadlines import Value
+from rtbids.run.deadlines import Reason, Value
 from rtbids.run.past.sent import Sent
 from rtbids.run.process.shared import Shared
 from rtbids.run.record.derived_tables import Measures
@@ -20,6 +20,7 @@ from rtbids.volume import Entities
 from rtbids.wakeup import Wakeup
 
 Stage: TypeAlias = Literal["loading", "feedback", "response", "end"]
+Lost: TypeAlias = Literal["anew", "for good"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Answer:
-    """The script answered, or failed where `error` is not None. Times in POSIX seconds."""
+    """The script answered, or did not where `error` is not None, for that `reason`. Times in POSIX seconds."""
 
     entities: Entities
     volume: int
@@ -56,6 +57,7 @@ class Answer:
     analysed: float | None = None
     answered: float | None = None
     error: str | None = None
+    reason: Reason = "error"
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,10 @@ class Faulted:
 
 @dataclass(frozen=True)
 class Gone:
-    """The experiment's process is no more."""
+    """The experiment's process is no more: of itself, or as its machine was lost; that begins anew, or is lost for good."""
 
     why: str
+    lost: Lost | None = None
 
 
 IsOverdue: TypeAlias = Callable[[Entities, int], bool]
