@@ -212,11 +212,11 @@ def test_a_slow_link_compresses_after_its_first_second_and_says_so() -> None:
         assert take(far, 1) == [(0, "m.nii", VOXELS)]
         assert near.state.compression == GZIP
         assert near.state.throughput is not None
-        assert near.state.throughput < 1.1e6  # less where the machine lets waits be longer than asked for
+        assert near.state.throughput < 2e6  # less where the machine lets waits be longer; the round trip's share is taken off
         assert near.state.bytes_out - before < len(VOXELS) / 4
         road.shape = lambda near, far: (near, far)
         road.cut()
-        wait_for(near, lambda: (near.state.throughput or 0.0) > 1.1e6)  # measured anew when it was made again
+        wait_for(near, lambda: (near.state.throughput or 0.0) > 2e6)  # measured anew when it was made again
 
 
 def test_members_that_were_compressed_are_marked_on_the_wire() -> None:

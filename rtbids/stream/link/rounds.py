@@ -115,7 +115,7 @@ class Rounds(ABC):
         shared = self.shared
         with shared.changed:
             was_up = shared.connection is not None
-            has_left = shared.connection is not None and shared.connection.has_left
+            has_left = shared.outgoing.is_closing or (shared.connection is not None and shared.connection.has_left)
             why = str(shared.connection.problem or error) if shared.connection is not None else str(error)
             if shared.is_done or has_left:
                 shared.end(None if shared.is_complete else shared.closed())
