@@ -23,14 +23,18 @@ demo: $(INSTALLED)-base
 	@$(PY) -m rtbids.cli.demo
 
 # Tests that keep time (marked "alone") have the machine to themselves; before them the others are shared out, file by file.
-# Both parts print their counts, and both must pass. PYTEST_ARGS, where given, are the arguments of one plain pytest.
+# Those that failed run once more, on the quiet machine: what passes then is named, for a test that fails now and then is a fault.
+# PYTEST_ARGS, where given, are the arguments of one plain pytest.
 SHARED := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 test: $(INSTALLED)-test
 ifdef PYTEST_ARGS
 	@$(PY) -m pytest $(PYTEST_ARGS)
 else
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -m "not alone" $(SHARED); shared=$$?; $(PY) -m pytest -m alone && exit $$shared
+	@rm -rf .pytest_cache; export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; failed=; \
+	$(PY) -m pytest -m "not alone" $(SHARED) || failed=1; \
+	env -u OMP_NUM_THREADS -u OPENBLAS_NUM_THREADS $(PY) -m pytest -m alone || failed=1; \
+	test -z "$$failed" || { echo "Tests that failed, once more:"; $(PY) -m pytest --last-failed --last-failed-no-failures none -v -rA; }
 endif
 
 check: style types pages test
