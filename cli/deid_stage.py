@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,9 +32,19 @@ class Wish:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage that gives images de-identified, in the order in which they come."""
+    """A stage that gives images de-identified, in the order in which they come.
 
-    cleaner: Cleaner
+    Attributes
+    ----------
+    make
+        Makes what cleans them, when the first image comes: a stream may hold none, and then needs no key.
+    """
+
+    make: Callable[[], Cleaner]
+
+    @functools.cached_property
+    def cleaner(self) -> Cleaner:
+        return self.make()
 
     def instances(self, found: Iterable[Instance], faults: list[str]) -> Iterator[Instance]:
         """Pass images on de-identified; one that cannot be is left out, named, and stays with its source."""
@@ -68,32 +78,17 @@ class Stage:
         return self.cleaner.engine.mapping.uid(uid) + space + rest
 
 
-def of_source(source: str, wish: Wish, *, identified: bool = False) -> Stage | None:
+def of_source(source: str, wish: Wish, *, identified: bool = False, late: bool = False) -> Stage | None:
     """Return the stage for a source: none here where it is on another machine, which has its own."""
     if not endpoints.is_far(source):
-        return stage(wish, identified=identified)
+        return stage(wish, identified=identified, late=late)
     if wish.deidentify and identified:
         raise UsageFault("--deidentify and --identified exclude each other")
     return None
 
 
-class LateStage(Stage):
-    """A stage that is made with the first image that comes: a stream may hold none, and then needs no key."""
-
-    def __init__(self, wish: Wish) -> None:
-        object.__setattr__(self, "_wish", wish)
-
-    @functools.cached_property
-    def cleaner(self) -> Cleaner:
-        made = stage(self._wish)
-        assert made is not None
-        return made.cleaner
-
-    _wish: Wish
-
-
-def stage(wish: Wish, *, identified: bool = False) -> Stage | None:
-    """Return the stage that is asked for, ready for the first image; None where none is.
+def stage(wish: Wish, *, identified: bool = False, late: bool = False) -> Stage | None:
+    """Return the stage that is asked for, ready for the first image unless it may be `late`; None where none is.
 
     Raises
     ------
@@ -108,5 +103,7 @@ def stage(wish: Wish, *, identified: bool = False) -> Stage | None:
         return None
     if identified:
         raise UsageFault("--deidentify and --identified exclude each other")
-    cleaner = cleaners.cleaner(cleaners.Rules({}, wish.key, wish.recipe), lambda seconds: None)
-    return Stage(cleaner)
+    made = Stage(lambda: cleaners.cleaner(cleaners.Rules({}, wish.key, wish.recipe), lambda seconds: None))
+    if not late:
+        _ = made.cleaner
+    return made

@@ -91,7 +91,7 @@ def show(request: Request, destinations: Sequence[str]) -> None:
     if not is_complete(replace(request, live=replace(request.live, wait=False))):
         raise UsageFault(f"{request.source}: --dry-run reads what is there: expected a folder or a .tar file")
     seen = _Seen(request.withheld.identified)
-    stage = _SeenStage(request.deidentify.cleaner) if request.deidentify else None
+    stage = _SeenStage(request.deidentify.make) if request.deidentify else None
     request = replace(request, withheld=seen, deidentify=stage, live=replace(request.live, wait=False))
     volumes: Counter[str] = Counter()
     sizes: Counter[str] = Counter()

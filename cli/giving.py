@@ -15,7 +15,7 @@ from rtbids.pipeline import Inbox, be_quick
 from rtbids.stream import linked, units
 from rtbids.stream.branch import LOOK, Units
 from rtbids.stream.far import keeper
-from rtbids.stream.far.ledger import retire
+from rtbids.stream.far.takeover import retire
 from rtbids.stream.link import Arrived, Link
 from rtbids.stream.units import Unit
 
@@ -48,8 +48,7 @@ def _request(path: str, arguments: Mapping[str, Any], modes: list[str]) -> Reque
     form = kind_of(path)
     identified = arguments.get("identified") is True
     wish = deid_stage.Wish(deidentify=True if arguments.get("deidentify") is not False and not identified else None)
-    late = wish.deidentify and form == "stream"
-    stage = deid_stage.LateStage(wish) if late else deid_stage.stage(wish, identified=identified)
+    stage = deid_stage.stage(wish, identified=identified, late=form == "stream")
     keep = arguments.get("keep")
     return Request(
         path,

@@ -83,8 +83,7 @@ def command(
     streaming.check(source, destinations, stays=stays)
     if any(map(endpoints.is_far, destinations)) and wish.deidentify is None and not identified:
         wish = replace(wish, deidentify=True)
-    may_need_no_key = not endpoints.is_far(source) and wish.deidentify and not identified and kind_of(source) == "stream"
-    stage = deid_stage.LateStage(wish) if may_need_no_key else deid_stage.of_source(source, wish, identified=identified)
+    stage = deid_stage.of_source(source, wish, identified=identified, late=kind_of(source) == "stream")
     with stopping() as stop:
         request = Request(source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source))
         request = replace(request, deidentify=stage, withheld=withheld(identified=identified), far=far, wish=wish)

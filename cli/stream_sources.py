@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from rtbids.cli import dicom_sources
 from rtbids.cli.request import Request, is_recorded, place
 from rtbids.clock import CLOCK
-from rtbids.errors import BadData, UsageFault
+from rtbids.errors import BadData
 from rtbids.plural import counted
 from rtbids.receipt import abandon
 from rtbids.stream import bidsi, endpoints, folder, wire
@@ -27,7 +27,7 @@ logger = logging.getLogger("rtbids")
 def items(request: Request) -> Iterator[Item]:
     """Open a stream now, so that its writer can go on, and read it when its items are asked for: nothing may come for long."""
     if Path(request.source).is_dir():
-        return _renamed(bidsi.decode(folder.members(Path(request.source)), request.source), request.entities)
+        return of_members(folder.members(Path(request.source)), request.source, request)
     return _decoded(endpoints.open_source(place(request.source), request.open_timeout), _name(request), request)
 
 
@@ -67,13 +67,9 @@ def of_members(found: Iterator[wire.Member], name: str, request: Request) -> Ite
     if not first.name.endswith(".json"):
         yield from dicom_sources.converted(_read(whole, request), request)
         return
-    _demand_files(name, request)
-    yield from _renamed(bidsi.decode(whole, name), request.entities)
-
-
-def _demand_files(name: str, request: Request) -> None:
-    if request.deidentify:
-        raise UsageFault(f"{name}: --deidentify is for DICOM files, found BIDS-I", dicom_sources.SAYS_NOTHING)
+    yield from _renamed(
+        bidsi.decode(request.withheld.known_members(whole) if request.deidentify else whole, name), request.entities
+    )
 
 
 def members(request: Request) -> Iterator[wire.Member]:
@@ -90,7 +86,7 @@ def _cleaned(found: Iterator[wire.Member], name: str, request: Request) -> Itera
     first = _first(found, name)
     whole = itertools.chain([first], found)
     if first.name.endswith(".json"):
-        yield from request.withheld.members(whole)
+        yield from (request.withheld.known_members if request.deidentify else request.withheld.members)(whole)
     elif request.deidentify is None:
         yield from whole
     else:

@@ -72,6 +72,15 @@ class Withheld:
                 )
             yield self._member(member) if member.name.endswith("_bold.json") else member
 
+    def known_members(self, found: Iterable[wire.Member]) -> Iterator[wire.Member]:
+        """Give what may leave of a stream of BIDS-I: what is known, and that without what identifies."""
+        from rtbids.cli.leaving import Leaving
+
+        return Leaving(self._fields, self.note).members(found)
+
+    def note(self, what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Take notice of what was done to a sort of member; for who shows it."""
+
     def _member(self, member: wire.Member) -> wire.Member:
         """Return a run's sidecar, or a volume's JSON, without what identifies; what is no JSON is for its reader to refuse."""
         try:
@@ -87,6 +96,11 @@ class Withheld:
 
     def fields(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sidecar without what identifies, or with it."""
+        left = self._fields(metadata)
+        self.note("fields of sidecars", metadata, left)
+        return left
+
+    def _fields(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         number = metadata.get("SeriesNumber")
         added = self._added.get(number, {}) if isinstance(number, int) else {}
         if self.identified:

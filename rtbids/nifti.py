@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtbids.errors import BadData
 
+Buffer: TypeAlias = bytes | bytearray | memoryview
 HEADER = 352  # bytes before the voxels: the header of 348 and the four bytes that say "no extensions"
 COUNT_OFFSET = 40 + 4 * 2  # of dim[4], the number of volumes
 TYPE_CODES = {
@@ -30,6 +32,7 @@ TYPE_CODES = {
 }
 _CODE_OF = {np.dtype("<" + name): code for code, name in TYPE_CODES.items()}
 LARGEST = 32767  # a dimension is a signed 16-bit number
+_TEXTS = {"data_type": (4, 10), "db_name": (14, 18), "descrip": (148, 80), "aux_file": (228, 24), "intent_name": (328, 16)}
 _MM_AND_SECONDS = 10
 _SCANNER = 1
 
@@ -79,7 +82,7 @@ def pack(header: Header) -> bytes:
     return bytes(out)
 
 
-def unpack(content: bytes | bytearray | memoryview, where: str = "NIfTI") -> Header:
+def unpack(content: Buffer, where: str = "NIfTI") -> Header:
     """Read the header at the start of `content`; raise BadData where it is not one that rtbids can use."""
     if len(content) < 348:
         raise BadData(f"{where}: a NIfTI-1 header has 348 bytes, found {len(content)}")
@@ -112,6 +115,36 @@ def unpack(content: bytes | bytearray | memoryview, where: str = "NIfTI") -> Hea
     )
 
 
+def texts(content: Buffer) -> dict[str, bytes]:
+    """Return what a header says in words, and the extensions behind it."""
+    found = {name: bytes(content[start : start + size]).rstrip(b"\0") for name, (start, size) in _TEXTS.items()}
+    found["extensions"] = bytes(content[HEADER : unpack(content).offset])
+    return {name: text for name, text in found.items() if text}
+
+
+def without_texts(content: Buffer, where: str = "NIfTI") -> Buffer:
+    """Return a file without the texts of its header, its extensions, and what follows its voxels; all numbers stay.
+
+    Raises
+    ------
+    BadData
+        It is no NIfTI-1 file, or ends before its voxels do.
+    """
+    header = unpack(content, where)
+    size = header.volume_bytes * int(np.prod(header.shape[3:]))
+    if len(content) < header.offset + size:
+        raise BadData(f"{where} has {len(content)} bytes, expected {header.offset + size}")
+    order = "<" if struct.unpack_from("<i", content, 0)[0] == 348 else ">"
+    left = bytearray(content[:348]) + bytes(HEADER - 348)
+    for start, length in _TEXTS.values():
+        left[start : start + length] = bytes(length)
+    left[32:38], left[344:348] = bytes(6), b"n+1\0"
+    struct.pack_into(order + "f", left, 108, HEADER)
+    if header.offset == HEADER and len(content) == HEADER + size and left == content[:HEADER]:
+        return content
+    return left + content[header.offset : header.offset + size]
+
+
 def as_stored(affine: NDArray[np.floating]) -> NDArray[np.float64]:
     """Round an affine to what the header holds (float32), so that live and replay agree bit for bit."""
     stored = np.asarray(affine, dtype=np.float32).astype(np.float64)
@@ -123,7 +156,7 @@ def _seconds(pixdim4: float, xyzt_units: int) -> float:
     return pixdim4 * {16: 1e-3, 24: 1e-6}.get(xyzt_units & 0x38, 1.0)
 
 
-def _affine(content: bytes | bytearray | memoryview, order: str, pixdim: tuple[float, ...]) -> NDArray[np.float64]:
+def _affine(content: Buffer, order: str, pixdim: tuple[float, ...]) -> NDArray[np.float64]:
     qform, sform = struct.unpack_from(order + "2h", content, 252)
     affine = np.eye(4)
     if sform > 0:

@@ -199,12 +199,27 @@ def test_nothing_that_identifies_leaves_unless_that_is_asked_for(side, files, tm
     assert person not in names["clean"]
 
 
+def test_dicom_behind_another_first_member_does_not_leave(side, files, tmp_path):
+    with (tmp_path / "mixed.tar").open("wb", buffering=0) as file:
+        writer = wire.Writer(file)
+        writer.write("Info.json", b"{}")
+        writer.write("scan.dcm", files[0].read_bytes())
+        writer.close()
+    code, err = side.run(tmp_path / "mixed.tar", side.place(tmp_path / "copy.tar"))
+    assert code == 65, err
+    assert "nothing leaves: expected BIDS-I, found none among 2 files" in err
+    assert not whole_members(tmp_path / "copy.tar")
+
+
 def test_volumes_need_no_key_to_leave_and_images_do(side, files, tmp_path):
     assert finished(side.start("convert", files[0].parent, "--no-wait", "--volumes", 3, "--to", tmp_path / "v.tar"))[0] == 0
     key = ("--key", tmp_path / "no.key")
     code, err = side.run(tmp_path / "v.tar", side.place(tmp_path / "copy.tar"), *key)
     assert code == 0, err
     assert (tmp_path / "copy.tar").read_bytes() == (tmp_path / "v.tar").read_bytes()
+    code, err = side.run(tmp_path / "v.tar", side.place(tmp_path / "study"), "--subject", "07", *key)
+    assert code == 0, err
+    assert (tmp_path / "study" / "sub-07").is_dir()
     assert finished(side.start("watch", files[0].parent, "--no-wait", "--volumes", 3, "--to", tmp_path / "d.tar"))[0] == 0
     code, err = side.run(tmp_path / "d.tar", side.place(tmp_path / "images.tar"), *key)
     assert code == 66, err
