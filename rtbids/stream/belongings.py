@@ -25,6 +25,11 @@ _SESSIONS = re.compile(r"(sub-[A-Za-z0-9]+)/\1_sessions\.(tsv|json)\Z")
 _EVENTS = re.compile(r"sub-[A-Za-z0-9]+/(?:ses-[A-Za-z0-9]+/)?func/sub-[A-Za-z0-9_+-]+_events\.json\Z")
 
 
+def belongs(name: str) -> bool:
+    """Say whether a member of that name is what belongs to runs."""
+    return name == _PARTICIPANTS or name in dataset.TOP_FILES or bool(_SESSIONS.match(name) or _EVENTS.match(name))
+
+
 class Outgoing:
     """What has been said of the runs of a stream; `members` gives what is still to be said."""
 
@@ -76,12 +81,12 @@ class Incoming:
 
     def take(self, member: wire.Member) -> bool:
         """Keep a member if it is of the sort; say whether it is."""
-        if member.name == _PARTICIPANTS or (_SESSIONS.match(member.name) and member.name.endswith(".tsv")):
-            self._take_table(member)
-        elif member.name in dataset.TOP_FILES or _SESSIONS.match(member.name) or _EVENTS.match(member.name):
-            self._take_file(member)
-        else:
+        if not belongs(member.name):
             return False
+        if member.name.endswith(".tsv"):
+            self._take_table(member)
+        else:
+            self._take_file(member)
         return True
 
     def _take_file(self, member: wire.Member) -> None:

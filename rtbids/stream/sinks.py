@@ -72,13 +72,14 @@ def write_pipe(
     timeout: float,
     standing: Standing | None = None,
     on_written: Callable[[Unit], None] = lambda unit: settle(unit.receipts),
+    opened: int | None = None,
 ) -> None:
     """Write a stream to a named pipe whose reader may leave and come back within `timeout` seconds; infinity: as he likes.
 
     A reader that comes begins with what holds of the stream, then with the unit that the one before did not get whole. What
-    lay in the pipe when that one left is lost with it.
+    lay in the pipe when that one left is lost with it. `opened` is the pipe where it was reached before (`fifo.reach`).
     """
-    pipe = _Pipe(path, timeout, Standing() if standing is None else standing)
+    pipe = _Pipe(path, timeout, Standing() if standing is None else standing, opened)
     try:
         for unit in units:
             if unit is None:
@@ -94,7 +95,7 @@ def write_pipe(
 class _Pipe:
     """The writing end, with a thread that closes it as soon as its reader has left: another would begin in the middle."""
 
-    def __init__(self, path: Path, timeout: float, standing: Standing) -> None:
+    def __init__(self, path: Path, timeout: float, standing: Standing, opened: int | None = None) -> None:
         self._path = path
         self._timeout = timeout
         self._standing = standing
@@ -102,7 +103,9 @@ class _Pipe:
         self._watch: _Watch | None = None
         self._file: BinaryIO | None = None
         self._is_new = True
-        if math.isfinite(timeout):
+        if opened is not None:
+            self._use(fifo.writer(path, opened))
+        elif math.isfinite(timeout):
             self._open(timeout)
 
     def look(self) -> None:
@@ -146,8 +149,11 @@ class _Pipe:
 
     def _open(self, timeout: float) -> None:
         self.close()
-        self._file, self._is_new = fifo.open_writer(self._path, timeout), True
-        self._watch = _Watch(self._file, self._lose)
+        self._use(fifo.open_writer(self._path, timeout))
+
+    def _use(self, file: BinaryIO) -> None:
+        self._file, self._is_new = file, True
+        self._watch = _Watch(file, self._lose)
 
     def _begin(self) -> None:
         self._send(self._standing.pieces())
@@ -180,6 +186,7 @@ class _Watch:
 
     def __init__(self, file: BinaryIO, left: Callable[[BinaryIO], None]) -> None:
         self._file = file
+        self._descriptor = file.fileno()  # now: it may be closed when the thread begins
         self._left = left
         self._stop = Wakeup()
         self._thread = threading.Thread(target=self._run, name="reader watch", daemon=True)
@@ -187,7 +194,7 @@ class _Watch:
 
     def _run(self) -> None:
         poll = select.poll()
-        poll.register(self._file.fileno(), 0)  # errors are always reported, and nothing else is asked for
+        poll.register(self._descriptor, 0)  # errors are always reported, and nothing else is asked for
         poll.register(self._stop.fileno(), select.POLLIN)
         if any(descriptor != self._stop.fileno() for descriptor, _ in poll.poll()):
             self._left(self._file)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rtbids.bids import dataset, sidecar
-from rtbids.stream import wire
+from rtbids.stream import belongings, wire
 from rtbids.stream.units import Unit, fields
 
 
@@ -16,6 +17,7 @@ class Standing:
     def __init__(self, pieces: Iterable[wire.Piece] = ()) -> None:
         self._said: dict[str, tuple[str, wire.Piece]] = {}
         self._sidecars: dict[str, str] = {}  # run → name of its sidecar
+        self._passed: dict[str, bytes] = {}  # name → digest of what no reader in the middle needs
         for piece in pieces:
             self.note(Unit((piece,), _run_of(piece.name)))
 
@@ -30,9 +32,11 @@ class Standing:
 
     def holds(self, unit: Unit) -> bool:
         """Say whether just this was said already."""
-        if len(unit.pieces) != 1 or (known := self._said.get(unit.name)) is None:
+        if len(unit.pieces) != 1:
             return False
-        return known[1].content() == unit.pieces[0].content()
+        if (known := self._said.get(unit.name)) is not None:
+            return known[1].content() == unit.pieces[0].content()
+        return unit.name in self._passed and self._passed[unit.name] == _digest(unit)
 
     def note(self, unit: Unit) -> bool:
         """Take in what a unit says; say whether anything is different now."""
@@ -43,6 +47,9 @@ class Standing:
         if unit.index is not None:
             return not unit.may_be_lost and self._learn(unit)
         if self.holds(unit):
+            return False
+        if not _is_needed(unit):
+            self._passed[unit.name] = _digest(unit)
             return False
         self._keep(unit)
         return True
@@ -72,6 +79,16 @@ class Standing:
         now = {key: value for key, value in now.items() if key not in (gone if isinstance(gone, list) else ())}
         self._said[name] = (unit.run, wire.Piece(name, (sidecar.dumps(now).encode(),), piece.modified))
         return True
+
+
+def _is_needed(unit: Unit) -> bool:
+    """Say whether who comes in the middle has to be told: of what is small, and belongs to runs."""
+    is_of_run = "/func/" in unit.name and unit.name.endswith(("_bold.json", "_events.tsv"))
+    return (is_of_run or belongings.belongs(unit.name)) and unit.size <= dataset.LARGEST_FILES
+
+
+def _digest(unit: Unit) -> bytes:
+    return hashlib.sha256(unit.pieces[0].content()).digest()[:16]
 
 
 def _run_of(name: str) -> str:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 from rtbids.receipt import settle
 from rtbids.stream import wire
@@ -14,6 +16,8 @@ from rtbids.stream.standing import Standing
 from rtbids.stream.units import Unit
 
 _HEADER = 352  # bytes of a NIfTI-1 file before its voxels
+RUNS = 200  # that are over and still known: a folder that is given once more is no new measurement
+FILES = 200_000  # of DICOM that are known
 logger = logging.getLogger("rtbids")
 Digests = dict[int, bytes]
 
@@ -33,7 +37,8 @@ def digest_of(unit: Unit) -> bytes:
 class Taken:
     """The volumes of each run, by index, and the files that have come.
 
-    `known` gives what the place holds already of a run, by index; `ended` are runs that are over there.
+    `known` gives what the place holds already of a run, by index; `ended` are runs that are over there, the oldest first;
+    `files` are digests of files that it has.
     """
 
     def __init__(
@@ -41,15 +46,16 @@ class Taken:
         standing: Standing,
         known: Callable[[str], Mapping[int, bytes]] = lambda run: {},
         ended: Iterable[str] = (),
+        files: Iterable[bytes] = (),
     ) -> None:
         self._standing = standing
         self._known = known
-        self._ended = set(ended)
+        self._ended = dict.fromkeys(ended)
         self._runs: dict[str, Digests] = {}
         self._gone: Digests = {}
         self._latest = b""
-        self._files: set[bytes] = set()
-        self.doubled = 0
+        self._files = dict.fromkeys(files)
+        self._late: set[str] = set()  # runs of which that was said
 
     def digest(self, unit: Unit) -> bytes:
         """Return the digest of an image that was passed on, empty for any other unit."""
@@ -70,28 +76,43 @@ class Taken:
                 yield unit
                 self._standing.note(unit)
             else:
-                self.doubled += unit.is_image
                 settle(unit.receipts)
 
     def _is_new(self, unit: Unit) -> bool:
         if unit.is_file:
             is_new = self._latest not in self._files
-            self._files.add(self._latest)
+            self._files[self._latest] = None
+            _forget_oldest(self._files, FILES)
             return is_new
         if unit.index is not None:
             return self._is_new_volume(unit, unit.index)
         if unit.is_end:
-            is_new = unit.run not in self._ended
-            self._ended.add(unit.run)
-            return is_new
+            return self._is_new_end(unit.run)
         return not self._standing.holds(unit)
+
+    def _is_new_end(self, run: str) -> bool:
+        is_new = run not in self._ended
+        self._ended[run] = None
+        for forgotten in _forget_oldest(self._ended, RUNS):
+            self._runs.pop(forgotten, None)
+        self._late.discard(run)
+        return is_new
 
     def _is_new_volume(self, unit: Unit, index: int) -> bool:
         there = self._of(unit.run)
         if index in there:
             return False
+        if there and index < (last := max(there)):
+            self._leave_out(unit.run, index, last)
+            return False
         there[index] = self._latest
         return True
+
+    def _leave_out(self, run: str, index: int, last: int) -> None:
+        """Say once a run that a volume comes too late: whoever reads on, or a file that grows, has passed its place."""
+        if run not in self._late:
+            self._late.add(run)
+            logger.warning("%s: volume %d came when volume %d was there: it and others so late are left out", run, index, last)
 
     def _of(self, run: str) -> Digests:
         if run not in self._runs:
@@ -112,7 +133,8 @@ class Taken:
             return False
         self._gone = dict(there)
         self._runs[unit.run] = {}
-        self._ended.discard(unit.run)
+        self._ended.pop(unit.run, None)
+        self._late.discard(unit.run)
         return not is_over
 
     def _end_of(self, unit: Unit) -> Unit:
@@ -122,3 +144,11 @@ class Taken:
         end = {"count": len(self._gone), "missing": sorted(set(range(last)) - set(self._gone))}
         name = f"{unit.name.rpartition('/')[0]}/{unit.run}_end.json"
         return Unit((wire.Piece(name, (json.dumps(end).encode(),)),), unit.run)
+
+
+def _forget_oldest(known: dict[Any, None], most: int) -> list[Any]:
+    """Keep `most` of what is known, the newest; return what is forgotten."""
+    gone = list(islice(known, max(0, len(known) - most)))
+    for one in gone:
+        del known[one]
+    return gone

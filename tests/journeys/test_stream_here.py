@@ -13,7 +13,6 @@ import nibabel
 import numpy as np
 import pytest
 
-from rtbids.cli import receiving
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 from rtbids.stream import bidsi, fifo
@@ -47,15 +46,6 @@ def test_a_dicom_file_among_volumes_does_not_go_as_it_came(volumes, export, call
     assert "sub-01/notes.dcm: a DICOM file among BIDS-I would go as it came" in outcome.err
     assert b"DICM" not in (tmp_path / "out.tar").read_bytes()
     assert call("stream", tmp_path / "mixed.tar", tmp_path / "as_it_is.tar", "--identified").code == 0
-
-
-def test_a_far_tar_that_is_whole_is_kept_by_a_keeper_that_begins_anew(volumes):
-    found = []
-    file, _ = receiving._opened(volumes, found)
-    with file:
-        assert sum(unit.is_image for unit in found) == 12
-        assert file.read() == b""  # all but the end mark, which is written anew
-    assert volumes.stat().st_size > 12 * PHANTOM.volume(0).nbytes
 
 
 def pipe(path: Path) -> Path:

@@ -53,6 +53,28 @@ def test_a_second_writer_is_refused(pipe):
     ends[0].close()
 
 
+def test_a_second_reader_is_refused_and_takes_nothing(pipe):
+    ends, thread = opened_for_reading(pipe)
+    with fifo.open_writer(pipe, 10) as writer:
+        thread.join()
+        with pytest.raises(InputMissing, match="has a reader already"):
+            fifo.open_reader(pipe, 10)
+        writer.write(b"volume")
+    with ends[0] as reader:
+        assert reader.read() == b"volume"
+
+
+def test_a_reader_that_gave_up_does_not_come_back_as_a_ghost(pipe):
+    before = threading.active_count()
+    with pytest.raises(StreamBroken, match="nobody writes"):
+        fifo.open_reader(pipe, 0.01)
+    for thread in threading.enumerate():
+        if thread.name == "opening":
+            thread.join(10)
+    assert threading.active_count() == before
+    assert fifo.reach(pipe) is None
+
+
 def test_a_writer_hears_at_once_that_its_reader_has_gone(pipe):
     ends, thread = opened_for_reading(pipe)
     with fifo.open_writer(pipe, 10) as writer:

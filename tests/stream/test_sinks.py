@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from streamed import indices, read, run_of, same, units_of, written
+from streamed import read, run_of, same, units_of, written
 
-from rtbids.errors import CannotWrite, StreamBroken
+from rtbids.errors import CannotWrite, ConnectionLost, StreamBroken
 from rtbids.receipt import Receipt
 from rtbids.stream import endpoints, fifo, sinks, wire
+from rtbids.stream.standing import Standing
 from rtbids.stream.units import Unit
 
 PATIENCE = 20.0
@@ -218,5 +219,21 @@ def test_a_pipe_that_stays_quiet_lets_its_next_reader_in_and_says_what_holds(pip
     assert raised == []
 
 
-def test_the_voxels_of_all_are_there():
-    assert indices(read(written(run_of(3)))) == [0, 1, 2]
+def test_a_pipe_goes_from_one_writer_to_the_next_and_its_reader_sees_no_end_between(pipe: Path):
+    units = units_of(6)
+    found: list[bytes] = []
+    reading = threading.Thread(target=lambda: found.append(Reader(pipe).rest()), daemon=True)
+    reading.start()
+    opened: list[int | None] = []
+    standing = Standing()
+
+    def first() -> Iterator[Unit]:
+        yield from units[:4]
+        opened.append(fifo.reach(pipe))
+        raise ConnectionLost("this one is to end")
+
+    with pytest.raises(ConnectionLost, match="is to end"):
+        sinks.write_pipe(first(), pipe, PATIENCE, standing)
+    sinks.write_pipe(iter(units[4:]), pipe, PATIENCE, standing, opened=opened[0])
+    reading.join(PATIENCE)
+    assert same(read(found[0]), run_of(6))

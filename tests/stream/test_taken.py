@@ -8,6 +8,7 @@ from streamed import METADATA, indices, same, units_of, volume
 
 from rtbids.receipt import Receipt
 from rtbids.stream import bidsi, units, wire
+from rtbids.stream import taken as module
 from rtbids.stream.standing import Standing
 from rtbids.stream.taken import Taken, digest_of
 from rtbids.stream.units import Unit
@@ -32,7 +33,6 @@ def test_a_sender_that_begins_anew_adds_nothing_but_what_is_new():
     first = passed(taken, units_of(5)[:5])  # the description, the sidecar, three volumes
     second = passed(taken, units_of(5))
     assert same(items([*first, *second]), items(units_of(5)))
-    assert taken.doubled == 3
 
 
 def test_what_came_before_is_settled():
@@ -66,6 +66,34 @@ def test_what_a_place_holds_already_is_not_taken_again():
     there = {unit.index: digest_of(unit) for unit in units_of(4) if unit.is_image}
     taken = Taken(Standing(), lambda run: there)
     assert [unit.index for unit in passed(taken, units_of(6)) if unit.is_image] == [4, 5]
+
+
+def test_a_volume_that_comes_when_its_place_is_passed_is_left_out_and_let_go(caplog):
+    settled: list[int] = []
+
+    def with_receipt(unit: Unit) -> Unit:
+        return Unit(unit.pieces, unit.run, unit.index, receipts=(Receipt(lambda: settled.append(unit.index)),))
+
+    taken = Taken(Standing())
+    images = [with_receipt(unit) for unit in units_of(8) if unit.is_image]
+    late = [images[index] for index in (0, 1, 4, 2, 3, 5)]
+    assert [unit.index for unit in passed(taken, late)] == [0, 1, 4, 5]
+    assert settled == [2, 3]
+    assert len([text for text in caplog.messages if "volume 2 came when volume 4 was there" in text]) == 1
+    assert [unit.index for unit in passed(taken, images)] == [6, 7]  # once more from the beginning
+
+
+def test_runs_of_long_ago_and_many_files_are_forgotten(monkeypatch):
+    monkeypatch.setattr(module, "RUNS", 2)
+    monkeypatch.setattr(module, "FILES", 3)
+    taken = Taken(Standing())
+    for number in range(4):
+        passed(taken, units_of(1, f"{number:02d}"))
+    passed(taken, [Unit((wire.Piece(f"{n}.dcm", (b"%d" % n,)),), is_file=True) for n in range(5)])
+    assert set(taken._runs) == {"sub-01_task-nf_run-02", "sub-01_task-nf_run-03"}
+    assert len(taken._files) == 3
+    again = [unit for number in (2, 3) for unit in units_of(1, f"{number:02d}")]
+    assert [unit for unit in passed(taken, again) if unit.is_image or unit.is_end] == []
 
 
 def test_a_file_is_known_by_its_content_whatever_its_name():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
-from streamed import METADATA, indices, read, run_of, same, units_of, volume, written
+from streamed import METADATA, run_of, same, units_of, volume, written
 
 from rtbids.receipt import Receipt
 from rtbids.stream import bidsi, units, wire
 from rtbids.stream.standing import Standing
+from rtbids.stream.units import Unit
 from rtbids.volume import RunEnd, Volume
 
 
@@ -103,5 +103,12 @@ def test_what_stands_can_be_kept_as_pieces():
     assert [piece.name for piece in again.pieces()] == ["dataset_description.json"]
 
 
-def test_a_tar_on_the_way_is_read_back(tmp_path: Path):
-    assert indices(read(written(run_of(5)))) == list(range(5))
+def test_what_no_reader_needs_is_known_and_not_kept():
+    standing = Standing()
+    image = Unit((wire.Piece("sub-01/anat/sub-01_T1w.nii.gz", (bytes(1000),)),), "sub-01")
+    readme = Unit((wire.Piece("README", (bytes(5 << 20),)),))
+    for unit in (image, readme):
+        assert not standing.note(unit)
+        assert standing.holds(unit)
+    assert list(standing.pieces()) == []
+    assert not standing.holds(Unit((wire.Piece(image.name, (b"another",)),), "sub-01"))

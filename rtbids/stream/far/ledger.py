@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
 import os
-import signal
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +14,11 @@ from typing import Any
 from rtbids import private
 from rtbids.errors import CannotWrite, StreamBroken
 from rtbids.stream import wire
-from rtbids.stream.far import registry
+from rtbids.stream.far import journal, takeover
+from rtbids.stream.far.journal import Journal
 from rtbids.stream.standing import Standing
-from rtbids.stream.taken import Digests
 from rtbids.stream.units import Unit
 
-_PATIENCE = 20.0  # seconds for a keeper that was ended to be gone
-_LOOK = 0.05  # there is no event for a lock that becomes free
 _LARGEST = 64 << 20
 
 
@@ -34,19 +29,37 @@ class Ledger:
     ----------
     is_left
         Whether a stream to this place did not end in order.
+    is_of_another
+        Whether that one was of another source.
     standing
         What holds of the stream; kept on disk.
+    journal
+        What was brought out, for a place that cannot be read back.
     placed
         The name that each run has there, and whether it is over.
     """
 
     def __init__(self, verb: str, place: str, arguments: Mapping[str, Any]) -> None:
         self._folder = _folder(verb, place)
-        self._lock = _locked(self._folder, verb, place, arguments)
-        self.is_left = (self._folder / "context.tar").exists()
+        self._lock = takeover.locked(self._folder / "lock", verb, place, arguments)
+        self._sender = str(arguments.get("sender"))
+        left = _object(self._folder / "begun.json")
+        self.is_left = bool(left)
+        self.is_of_another = self.is_left and left.get("sender") != self._sender
+        self._read()
+
+    def _read(self) -> None:
         self.standing = _Kept(self._folder / "context.tar")
         self.placed: dict[str, dict[str, Any]] = _object(self._folder / "placed.json")
-        self._journal: int | None = None
+        self.journal = Journal(self._folder / "journal.jsonl")
+
+    def begin(self) -> None:
+        """Note that there is a stream to this place, which is not over; what another source left is forgotten."""
+        if self.is_of_another:
+            self.forget()
+            self._read()
+            self.is_left = False
+        journal.replace(self._folder / "begun.json", json.dumps({"sender": self._sender}).encode())
 
     def place(self, run: str, name: str) -> None:
         """Note under which name a run is kept."""
@@ -62,30 +75,6 @@ class Ledger:
         """Return the names of the runs that are not over."""
         return [entry["as"] for entry in self.placed.values() if not entry["ended"]]
 
-    def note(self, unit: Unit, digest: bytes) -> None:
-        """Write down that a unit was brought out, for a place that cannot be read back."""
-        if unit.is_image or unit.is_end:
-            line = {"run": unit.run, "index": unit.index, "digest": digest.hex()}
-            os.write(self._journaling(), json.dumps(line).encode() + b"\n")
-
-    def noted(self) -> tuple[dict[str, Digests], set[str]]:
-        """Return what was brought out, run by run, and the runs that have ended."""
-        runs: dict[str, Digests] = {}
-        ended: set[str] = set()
-        for line in self._lines():
-            if line["index"] is not None:
-                runs.setdefault(line["run"], {})[line["index"]] = bytes.fromhex(line["digest"])
-                ended.discard(line["run"])
-            elif line["run"]:
-                ended.add(line["run"])
-        return runs, ended
-
-    def _lines(self) -> list[dict[str, Any]]:
-        with suppress(OSError, ValueError):  # its last line may be cut
-            lines = (self._folder / "journal.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-            return [json.loads(line) for line in lines]
-        return []
-
     def forget(self) -> None:
         """Drop all notes: the stream has ended in order."""
         for path in self._folder.iterdir():
@@ -93,18 +82,11 @@ class Ledger:
                 path.unlink()
 
     def close(self) -> None:
-        if self._journal is not None:
-            os.close(self._journal)
+        self.journal.close()
         os.close(self._lock)
 
-    def _journaling(self) -> int:
-        if self._journal is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._journal = os.open(self._folder / "journal.jsonl", flags, 0o600)
-        return self._journal
-
     def _save(self) -> None:
-        _write(self._folder / "placed.json", json.dumps(self.placed).encode())
+        journal.replace(self._folder / "placed.json", json.dumps(self.placed).encode())
 
 
 class _Kept(Standing):
@@ -118,17 +100,16 @@ class _Kept(Standing):
     def note(self, unit: Unit) -> bool:
         is_changed = super().note(unit)
         if is_changed and self._path is not None:
-            self.save()
+            self._save(self._path)
         return is_changed
 
-    def save(self) -> None:
-        assert self._path is not None
+    def _save(self, path: Path) -> None:
         file = io.BytesIO()
         writer = wire.Writer(file)
         for piece in self.pieces():
             writer.write(piece.name, *piece.parts, modified=piece.modified)
         writer.close()
-        _write(self._path, file.getvalue())
+        journal.replace(path, file.getvalue())
 
 
 def _pieces(path: Path) -> list[wire.Piece]:
@@ -149,67 +130,9 @@ def _folder(verb: str, place: str) -> Path:
     return folder
 
 
-def _locked(folder: Path, verb: str, place: str, arguments: Mapping[str, Any]) -> int:
-    """Take the place over from the keeper of a sender that is no more, or of an older one of the same source."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + _PATIENCE
-    while not _try(descriptor):
-        for other in _others(verb, place):
-            _end(other, place, arguments)
-        if time.monotonic() > until:
-            os.close(descriptor)
-            raise CannotWrite(f"{place} is in use by another stream", "wait for its end")
-        time.sleep(_LOOK)
-    return descriptor
-
-
-def retire(verb: str, place: str, arguments: Mapping[str, Any]) -> None:
-    """End what serves an older near side of the same source, or one that is gone."""
-    for other in _others(verb, place):
-        if other.get("arguments", {}).get("sender") == arguments.get("sender"):
-            _end(other, place, arguments)
-
-
-def _others(verb: str, place: str) -> list[dict[str, Any]]:
-    found = (other for other in registry.keepers() if other.get("verb") == verb and other.get("pid") != os.getpid())
-    return [other for other in found if other.get("told", {}).get("place") == place]
-
-
-def _end(other: Mapping[str, Any], place: str, arguments: Mapping[str, Any]) -> None:
-    theirs, link = other.get("arguments", {}), other.get("link") or {}
-    is_older = theirs.get("sender") == arguments.get("sender") and _began(theirs) < _began(arguments)
-    if link.get("is_up") and not is_older:
-        since = time.strftime("%H:%M:%S", time.localtime(float(other.get("began", 0.0))))
-        raise CannotWrite(f"{place} is in use by another stream since {since}", "wait for its end, or name another place")
-    with suppress(ProcessLookupError):
-        os.kill(int(other["pid"]), signal.SIGKILL)  # what it has made safe is safe
-
-
-def _began(arguments: Mapping[str, Any]) -> float:
-    value = arguments.get("began")
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _try(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file in one step."""
-    staged = path.with_suffix(".new")
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    staged.rename(path)

@@ -1,0 +1,85 @@
+"""Who serves a place: one keeper at a time, and the next takes it over where that one's sender is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rtbids.errors import CannotWrite
+from rtbids.stream.far import registry
+
+_PATIENCE = 20.0  # seconds for a keeper that was ended to be gone
+_GENTLE = 5.0  # seconds for it to end by itself, with the volume that it writes
+_LOOK = 0.05  # there is no event for a lock that becomes free
+
+
+def locked(path: Path, verb: str, place: str, arguments: Mapping[str, Any]) -> int:
+    """Take a place over from the keeper of a sender that is no more, or of an older one of the same source; return the lock."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        asked: dict[int, float] = {}
+        until = time.monotonic() + _PATIENCE
+        while not _try(descriptor):
+            for other in _others(verb, place):
+                _demand_over(other, place, arguments)
+                _end(int(other["pid"]), asked)
+            if time.monotonic() > until:
+                raise CannotWrite(f"{place} is in use by another stream", "wait for its end")
+            time.sleep(_LOOK)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def retire(verb: str, place: str, arguments: Mapping[str, Any]) -> None:
+    """End what served an earlier near side of the same source that is gone, and waits for it to come back."""
+    for other in _others(verb, place):
+        if other.get("arguments", {}).get("sender") == arguments.get("sender") and not _is_up(other):
+            _end(int(other["pid"]), {})
+
+
+def _others(verb: str, place: str) -> list[dict[str, Any]]:
+    found = (other for other in registry.keepers() if other.get("verb") == verb and other.get("pid") != os.getpid())
+    return [other for other in found if other.get("told", {}).get("place") == place]
+
+
+def _is_up(other: Mapping[str, Any]) -> bool:
+    return bool((other.get("link") or {}).get("is_up"))
+
+
+def _demand_over(other: Mapping[str, Any], place: str, arguments: Mapping[str, Any]) -> None:
+    """Raise CannotWrite where somebody else is at work."""
+    theirs = other.get("arguments", {})
+    is_older = theirs.get("sender") == arguments.get("sender") and _began(theirs) < _began(arguments)
+    if _is_up(other) and not is_older:
+        since = time.strftime("%H:%M:%S", time.localtime(float(other.get("began", 0.0))))
+        raise CannotWrite(f"{place} is in use by another stream since {since}", "wait for its end, or name another place")
+
+
+def _end(pid: int, asked: dict[int, float]) -> None:
+    """Have a keeper end behind what it is writing; one that does not is killed: what it has made safe is safe."""
+    now = time.monotonic()
+    number = signal.SIGTERM if now < asked.setdefault(pid, now) + _GENTLE else signal.SIGKILL
+    if number == signal.SIGKILL or asked[pid] == now:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _began(arguments: Mapping[str, Any]) -> float:
+    value = arguments.get("began")
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
