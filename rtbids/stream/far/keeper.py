@@ -195,7 +195,7 @@ class Keeper:
                 return
             logger.error("%s", error)
             self._error = error
-            self._is_heard = link.state.is_up or link.was_left
+            self._is_heard = link.state.is_up or link.was_left or self._stopped_since is not None
             link.close(error)
 
     def _end(self) -> None:
