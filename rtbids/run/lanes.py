@@ -231,7 +231,7 @@ class Lane:
         self.fitting.forget(run.entities)
         if (part := self._parts.pop(run_key(run.entities), None)) is not None:
             part.close(self.name)
-            part.run.left(self.name, {**self.about, **part.outcome, **self.host.connection})
+            part.run.left(self.name, {**self.about, **part.outcome, **part.connected(self.host.connection)})
 
     def next_moment(self, *, hurry: bool, over: bool) -> float | None:
         """Return when `pass_time` or `look_after` has something to do."""
@@ -241,7 +241,14 @@ class Lane:
 
     def _part(self, run: OpenRun, *, analysed: bool) -> Part:
         host, policy = self.host, self.recipe.config.alternate
-        return Part(run, policy, analysed=analysed, at_console=host.at_console, was_cut=host.was_cut)
+        return Part(
+            run,
+            policy,
+            analysed=analysed,
+            at_console=host.at_console,
+            was_cut=host.was_cut,
+            connection=host.connection,
+        )
 
     def _deadline(self, volume: Volume) -> float | None:
         """Return the deadline of a volume: the one that was asked for, else one TR where it came at the scanner's pace.

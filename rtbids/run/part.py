@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from rtbids.run.deadlines import Deadlines, Line, Policy, WasCut
 from rtbids.run.open_run import OpenRun
-from rtbids.run.process.host import Answer
+from rtbids.run.process.host import Answer, Connection
 from rtbids.run.record import provenance
 from rtbids.run.stretches import stretches
 
@@ -48,6 +48,7 @@ class Part:
         analysed: bool,
         at_console: Mapping[str, int] = MappingProxyType({}),
         was_cut: WasCut = lambda since: False,
+        connection: Connection | None = None,
     ) -> None:
         self.run = run
         self.analysed = analysed
@@ -67,6 +68,7 @@ class Part:
         self._failures: Counter[str] = Counter()  # of volumes alone
         self._answered = False
         self._at_console, self._before = at_console, dict(at_console)
+        self._connection = connection
 
     def interruption(self, why: str) -> Mapping[str, object]:
         """Return what is kept of a script's being ended now."""
@@ -94,6 +96,10 @@ class Part:
             **given_up,
             **broken_off,
         }
+
+    def connected(self, now: Connection | None) -> Mapping[str, object]:
+        """Return what there is to say of the way to the script's machine, during this run."""
+        return now.told_since(self._connection) if now is not None and self._connection is not None else {}
 
     @property
     def _asked_at_console(self) -> Mapping[str, object]:

@@ -47,8 +47,8 @@ class FarSide(Keeper):
 
 
 @contextmanager
-def connected(folder: Path) -> Iterator[tuple[FarLauncher, Road, Link]]:
-    with ends(keeper=FarSide(folder)) as (link, road):
+def connected(folder: Path, **options: Any) -> Iterator[tuple[FarLauncher, Road, Link]]:
+    with ends(keeper=FarSide(folder), **options) as (link, road):
         link.wait_up(20)
         launcher = FarLauncher(link)
         try:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import select
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
-from run.far_lanes import far_lane, statuses
-from run.sessions import Lines, session, volume
+from run.far_lanes import connected, far_lane, statuses, wait_until_up
+from run.sessions import FAR, Lines, session, volume
+from stream.link_ends import AT_ONCE, wait_for
 
 from rtbids.archive.dataset import Archive
 from rtbids.errors import CannotWrite
 from rtbids.pipeline import Inbox
 from rtbids.run.console.call import Call, Found
+from rtbids.run.process.host import Host
+from rtbids.run.process.shared import Shared
+from rtbids.stream.link import Descriptors
 from rtbids.volume import Item
 
 STAYS = """
@@ -35,6 +44,10 @@ class Reached:
         self._event.set()
         return Found(memoryview(b"so it is"), None)
 
+    @property
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
     def wait(self) -> None:
         assert self._event.wait(30)
         self._event.clear()
@@ -57,12 +70,64 @@ def test_a_volume_that_is_with_a_script_whose_machine_is_lost_has_an_alternate_o
             kept.wait_for("one", 1)
             yield volume(2)
 
+        road.cut()  # before the run: it is none of its cuts
+        wait_for(link, lambda: link._shared.cuts == 1)
+        wait_until_up(link)
         session([far_lane(launcher, tmp_path / "one", STAYS, kept, console=reached.answer)], archive).run(Inbox(items()))
-        assert link.state.renewed == 1
+        assert (link.state.renewed, link.state.cuts) == (1, 2)
     assert statuses(kept) == [("ok", None), ("alternate", "link"), ("ok", None)]
     assert [row["value"] for row in kept.rows] == [1, 1, 3]  # started again, it has what it had seen
     assert "one is started again: the far side was lost" in caplog.text
     assert "volume 1:" not in caplog.text  # the script has not failed
+    (sidecar,) = (tmp_path / "study" / "derivatives").rglob("*_desc-feedback_timeseries.json")
+    assert told(json.loads(sidecar.read_text()), "Cuts") == [1]
+
+
+def told(sidecar: Any, key: str) -> list[Any]:
+    """Return what a sidecar says of `key`, wherever it says it."""
+    if not isinstance(sidecar, dict):
+        return []
+    return [each for name, value in sidecar.items() for each in ([value] if name == key else told(value, key))]
+
+
+def test_a_connection_that_freezes_once_a_volume_is_there_may_keep_its_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr("rtbids.run.far.way.QUIET", 0.1)  # of a connection with a beat each 10 ms
+    reached, frozen = Reached(), threading.Event()
+    terms = replace(AT_ONCE, beat=0.01, silence=FAR)
+    with connected(tmp_path / "far", shape=lambda near, far: (Freezing(near, frozen), far), terms=terms) as (launcher, _, link):
+        made = far_lane(launcher, tmp_path / "one", STAYS, Lines(), console=reached.answer)
+        made.start()
+        with closing(made.host) as host:
+            host.wait_until_loaded()
+            host.offer(Shared(given := volume(1)))
+            while not reached.is_set:
+                heard(host)
+            frozen.set()
+            while not host.was_cut(given.times["received"]):
+                heard(host)
+            assert (link.state.is_up, link.state.cuts) == (True, 0)
+            frozen.clear()
+
+
+def heard(host: Host) -> None:
+    """Let the host hear what its script says, for a moment."""
+    select.select([host, host.fetched], [host] if host.is_behind else [], [], 0.01)
+    host.flush()
+    host.replies()
+
+
+class Freezing:
+    """A transport that brings nothing as long as `frozen` is set, and is not closed."""
+
+    def __init__(self, inner: Descriptors, frozen: threading.Event) -> None:
+        self.reader, self.writer, self.close = self, inner.writer, inner.close
+        self._inner, self._frozen = inner, frozen
+
+    def readinto(self, view: memoryview) -> int:
+        if self._frozen.is_set():
+            threading.Event().wait(0.01)
+            raise TimeoutError
+        return self._inner.reader.readinto(view)
 
 
 def test_a_link_that_is_over_for_good_while_a_volume_is_with_a_script(tmp_path, far_side, caplog):

@@ -89,6 +89,7 @@ def test_times_of_the_script_are_told_by_the_clock_here():
     message = {"say": "answer", "analysed": 1003.5, "answered": 1004.0}
     assert on_our_clock(message, 3.0, 2000.0) == {"say": "answer", "analysed": 1000.5, "answered": 1001.0}
     assert on_our_clock(message, 3.0, 1000.75)["answered"] == 1000.75  # within what the offset is not known better
+    assert on_our_clock(message, None, 2000.0) == {"say": "answer", "analysed": None, "answered": None}
 
 
 @pytest.mark.parametrize(

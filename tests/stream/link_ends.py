@@ -14,6 +14,7 @@ from rtbids.errors import ConnectionLost, RtbidsError
 from rtbids.stream.link import Descriptors, FarLink, Hello, Link, Spool, Terms, Transport, dial, hear, serve
 
 PATIENCE = 20.0  # seconds after which something that should have come is taken not to
+Shape = Callable[[Descriptors, Descriptors], tuple[Transport, Transport]]
 AT_ONCE = Terms(probes=0, delay=lambda failures: 0.001)
 
 
@@ -90,7 +91,7 @@ class Road:
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
-        self.shape: Callable[[Descriptors, Descriptors], tuple[Transport, Transport]] = lambda near, far: (near, far)
+        self.shape: Shape = lambda near, far: (near, far)
         self.ends: list[Descriptors] = []
         self.is_blocked = threading.Event()
 
@@ -110,10 +111,15 @@ class Road:
 
 @contextmanager
 def ends(
-    near_spool: Spool | None = None, terms: Terms = AT_ONCE, keeper: Keeper | None = None, **options: Any
+    near_spool: Spool | None = None,
+    terms: Terms = AT_ONCE,
+    keeper: Keeper | None = None,
+    shape: Shape | None = None,
+    **options: Any,
 ) -> Iterator[tuple[Link, Road]]:
     """Give the near end of a link, and the road to its far end."""
     road = Road(keeper or Keeper())
+    road.shape = shape or road.shape
     link = dial(road.connect, "test", spool=near_spool, terms=terms, **options)
     try:
         yield link, road

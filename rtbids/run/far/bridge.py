@@ -23,7 +23,8 @@ from rtbids.run.far.members import Said
 from rtbids.run.far.parcel import Packing, Parcel
 from rtbids.run.far.passage import Passage
 from rtbids.run.far.store import PREFIX
-from rtbids.run.far.translating import Translating, as_said_there, on_our_clock
+from rtbids.run.far.translating import Translating, as_said_there
+from rtbids.run.far.way import EVERY, Way
 from rtbids.run.one_line import short
 from rtbids.run.process.channel import Message, encoded
 from rtbids.run.process.host import Lost
@@ -33,8 +34,6 @@ from rtbids.stream.wire import Member
 from rtbids.wakeup import Wakeup
 
 MOST_WAITING = 32 << 20  # bytes that wait for the link before scripts are told more
-CONFIRMED = 0.1  # seconds, or a few times there and back, in which the far side confirms what it was sent
-_ROUND_TRIPS = 3
 _LEAVING = 5.0  # seconds for the other end to know of the end
 logger = logging.getLogger("rtbids")
 Tell = Callable[[Mapping[str, Any]], None]
@@ -69,6 +68,7 @@ class Bridge(threading.Thread):
     def __init__(self, link: Link) -> None:
         super().__init__(name="bridge", daemon=True)
         self.resources: Resources | None = None
+        self.way = Way(link)
         self._link = link
         self._sending = Sending()
         self._coming = Coming()
@@ -102,30 +102,6 @@ class Bridge(threading.Thread):
             self._link.finish(_LEAVING if self._link.state.is_up else 0.0)
         self._link.close()
 
-    @property
-    def cut_since(self) -> float | None:
-        state = self._link.state
-        return None if state.is_up and self._error is None else state.since
-
-    @property
-    def up_since(self) -> float | None:
-        state = self._link.state
-        return state.since if state.is_up and state.cuts else None
-
-    def was_cut(self, place: Place, since: float) -> bool:
-        state, sent = self._link.state, place.sent
-        if not state.is_up or self._error is not None or (state.cuts and state.since > since):
-            return True
-        late = max(CONFIRMED, _ROUND_TRIPS * (state.round_trip or 0.0))
-        return sent is not None and state.safe <= sent[0] and CLOCK.now() > sent[1] + late
-
-    @property
-    def connection(self) -> Mapping[str, object]:
-        """What the results say of the connection; seconds."""
-        state = self._link.state
-        said = {"Cuts": state.cuts, "RoundTrip": state.round_trip, "ClockUncertainty": state.uncertainty}
-        return {"Connection": {key: value for key, value in said.items() if value is not None}}
-
     def run(self) -> None:
         with first_in_line():
             self._serve()
@@ -149,6 +125,7 @@ class Bridge(threading.Thread):
         if state.renewed != self._renewed:
             self._begin_anew(state)
         ready, takes = self._wait(state)
+        self.way.look()
         self._woken.clear()
         while self._orders:
             self._orders.popleft()()
@@ -167,7 +144,7 @@ class Bridge(threading.Thread):
         own = [self._woken.fileno(), *([] if self._error else [self._link.fileno()])]
         readers = [*own, *(passage.fileno() for passage in heard)]
         writers = [passage.fileno() for passage in passages if passage.is_behind]
-        ready, takes, _ = select.select(readers, writers, [])
+        ready, takes, _ = select.select(readers, writers, [], EVERY)
         return ready, takes
 
     def _arrived(self) -> Arrived | None:
@@ -201,7 +178,7 @@ class Bridge(threading.Thread):
         """Pass on what a script has said."""
         message: Message = said.fields["message"]
         place.is_loaded = place.is_loaded or message.get("say") == "ready"
-        place.passage.deliver(encoded(on_our_clock(message, self._link.state.offset, CLOCK.now())), along(self._coming, said))
+        place.passage.deliver(encoded(self.way.translated(message)), along(self._coming, said))
 
     def _hear(self, place: Place) -> None:
         """Pass on what a script is told."""
@@ -276,7 +253,7 @@ class Bridge(threading.Thread):
     def _break_off(self, error: RtbidsError) -> None:
         """Go on without the link: nobody there says anything any more."""
         if self._error is None:
-            self._error = error
+            self._error, self.way.is_over = error, True
             if not self._is_closing and any(place.is_loaded for place in self._places.values()):  # else it is raised
                 logger.error("the far side is lost: %s%s", error, f" ({error.hint})" if error.hint else "")
         for place in self._places.values():

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtbids.run.far.bridge import Bridge, Place
+from rtbids.run.process.host import Connection, Stage
 from rtbids.run.process.launcher import ENDING
 from rtbids.run.resources import Resources
 from rtbids.stream.link import Link
@@ -91,22 +92,20 @@ class FarSeat:
 
     def was_cut(self, since: float) -> bool:
         """Say whether what was given to the script since then (POSIX seconds) may not have come there, or not in time."""
-        return self._bridge.was_cut(self._place, since)
+        return self._bridge.way.was_cut(since, self._place.sent)
 
     @property
     def cut_since(self) -> float | None:
         """When the connection went down, None while it is up."""
-        return self._bridge.cut_since
+        return self._bridge.way.cut_since
+
+    def held_up(self, stage: Stage) -> float:
+        """Return until when the connection is known to have kept the script from being heard, POSIX seconds."""
+        return self._bridge.way.held_up(stage)
 
     @property
-    def up_since(self) -> float | None:
-        """When the connection came up again, None where it was never cut."""
-        return self._bridge.up_since
-
-    @property
-    def connection(self) -> Mapping[str, object]:
-        """What the results say of the connection."""
-        return self._bridge.connection
+    def connection(self) -> Connection:
+        return self._bridge.way.connection
 
     def _tell(self, farewell: Mapping[str, Any]) -> None:
         self._farewells.append(farewell)

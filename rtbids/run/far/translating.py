@@ -64,7 +64,10 @@ def as_said_there(message: Message) -> Message:
 
 
 def on_our_clock(message: Message, offset: float | None, now: float) -> Message:
-    """Return a script's line with its times by our clock, which theirs is ahead of by `offset` seconds; none is to come yet."""
-    moments = {key: message.get(key) for key in _MOMENTS}
-    ours = {key: min(moment - (offset or 0.0), now) for key, moment in moments.items() if isinstance(moment, int | float)}
+    """Return a script's line with its times by our clock, which theirs is ahead of by `offset` seconds; none is to come yet.
+
+    Where the offset is not known, nor are they.
+    """
+    moments = {key: message[key] for key in _MOMENTS if isinstance(message.get(key), int | float)}
+    ours = {key: None if offset is None else min(moment - offset, now) for key, moment in moments.items()}
     return {**message, **({"process": 0} if message.get("say") == "ready" else {}), **ours}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from rtbids.clock import CLOCK, SystemClock
 from rtbids.errors import ExperimentFault, RtbidsError
@@ -15,7 +14,7 @@ from rtbids.run.console.console import Console
 from rtbids.run.deadlines import Value
 from rtbids.run.past.sent import Sent
 from rtbids.run.process.errands import Errands
-from rtbids.run.process.host import Alternate, Answer, Complaint, Ended, Heard, Mapped, Measured, Past, Reply, Stage
+from rtbids.run.process.host import Alternate, Answer, Complaint, Connection, Ended, Heard, Mapped, Measured, Past, Reply, Stage
 from rtbids.run.process.shared import Shared
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
@@ -34,7 +33,7 @@ class ExperimentHere:
     stage: Stage | None = None
     silent_since: float | None = None
     cut_since: float | None = None
-    connection: Mapping[str, object] = MappingProxyType({})
+    connection: Connection | None = None
 
     def __init__(self, recipe: Recipe, *, console: DoAtConsole = nothing, clock: SystemClock = CLOCK) -> None:
         self._clock = clock

@@ -105,14 +105,14 @@ class ExperimentProcess:
 
     @property
     def silent_since(self) -> float | None:
-        return max(self._busy.since, self._seat.up_since or 0.0) if self._busy else None
+        return max(self._busy.since, self._seat.held_up(self._busy.stage)) if self._busy else None
 
     @property
     def cut_since(self) -> float | None:
         return self._seat.cut_since
 
     @property
-    def connection(self) -> Mapping[str, object]:
+    def connection(self) -> host.Connection | None:
         return self._seat.connection
 
     def was_cut(self, since: float) -> bool:
@@ -236,12 +236,8 @@ class ExperimentProcess:
 
     def wait_until_loaded(self) -> None:
         """Return when the script is loaded; raise what keeps it from that."""
-        until = self._clock.now() + LOADING
-        while True:
-            writers = [self] if self.is_behind else []
-            if not any(select.select([self], writers, [], max(0.0, until - self._clock.now()))):
-                self.close()
-                raise ExperimentFault(f"{self._recipe.script}: not loaded within {LOADING:.0f} s")
+        while (left := self._left_to_load()) > 0:
+            select.select([self], [self] if self.is_behind else [], [], left)
             self.flush()
             for reply in self.replies():
                 if isinstance(reply, Loaded):
@@ -251,6 +247,13 @@ class ExperimentProcess:
                 if isinstance(reply, Faulted):
                     self.close()
                     raise reply.error
+        self.close()
+        raise ExperimentFault(f"{self._recipe.script}: not loaded within {LOADING:.0f} s")
+
+    def _left_to_load(self) -> float:
+        """Return how many seconds the script still has; those of a cut count anew."""
+        since = max(self.silent_since or 0.0, self.cut_since or 0.0)
+        return since + LOADING - self._clock.now()
 
     def _start(self) -> None:
         """Start the process, in place of the one before."""
@@ -261,7 +264,7 @@ class ExperimentProcess:
             ours = self._seat.start()
         self._channel = Channel(ours, MOST_LINE)
         self._has_closed, self._process = False, None
-        self._busy = _Busy(self._clock.now(), "loading")
+        self._busy = _Busy(self._clock.now(), "starting")
         self._channel.post(told.load(self._recipe, self._clock.offset))
 
     def _hand_on(self) -> None:
@@ -312,6 +315,9 @@ class ExperimentProcess:
         if "volume" in message and (busy is None or message["volume"] != busy.volume):
             raise NotUnderstood("an answer that nobody has asked for")
         match message["say"]:
+            case "loading" if busy is not None:
+                self._busy = replace(busy, since=self._clock.now(), stage="loading")
+                return []
             case "ready":
                 self._busy, self._process = None, message["process"]
                 return [Loaded()]
@@ -325,6 +331,8 @@ class ExperimentProcess:
                 self._busy = None
                 return told.measured(message)
             case "map":
+                if busy is not None:  # many of them may take long to come
+                    self._busy = replace(busy, since=self._clock.now())
                 return [told.found(message, self._channel.descriptor())]
             case "complaint":
                 return [Complaint(entities, message["error"])]

@@ -19,7 +19,7 @@ from rtbids.run.responses.responses import Response
 from rtbids.volume import Entities
 from rtbids.wakeup import Wakeup
 
-Stage: TypeAlias = Literal["loading", "feedback", "response", "end"]
+Stage: TypeAlias = Literal["starting", "loading", "feedback", "response", "end"]
 Lost: TypeAlias = Literal["anew", "for good"]
 
 
@@ -39,6 +39,20 @@ class Heard:
     entities: Entities
     response: Response
     ask: bool = True
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The way to a script's machine: how often it was cut, and seconds there and back, and to which the clock is known."""
+
+    cuts: int
+    round_trip: float | None
+    uncertainty: float | None
+
+    def told_since(self, before: Connection) -> Mapping[str, object]:
+        """Return what the results of a run say of it; a clock that is not known is null."""
+        cuts = self.cuts - before.cuts
+        return {"Connection": {"Cuts": cuts, "RoundTrip": self.round_trip, "ClockUncertainty": self.uncertainty}}
 
 
 @dataclass(frozen=True)
@@ -181,7 +195,9 @@ class Host(Protocol):
 
     @property
     def stage(self) -> Stage | None:
-        """What the script is at: loading or starting, feedback, a response, the end of a run; None where it is free."""
+        """What the script is at; None where it is free. ``starting``: its process is to have its files and its first line;
+        ``loading``: its import, or the beginning of a run.
+        """
         ...
 
     @property
@@ -195,8 +211,8 @@ class Host(Protocol):
         ...
 
     @property
-    def connection(self) -> Mapping[str, object]:
-        """What the results say of the way to the script's machine; nothing where it is this one."""
+    def connection(self) -> Connection | None:
+        """The way to the script's machine; None where it is this one."""
         ...
 
     def was_cut(self, since: float) -> bool:

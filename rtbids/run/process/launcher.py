@@ -13,11 +13,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any
 
 from rtbids.errors import ExperimentFault
 from rtbids.run.process.channel import Channel
+from rtbids.run.process.host import Connection, Stage
 
 ENDING = 0.05  # seconds that a process may take to end after it has closed its channel
 
@@ -66,8 +66,7 @@ class Seat:
     """
 
     cut_since: float | None = None  # nothing stands between us and the script
-    up_since: float | None = None
-    connection: Mapping[str, object] = MappingProxyType({})
+    connection: Connection | None = None
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
@@ -120,6 +119,9 @@ class Seat:
 
     def was_cut(self, since: float) -> bool:
         return False
+
+    def held_up(self, stage: Stage) -> float:
+        return 0.0
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # the launcher is gone, and so is all that it had started

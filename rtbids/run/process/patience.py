@@ -30,7 +30,7 @@ def patience(stage: Stage | None, deadlines: Iterable[float], *, is_last: bool, 
     """
     if is_last:
         return LAST_WORDS
-    if stage == "loading":
+    if stage in ("starting", "loading"):
         return LOADING
     if is_ending:
         return LAST_WORDS

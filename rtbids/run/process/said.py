@@ -97,12 +97,13 @@ _MAP: Mapping[str, Check] = {
     "fields": _are_fields,
 }
 _EXPECTED: Mapping[str, Mapping[str, Check]] = {
+    "loading": {},
     "ready": {"process": _is_count},
     "begun": {},
     "responded": {},
     "log": {"level": _is_count, "text": lambda value: isinstance(value, str)},
     "analysed": _OF_A_VOLUME,
-    "answer": {**_OF_A_VOLUME, "value": _is_value, "answered": _is_moment},
+    "answer": {**_OF_A_VOLUME, "value": _is_value, "answered": _or_none(_is_moment)},
     "failed": {**_OF_A_VOLUME, "error": lambda value: isinstance(value, str)},
     "map": {**_OF_A_RUN, **_MAP},
     "complaint": {**_OF_A_RUN, "error": lambda value: isinstance(value, str)},

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from rtbids.run.process.host import Connection, Stage
+
 
 class Seating(Protocol):
     """A place for one experiment's processes, one after another; see `rtbids.run.process.launcher.Seat`."""
@@ -27,14 +29,13 @@ class Seating(Protocol):
         """Since when nothing can come to the script, POSIX seconds; None where all can."""
         ...
 
-    @property
-    def up_since(self) -> float | None:
-        """Since when it can again, None where it always could."""
+    def held_up(self, stage: Stage) -> float:
+        """Return until when the way to the script is known to have kept it from being heard, POSIX seconds; 0: it has not."""
         ...
 
     @property
-    def connection(self) -> Mapping[str, object]:
-        """What the results say of the way to another machine; nothing where there is none."""
+    def connection(self) -> Connection | None:
+        """The way to another machine; None where there is none."""
         ...
 
 

@@ -94,6 +94,7 @@ class Worker:
         return self._experiment
 
     def _load(self, message: Message) -> None:
+        self._channel.send({"say": "loading"})
         self._clock = SystemClock(message["offset"])
         self._deadline = message["deadline"]
         self._log = worker_log.tell(self._channel, message["log"])

@@ -47,6 +47,10 @@ class Connection:
         self.problem = self.problem or why
         self._transport.close()
 
+    def idle(self) -> float:
+        """Return for how many seconds nothing has come."""
+        return time.monotonic() - self._heard
+
     def is_met(self) -> None:
         """Expect heartbeats from now on."""
         self._silence = self._terms.silence
@@ -66,14 +70,11 @@ class Connection:
         self._heard = time.monotonic()
         self.bytes_in += count
 
-    def _idle(self) -> float:
-        return time.monotonic() - self._heard
-
     def _is_alive(self) -> bool:
-        return self.problem is None and self._idle() < self._silence
+        return self.problem is None and self.idle() < self._silence
 
     def _demand_life(self) -> None:
-        if self._idle() >= self._silence:
+        if self.idle() >= self._silence:
             raise ConnectionLost(f"{self.where}: nothing came for {self._silence:g} s")
 
     def _largest(self, name: str) -> int:

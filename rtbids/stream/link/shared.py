@@ -153,6 +153,7 @@ class Shared:
         return State(
             is_up=connection is not None,
             since=self.since,
+            heard=self.clock.now() - connection.idle() if connection else None,
             cuts=self.cuts,
             renewed=self.renewed,
             problem=self.problem,

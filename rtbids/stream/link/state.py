@@ -22,6 +22,7 @@ class State:
 
     is_up: bool
     since: float  # when it came up or went down
+    heard: float | None  # when something last came, None while it is down
     cuts: int  # connections that were lost after they were up
     renewed: int  # how often the far side had to begin anew
     problem: str  # why it is down, in one line
