@@ -19,6 +19,7 @@ VERBS = {  # what the near side may ask for, and what does it, with the link and
     "copy": "rtbids.cli.mirroring:copy",
 }
 LASTING = ("receive",)  # a source that stays connected between runs may wait for its connection as long as it takes
+UNCONFINED = "experiment"  # runs scripts, which may do whatever the user may
 LINGER = 600.0
 
 
@@ -37,32 +38,36 @@ LINGER = 600.0
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write and read streams within DIR only. Repeatable; by default wherever the user may.",
+    help="Write and read within DIR only, also by links. Repeatable; by default wherever the user may.",
 )
-def command(verbs: str | None, linger: float, within: tuple[Path, ...]) -> None:
+@click.option("--deidentified-only", is_flag=True, help="Refuse to give what identifies, though the other side asks for it.")
+def command(verbs: str | None, linger: float, within: tuple[Path, ...], deidentified_only: bool) -> None:
     """Be the far side of a connection: another rtbids starts this over SSH and talks with it by standard input and output.
 
     What is asked for is done by a process of its own, which goes on when the connection is cut, and with which the next one is
     joined. A line of ~/.ssh/authorized_keys can let a key in for some of it alone: restrict,command="rtbids far --verbs probe"
-    before the key.
+    before the key. With --within or --deidentified-only scripts are run only where --verbs names experiment, as they may do
+    whatever the user may; with --within no source stays connected.
 
     \b
-    Example:
+    Examples:
       rtbids far --verbs echo,probe
+      rtbids far --verbs give --within /data/export --deidentified-only
     """
     from rtbids.cli import far_places
     from rtbids.stream.far.relay import relay
 
     if sys.stdin.isatty():
         raise UsageFault("this is started over SSH by another rtbids, not by hand", "see rtbids far --help")
-    far_places.allow(within)
-    relay(allowed(verbs), linger, LASTING)
+    far_places.allow(within, deidentified_only=deidentified_only)
+    is_confined = bool(within) or deidentified_only
+    relay(allowed(verbs, is_confined=is_confined), linger, () if within else LASTING)
 
 
-def allowed(verbs: str | None) -> dict[str, str]:
-    """Return the verbs of a list that is separated by commas; all where there is none."""
+def allowed(verbs: str | None, *, is_confined: bool = False) -> dict[str, str]:
+    """Return the verbs of a list that is separated by commas; where there is none all, or all that can be confined."""
     if verbs is None:
-        return VERBS
+        return {name: function for name, function in VERBS.items() if not (is_confined and name == UNCONFINED)}
     names = [name.strip() for name in verbs.split(",") if name.strip()]
     unknown = [name for name in names if name not in VERBS]
     if unknown or not names:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from rtbids.stream import fifo
 from rtbids.stream.branch import Units
 from rtbids.stream.far import keeper
 
-WITHIN = "RTBIDS_FAR_WITHIN"  # set by `rtbids far`, for the keeper that it starts
+_WITHIN = "RTBIDS_FAR_WITHIN"  # both are set by `rtbids far`, for the keeper that it starts
+_DEIDENTIFIED_ONLY = "RTBIDS_FAR_DEIDENTIFIED_ONLY"
+_SAYS = "the far side's authorized_keys says what is (rtbids far {})"
 _HOME = "/~/"
 
 
@@ -26,15 +30,50 @@ def path(arguments: Mapping[str, Any], key: str = "path") -> Path:
         )
     found = Path.home() / text.removeprefix(_HOME) if text.startswith(_HOME) else Path(text)
     real = os.path.realpath(found)
-    allowed = [one for one in os.environ.get(WITHIN, "").split(os.pathsep) if one]
-    if allowed and not any(os.path.commonpath([real, one]) == one for one in allowed):
-        raise UsageFault(f"{text} is not allowed here", "the far side's authorized_keys says what is (rtbids far --within)")
+    if not _is_allowed(real):
+        raise UsageFault(f"{text} is not allowed here", _SAYS.format("--within"))
+    if not all(map(_is_allowed, _links(real))):
+        raise UsageFault(f"{text} is not allowed here: a link in it leads elsewhere", _SAYS.format("--within"))
     return Path(real)
 
 
-def allow(folders: tuple[Path, ...]) -> None:
-    """Confine the places of keepers that are started from here on; nothing is confined where there are no folders."""
-    os.environ[WITHIN] = os.pathsep.join(os.path.realpath(folder) for folder in folders)
+def _allowed() -> list[str]:
+    found: list[str] = json.loads(os.environ.get(_WITHIN, "[]"))
+    return found
+
+
+def _is_allowed(place: str) -> bool:
+    real, allowed = os.path.realpath(place), _allowed()
+    return not allowed or any(os.path.commonpath([real, one]) == one for one in allowed)
+
+
+def _links(folder: str) -> Iterator[str]:
+    """Give the links below a folder, where places are confined."""
+    with suppress(OSError), os.scandir(folder if _allowed() else os.devnull) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield entry.path
+            elif entry.is_dir():
+                yield from _links(entry.path)
+
+
+def allow(folders: Sequence[Path], *, deidentified_only: bool = False) -> None:
+    """Confine what keepers that are started from here on may do; their places are confined where there are folders."""
+    os.environ[_WITHIN] = json.dumps([os.path.realpath(folder) for folder in folders])
+    os.environ[_DEIDENTIFIED_ONLY] = "1" if deidentified_only else ""
+
+
+def check_name(name: str) -> None:
+    """Raise UsageFault where places are confined: a connected source is in no folder that anybody has allowed."""
+    if _allowed():
+        raise UsageFault(f"{name[:80]!r}: no source can stay connected here", _SAYS.format("--within"))
+
+
+def check_leaving(arguments: Mapping[str, Any]) -> None:
+    """Raise UsageFault where the near side asks for what identifies, and this side lets nothing leave that does."""
+    asks = arguments.get("identified") is True or arguments.get("deidentify") is False
+    if asks and os.environ.get(_DEIDENTIFIED_ONLY):
+        raise UsageFault("what identifies does not leave here", _SAYS.format("--deidentified-only"))
 
 
 def timeout(arguments: Mapping[str, Any]) -> float:

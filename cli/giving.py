@@ -25,6 +25,7 @@ _TEXTS = ("subject", "session", "task", "acquisition", "run")
 def give(link: Link, arguments: Mapping[str, Any]) -> None:
     """Give what comes at the place that `arguments` name until it ends, or the near side says to stop."""
     path = far_places.path(arguments)
+    far_places.check_leaving(arguments)
     keeper.tell(place=str(path), images=0)
     retire("give", str(path), arguments)
     modes: list[str] = []

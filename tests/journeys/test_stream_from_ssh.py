@@ -129,3 +129,14 @@ def test_a_place_that_is_not_allowed_is_refused_in_both_directions(side, files, 
         assert "is not allowed here" in err
     code, err = side.run(files[0].parent, side.place(tmp_path / "in" / "study"), "--no-wait", *allowed)
     assert code == 0, err
+    code, err = side.run(files[0].parent, side.place("/scanner"), "--keep", "--no-wait", *allowed)
+    assert code == 64, err
+    assert "no source can stay connected here" in err
+
+
+def test_a_machine_that_gives_nothing_identifying_refuses_to_though_it_is_asked(side, files, tmp_path):
+    only = ("--remote-command", "rtbids far --deidentified-only")
+    for wish in ("--no-deidentify", "--identified"):
+        code, err = side.run(side.place(files[0].parent), tmp_path / "x.tar", wish, *only)
+        assert code == 64, err
+        assert "what identifies does not leave here" in err
