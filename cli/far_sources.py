@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 from collections.abc import Generator, Iterator, Mapping
@@ -51,6 +52,7 @@ def _dialled(request: Request, *, as_files: bool) -> tuple[Link, str]:
     if request.wish.key or request.wish.recipe:
         raise UsageFault(f"--key and --recipe are files here, and {place.host} de-identifies by its own", "set them up there")
     link = far_ends.dial("give", place, request.far, _asked(request, as_files=as_files))
+    atexit.register(link.close)  # a command may end while this waits, and what is there would wait for it to come back
     try:
         told = far_ends.ready(link, READY)
     except BaseException:
@@ -86,12 +88,14 @@ def _units(link: Link, place: str, request: Request) -> Generator[Unit]:
     try:
         for unit in taken.new(linked.arriving(link, place, READY)):
             if not is_told and request.stop.is_set():
-                is_told = bool(link.send(STOP, b"{}") + 1)
+                link.send(STOP, b"{}")
+                is_told = True
             if unit is not None:
                 yield _kept(unit)
         link.finish(ENDING)
     finally:
         link.close()
+        atexit.unregister(link.close)
 
 
 def _kept(unit: Unit) -> Unit:

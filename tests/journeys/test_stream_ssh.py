@@ -145,6 +145,25 @@ def test_a_pipe_there_has_a_reader_that_is_started_again(side, files, watched, t
     assert indices == list(range(indices[0], 20))  # whole volumes, none twice
 
 
+def test_the_reader_of_a_pipe_there_sees_one_stream_though_the_sender_is_started_again(side, files, watched, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    export(files[:10], watched)
+    process = side.stream(watched, side.place(pipe))
+    found: list[bytes] = []
+    reader = reading(pipe, found)
+    until(lambda: _images(side) >= 9, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    export(files[10:20], watched)
+    again = side.stream(watched, side.place(pipe))
+    until(lambda: _images(side) >= 19, again)
+    code, err = interrupted(again)
+    assert code == 130, err
+    reader.join(30)
+    assert [item.index for item in volumes_of(bidsi.read(io.BytesIO(found[0])))] == list(range(20))
+
+
 def _said(side: FarSide) -> str:
     return "".join(path.read_text() for path in side.server.folder.glob("far/rtbids/run/*/*.log"))
 
