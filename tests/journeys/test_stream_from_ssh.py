@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -31,6 +32,10 @@ def test_a_folder_there_becomes_a_data_set_and_a_stream_here(side, files, tmp_pa
     assert b"_vol-00099_bold.nii" in (tmp_path / "copy.tar").read_bytes()
 
 
+def keepers_of(side: FarSide, place: Path) -> list[dict]:
+    return [one for one in side.keepers() if one["told"].get("place") == str(place)]
+
+
 @pytest.mark.slow
 def test_through_twenty_cuts_each_volume_comes_once(side, files, watched, tmp_path):
     study = tmp_path / "study"
@@ -39,12 +44,24 @@ def test_through_twenty_cuts_each_volume_comes_once(side, files, watched, tmp_pa
         export(files[cut * 5 : cut * 5 + 5], watched)
         until(lambda wanted=cut * 5 + 3: count(study) >= wanted, process)
         assert side.server.kill_connections()
-    until(lambda: count(study) >= 99, process)
+    until(lambda: count(study) >= 99 and keepers_of(side, watched)[0]["link"]["is_up"], process)
     os.kill(process.pid, signal.SIGINT)
     code, err = finished(process)
     assert code == 130, err
     assert np.array_equal(voxels(study), expected())
-    until(lambda: not [one for one in side.keepers() if one["told"]["place"] == str(watched)])
+    until(lambda: not keepers_of(side, watched))
+
+
+def test_a_second_look_at_a_folder_ends_no_other(side, files, watched, tmp_path):
+    export(files[:5], watched)
+    process = side.stream(side.place(watched), tmp_path / "first")
+    until(lambda: count(tmp_path / "first") >= 4, process)
+    code, err = side.run(side.place(watched), tmp_path / "second.tar", "--no-wait")
+    assert code == 0, err
+    export(files[5:10], watched)
+    until(lambda: count(tmp_path / "first") >= 9, process)
+    os.kill(process.pid, signal.SIGINT)
+    assert finished(process)[0] == 130
 
 
 @pytest.mark.slow
@@ -53,7 +70,7 @@ def test_a_keeper_that_is_killed_begins_anew_and_no_volume_comes_twice(side, fil
     export(files[:60], watched)
     process = side.stream(side.place(watched), study)
     until(lambda: count(study) >= 40, process)
-    (keeper,) = [one for one in side.keepers() if one["told"]["place"] == str(watched)]
+    (keeper,) = keepers_of(side, watched)
     os.kill(keeper["pid"], signal.SIGKILL)
     export(files[60:], watched)
     until(lambda: count(study) >= 99, process)
