@@ -14,18 +14,15 @@ from run.far_lanes import ANSWERS, far_lane, rows, statuses, wait_until_cut, wai
 from run.sessions import FAR, Lines, lane, session, volume
 
 from rtbids.clock import CLOCK
-from rtbids.errors import ExperimentFault, StreamBroken, UsageFault
+from rtbids.errors import ExperimentFault, UsageFault
 from rtbids.pipeline import Inbox
 from rtbids.run.console.call import Call, Found
-from rtbids.run.far.parcel import beside
-from rtbids.run.far.store import Store
 from rtbids.run.far.translating import on_our_clock
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Answer
 from rtbids.run.process.shared import Shared
 from rtbids.run.recipe import recipe
 from rtbids.run.responses.responses import Response
-from rtbids.stream.wire import Member
 from rtbids.volume import Item, RunEnd, Volume
 
 END = RunEnd({"subject": "01", "task": "nf", "run": "01"}, 5)
@@ -217,28 +214,6 @@ def test_masks_and_events_from_elsewhere_are_copied_too(tmp_path, far_side):
         (laid_out,) = (tmp_path / "far" / "laid out").rglob("mask.nii")
     assert laid_out.read_bytes() == (tmp_path / "mask.nii").read_bytes()
     assert rows(kept) == [(0, "ok", 0.0), (1, "ok", 1.0), (2, "ok", 2.0)]
-
-
-def test_a_link_out_of_the_folder_is_not_followed(tmp_path, caplog):
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "experiment.py").write_text(ANSWERS)
-    (tmp_path / "one" / "link").symlink_to(tmp_path / "secret")
-    assert [path.name for path in beside(tmp_path / "one" / "experiment.py")] == ["experiment.py"]
-    assert "leads out" in caplog.text
-
-
-@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", ""])
-def test_a_manifest_that_leads_elsewhere_is_refused(tmp_path, name):
-    with pytest.raises(StreamBroken, match="expected a file's name"):
-        Store(tmp_path / "store").lacking([{"name": name, "sha256": "0" * 64}])
-
-
-def test_a_content_that_is_not_what_its_name_says_is_refused(tmp_path):
-    store = Store(tmp_path / "store")
-    assert store.lacking([{"name": "a", "sha256": "0" * 64}]) == ["0" * 64]
-    with pytest.raises(StreamBroken, match="not what was asked for"):
-        store.take(Member(f"file/{'0' * 64}", memoryview(b"else"), 0.0))
 
 
 def test_a_folder_that_is_too_large_is_refused_in_one_line(tmp_path, far_side, monkeypatch):

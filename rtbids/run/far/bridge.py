@@ -10,94 +10,81 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rtbids.clock import CLOCK
-from rtbids.errors import ConnectionLost, InputMissing, RtbidsError, UsageFault
+from rtbids.errors import ConnectionLost, RtbidsError
 from rtbids.priority import first_in_line
 from rtbids.run.far import members
-from rtbids.run.far.contents import Coming, Sending, along, say
+from rtbids.run.far.announcing import Announcing
+from rtbids.run.far.aside import Aside
+from rtbids.run.far.contents import Sending, say
 from rtbids.run.far.members import Said
-from rtbids.run.far.parcel import Packing, Parcel
-from rtbids.run.far.passage import Passage
-from rtbids.run.far.store import PREFIX
+from rtbids.run.far.parcel import Packing
+from rtbids.run.far.place_here import Place
 from rtbids.run.far.translating import Translating, as_said_there
 from rtbids.run.far.way import EVERY, Way
 from rtbids.run.one_line import short
 from rtbids.run.process.channel import Message, encoded
-from rtbids.run.process.host import Lost
+from rtbids.run.process.memory_file import MemoryFile
 from rtbids.run.resources import Resources
 from rtbids.stream.link import Arrived, Link, State
 from rtbids.stream.wire import Member
 from rtbids.wakeup import Wakeup
 
 MOST_WAITING = 32 << 20  # bytes that wait for the link before scripts are told more
+SIGN_OF_LIFE = 1 << 20  # bytes of files after which the script's loading counts anew
 _LEAVING = 5.0  # seconds for the other end to know of the end
 logger = logging.getLogger("rtbids")
-Tell = Callable[[Mapping[str, Any]], None]
-
-
-class Place:
-    """A seat as the bridge sees it. `tell` is called, from its thread, with how a process has ended."""
-
-    def __init__(self, seat: int, tell: Tell) -> None:
-        self.seat = seat
-        self.tell = tell
-        self.passage = Passage()
-        self.parcel: Parcel | None = None  # until it was sent
-        self.is_loaded = False
-        self.sent: tuple[int, float] | None = None  # number of the latest member, and when (POSIX seconds)
-
-    def hang_up(self, why: str, lost: Lost) -> None:
-        """Tell the run that the process is no more, as its machine is lost."""
-        if self.passage.number:
-            self.passage.leave()
-            self.tell({"number": self.passage.number, "code": None, "why": why, "lost": lost})
-
-    def fail(self, error: RtbidsError) -> None:
-        """Have the run think that the script cannot be loaded."""
-        fault = {"say": "fault", "during": "load", "code": error.exit_code, "error": str(error), "hint": error.hint}
-        self.passage.deliver(encoded(fault))
 
 
 class Bridge(threading.Thread):
-    """Serves until it is closed; `resources` are those of the scripts' machine."""
+    """Serves until it is closed; `resources` are those of the scripts' machine.
 
-    def __init__(self, link: Link) -> None:
+    Parameters
+    ----------
+    stays
+        Files and folders of this machine that are not copied, whichever experiment's folder they lie in.
+    """
+
+    def __init__(self, link: Link, stays: Collection[Path] = ()) -> None:
         super().__init__(name="bridge", daemon=True)
         self.resources: Resources | None = None
         self.way = Way(link)
         self._link = link
         self._sending = Sending()
-        self._coming = Coming()
         self._translating = Translating()
-        self._packing = Packing()
+        self._packing = Packing(stays)
+        self._aside = Aside()
         self._places: dict[int, Place] = {}
-        self._orders: deque[Callable[[], None]] = deque()
+        self._orders: deque[tuple[Place, Callable[[], None]]] = deque()
         self._woken = Wakeup()
         self._renewed = link.state.renewed
         self._error: RtbidsError | None = None  # why the link is over
         self._is_closing = False
 
     def start_process(self, place: Place, number: int, end: socket.socket) -> None:
-        self._order(lambda: self._start(place, number, end))
+        self._order(place, lambda: self._start(place, number, end))
 
     def let_go(self, place: Place, number: int, seconds: float) -> None:
-        self._order(lambda: self._send(place, members.LET_GO, number=number, seconds=seconds))
+        self._order(place, lambda: self._send(place, members.LET_GO, number=number, seconds=seconds))
 
     def end(self, place: Place, number: int) -> None:
-        self._order(lambda: self._send(place, members.END, number=number))
+        self._order(place, lambda: self._send(place, members.END, number=number))
 
     def leave(self, place: Place) -> None:
-        self._order(lambda: self._leave(place))
+        self._order(place, lambda: self._leave(place))
 
     def close(self) -> None:
         """End in order, and the link with it."""
         self._is_closing = True
         self._woken.set()
         self.join(_LEAVING)
+        self._aside.close()
         with suppress(RtbidsError, ValueError):
             self._link.finish(_LEAVING if self._link.state.is_up else 0.0)
         self._link.close()
@@ -116,32 +103,55 @@ class Bridge(threading.Thread):
                 logger.debug("the bridge broke off", exc_info=True)
                 self._break_off(RtbidsError(f"the connection to the scripts broke off ({short(error)})"))
 
-    def _order(self, what: Callable[[], None]) -> None:
-        self._orders.append(what)
+    def _order(self, place: Place, what: Callable[[], None]) -> None:
+        self._orders.append((place, what))
         self._woken.set()
 
     def _step(self) -> None:
         state = self._link.state
-        if state.renewed != self._renewed:
-            self._begin_anew(state)
         ready, takes = self._wait(state)
         self.way.look()
         self._woken.clear()
         while self._orders:
-            self._orders.popleft()()
+            place, what = self._orders.popleft()
+            with self._costing(place):
+                what()
+        self._aside.take_up()
         while self._error is None and (arrived := self._arrived()) is not None:
             self._take(arrived.member)
             self._link.settle(arrived.number)
+        if state.renewed != self._renewed:  # once all is taken in that the one before has said
+            self._renewed = state.renewed
+            self._begin_anew()
         for place in list(self._places.values()):
-            if place.passage.fileno() in takes:
-                place.passage.flush()
-            if place.passage.fileno() in ready:
-                self._hear(place)
+            with self._costing(place):
+                if place.passage.fileno() in takes:
+                    place.passage.flush()
+                if place.passage.fileno() in ready:
+                    self._hear(place)
+
+    @contextmanager
+    def _costing(self, place: Place) -> Iterator[None]:
+        """Have what goes wrong with one process cost that one."""
+        try:
+            yield
+        except Exception as error:
+            if self._link.is_over:
+                raise
+            self._give_up(place, error)
+
+    def _give_up(self, place: Place, error: Exception) -> None:
+        logger.debug("seat %d is given up", place.seat, exc_info=error)
+        place.stop_announcing()
+        self._send(place, members.END, number=place.passage.number)
+        if not place.is_loaded:
+            place.fail(error if isinstance(error, RtbidsError) else RtbidsError(f"it cannot be brought there ({short(error)})"))
+        place.hang_up(f"what was said between the machines could not be passed on ({short(error)})")
 
     def _wait(self, state: State) -> tuple[list[int], list[int]]:
         passages = [place.passage for place in self._places.values() if place.passage.is_open]
         heard = passages if state.waiting_bytes < MOST_WAITING else []
-        own = [self._woken.fileno(), *([] if self._error else [self._link.fileno()])]
+        own = [self._woken.fileno(), self._aside.fileno(), *([] if self._error else [self._link.fileno()])]
         readers = [*own, *(passage.fileno() for passage in heard)]
         writers = [passage.fileno() for passage in passages if passage.is_behind]
         ready, takes, _ = select.select(readers, writers, [], EVERY)
@@ -161,14 +171,19 @@ class Bridge(threading.Thread):
             return
         place = self._places.get(said.seat)
         if place is not None and said.number == place.passage.number:
-            self._hear_of(place, said)
+            with self._costing(place):
+                self._hear_of(place, said)
 
     def _hear_of(self, place: Place, said: Said) -> None:
         match said.what:
             case members.SAY:
                 self._deliver(place, said)
-            case members.LACKING:
-                self._send_files(place, said.fields["lacking"])
+            case members.WANT if place.announcing is not None:
+                place.announcing.send(said.fields)
+                if said.fields["at"] % SIGN_OF_LIFE == 0:
+                    place.passage.deliver(encoded({"say": "loading"}))
+            case members.CHANGED if place.announcing is not None:
+                place.announcing.changed(said.fields["parcel"])
             case members.HANGUP:
                 place.passage.leave()
             case members.FAREWELL:
@@ -177,8 +192,11 @@ class Bridge(threading.Thread):
     def _deliver(self, place: Place, said: Said) -> None:
         """Pass on what a script has said."""
         message: Message = said.fields["message"]
-        place.is_loaded = place.is_loaded or message.get("say") == "ready"
-        place.passage.deliver(encoded(self.way.translated(message)), along(self._coming, said))
+        if message.get("say") == "ready":
+            place.is_loaded = True
+            place.stop_announcing()
+        line = encoded(self.way.translated(message))
+        place.passage.deliver(line, None if said.along is None else MemoryFile(said.along))
 
     def _hear(self, place: Place) -> None:
         """Pass on what a script is told."""
@@ -191,7 +209,7 @@ class Bridge(threading.Thread):
 
     def _pass_on(self, place: Place, message: Message, descriptor: int | None) -> None:
         if message.get("do") == "load":
-            self._load(place, message)
+            self._announce(place, as_said_there(message))
             return
         try:
             message, content, key = self._translating.there(message, descriptor)
@@ -203,37 +221,29 @@ class Bridge(threading.Thread):
             fields = {"number": place.passage.number, "message": message}
             place.sent = say(self._link, self._sending, place.seat, fields, content, key), CLOCK.now()
 
-    def _load(self, place: Place, message: Message) -> None:
-        """Say which files a script needs; once those that are lacking are there, it is told to begin."""
-        try:
-            place.parcel = self._packing.pack(as_said_there(message))
-        except RtbidsError as error:
-            place.fail(error)
-            return
-        self._send(place, members.FILES, number=place.passage.number, files=place.parcel.manifest)
+    def _announce(self, place: Place, load: Message) -> None:
+        """Say which files a script needs; it is told its first line once all of them are there."""
+        place.stop_announcing()
+        send, on_error = partial(self._say_of, place, place.passage.number), partial(self._give_up, place)
+        place.announcing = Announcing(load, self._packing, self._aside, send, on_error)
+        place.announcing.announce()
 
-    def _send_files(self, place: Place, lacking: Iterable[str]) -> None:
-        parcel, place.parcel = place.parcel, None
-        if parcel is None:
-            return
-        try:
-            for sha256 in set(lacking) & set(parcel.hashes.values()):
-                self._link.send(f"{PREFIX}{sha256}", parcel.content(sha256))
-        except (UsageFault, InputMissing) as error:
-            place.fail(error)
-            return
-        self._send(place, members.SAY, number=place.passage.number, message=parcel.load, content=None)
+    def _say_of(self, place: Place, number: int, what: str, content: memoryview | None = None, **fields: object) -> None:
+        if content is None:
+            self._send(place, what, number=number, **fields)
+        else:
+            self._link.send(*members.with_content(place.seat, what, members.encoded(number=number, **fields), content))
 
     def _start(self, place: Place, number: int, end: socket.socket) -> None:
         self._places[place.seat] = place
-        place.passage.open(end, number)
-        place.is_loaded, place.parcel = False, None
+        place.begin(number, end)
         if self._error is not None:
             place.hang_up(str(self._error), "for good")
         self._send(place, members.START, number=number)
 
     def _leave(self, place: Place) -> None:
         place.passage.close()
+        place.stop_announcing()
         self._send(place, members.CLOSE)
         self._places.pop(place.seat, None)
 
@@ -242,13 +252,17 @@ class Bridge(threading.Thread):
             number = self._link.send(members.name(place.seat, what), members.encoded(**fields))
             place.sent = number, CLOCK.now()
 
-    def _begin_anew(self, state: State) -> None:
+    def _begin_anew(self) -> None:
         """Go on with a far side that knows of nothing."""
-        self._renewed = state.renewed
         self._sending.forget()
         for place in self._places.values():
-            self._send(place, members.END, number=place.passage.number)
-            place.hang_up("the far side was lost and has begun anew", "anew")
+            if place.is_loaded or not place.passage.is_open:
+                self._send(place, members.END, number=place.passage.number)
+                place.hang_up("the far side was lost and has begun anew", "anew")
+            else:  # nothing is lost that could not be brought there again
+                self._send(place, members.START, number=place.passage.number)
+                if place.announcing is not None:
+                    place.announcing.announce()
 
     def _break_off(self, error: RtbidsError) -> None:
         """Go on without the link: nobody there says anything any more."""

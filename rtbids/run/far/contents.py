@@ -1,6 +1,6 @@
-"""Contents that travel beside lines: sent once, however many lines name them.
+"""Contents that travel beside lines: a volume is sent once, however many scripts are given it.
 
-Both ends count them alike and keep the same few, so that none is named that the other end has let go.
+Both ends count the run's contents alike and keep the same few, so that none is named that the other end has let go.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ KEPT = 4  # contents
 
 
 class Sending:
-    """The end that sends."""
+    """The run's end, which sends them."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, tuple[int, memoryview]] = {}
         self._number = 0
 
-    def number(self, content: memoryview, key: Hashable | None = None) -> tuple[int, bool]:
+    def number(self, content: memoryview, key: Hashable) -> tuple[int, bool]:
         """Return the number of a content, and whether it is to be sent: the other end may have the one of this key."""
-        if key is not None and (known := self._kept.get(key)) is not None:
+        if (known := self._kept.get(key)) is not None:
             return known[0], False
         self._number += 1
-        self._kept[self._number if key is None else key] = self._number, content
+        self._kept[key] = self._number, content
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
         return self._number, True
@@ -43,18 +43,28 @@ class Sending:
 
 
 class Coming:
-    """The end that they come to."""
+    """The end of the scripts, which they come to."""
 
     def __init__(self) -> None:
         self._kept: dict[int, MemoryFile] = {}
 
-    def put(self, number: int, content: memoryview) -> None:
-        self._kept[number] = MemoryFile(content)
+    def put(self, said: Said) -> None:
+        """Keep what has come along: also with a line that nobody waits for any more, since another may name it."""
+        number = said.fields.get("content")
+        if said.along is None or number is None:
+            return
+        self._kept[number] = MemoryFile(said.along)
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
 
-    def get(self, number: int) -> MemoryFile | None:
-        return self._kept.get(number)
+    def along(self, said: Said) -> MemoryFile | None:
+        """Return what comes along with a line, None where nothing does."""
+        number = said.fields.get("content")
+        if number is None:
+            return None
+        if number not in self._kept:
+            raise NotUnderstood(f"content {number} is not here")
+        return self._kept[number]
 
 
 def mapped(descriptor: int) -> tuple[memoryview, Hashable]:
@@ -105,16 +115,3 @@ def say(
     if not is_new:
         return link.send(members.name(seat, members.SAY), head)
     return link.send(*members.with_content(seat, members.SAY, head, content))
-
-
-def along(coming: Coming, said: Said) -> MemoryFile | None:
-    """Return what comes along with a line, None where nothing does."""
-    number = said.fields.get("content")
-    if number is None:
-        return None
-    if said.along is not None:
-        coming.put(number, said.along)
-    found = coming.get(number)
-    if found is None:
-        raise NotUnderstood(f"content {number} is not here")
-    return found

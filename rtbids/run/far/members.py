@@ -1,6 +1,6 @@
 """Members of a link that carry what a run and its scripts say to each other: ``seat/N/WHAT.json``.
 
-What travels beside a line is in the same member, ``seat/N/say.bin``: 16 digits with the length of the JSON, the JSON,
+What travels beside a line is in the same member, ``seat/N/WHAT.bin``: 16 digits with the length of the JSON, the JSON,
 the content.
 """
 
@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from rtbids.errors import StreamBroken
+from rtbids.errors import RtbidsError, StreamBroken
+from rtbids.run.process.channel import Message
 from rtbids.stream.wire import Member
 
 Fields: TypeAlias = Mapping[str, Any]
 SAY = "say"  # a line of the channel, either way: number, message, content
 START, LET_GO, END, CLOSE = "start", "let-go", "end", "close"  # what a launcher is told: number, seconds
-FILES = "files"  # what a script needs: number, files (their names and hashes)
-LACKING = "lacking"  # which of them are not there: number, lacking (hashes); they come as members ``file/HASH``
+FILES = "files"  # what a script needs, and its first line: number, parcel (counted from 1), files (a manifest), message
+WANT = "want"  # a piece of one of them: number, parcel, sha256, at, end (bytes)
+FILE = "file"  # such a piece, as content: the fields that it was wanted by
+CHANGED = "changed"  # they are not what was announced: number, parcel
 HANGUP = "hangup"  # one end of the channel is closed, either way: number
 FAREWELL = "farewell"  # how a process that was let go has ended: number, code
 RESOURCES = "far/resources.json"  # those of the scripts' machine
@@ -36,6 +39,11 @@ class Said:
     number: int
     fields: Fields
     along: memoryview | None = None
+
+
+def fault(error: RtbidsError) -> Message:
+    """Return the line of a script that cannot be loaded."""
+    return {"say": "fault", "during": "load", "code": error.exit_code, "error": str(error), "hint": error.hint}
 
 
 def name(seat: int, what: str) -> str:

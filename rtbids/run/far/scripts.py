@@ -4,70 +4,34 @@ from __future__ import annotations
 
 import logging
 import select
-import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rtbids.clock import CLOCK
-from rtbids.errors import RtbidsError, StreamBroken
-from rtbids.run.far import members, paths
-from rtbids.run.far.contents import Coming, Sending, along, copied, say
+from rtbids.errors import RtbidsError
+from rtbids.run.far import members
+from rtbids.run.far.aside import Aside
+from rtbids.run.far.contents import Coming, copied
 from rtbids.run.far.kept import Kept
+from rtbids.run.far.laying import Laying
 from rtbids.run.far.members import Said
-from rtbids.run.far.passage import Passage
+from rtbids.run.far.place_there import Place
 from rtbids.run.far.store import Store
 from rtbids.run.one_line import short
-from rtbids.run.process.channel import MOST_LINE, Message, NotUnderstood, encoded
-from rtbids.run.process.launcher import Launcher, Seat
-from rtbids.run.recipe import memory
+from rtbids.run.process.channel import Message, NotUnderstood, encoded
+from rtbids.run.process.launcher import Launcher
 from rtbids.run.resources import counted, looked
 from rtbids.stream.link import Link
-from rtbids.stream.wire import Member, is_confined
+from rtbids.stream.wire import Member
 
 MOST_WAITING = 32 << 20  # bytes that wait for the link before scripts are listened to again
 EVERY = 2.0  # seconds between two looks at this machine
 MOST_ALONG = 1 << 30  # bytes of what a script sends beside a line
 _ENDING = 30.0  # seconds for the run to have taken all
 logger = logging.getLogger("rtbids")
-
-
-class Place:
-    """A seat, and the end of the channel of its process."""
-
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
-        self.seat: Seat = launcher.seat()
-        self.passage = Passage(MOST_LINE)
-        self.is_let_go = False
-        self.manifest: list[Mapping[str, Any]] = []
-        self.name = ""  # of the experiment
-        self.process: int | None = None  # the latest that was loaded
-
-    def start(self, number: int) -> None:
-        self.is_let_go = False
-        self.passage.open(self._started(), number)
-
-    def let_go(self, seconds: float) -> None:
-        self.is_let_go = True
-        self.seat.let_go(seconds)
-
-    def end(self) -> None:
-        self.is_let_go = False
-        self.seat.end()
-        self.passage.close()
-
-    def close(self) -> None:
-        self.passage.close()
-        self.seat.close()
-
-    def _started(self) -> socket.socket:
-        try:
-            return self.seat.start()
-        except OSError:  # somebody has ended the launcher
-            self.seat = self._launcher.seat()
-            return self.seat.start()
 
 
 class Scripts:
@@ -87,22 +51,26 @@ class Scripts:
         self._store = store
         self._folder = folder
         self._kept = Kept(folder / "volumes")
-        self._sending = Sending()
         self._coming = Coming()
+        self._aside = Aside()
         self._places: dict[int, Place] = {}
         self._counts = counted({})
         self._next_look = time.monotonic() + EVERY
 
     def serve(self) -> None:
         """Serve until the run ends; raise what ends the link."""
-        while self._step():
-            pass
-        self._link.finish(_ENDING)
+        try:
+            while self._step():
+                pass
+            self._link.finish(_ENDING)
+        finally:
+            self._aside.close(_ENDING)
 
     def _step(self) -> bool:
         ready, takes = self._wait()
         if time.monotonic() >= self._next_look:
             self._look()
+        self._aside.take_up()
         if not self._take_all():
             return False
         for number, place in list(self._places.items()):
@@ -118,7 +86,7 @@ class Scripts:
         places = list(self._places.values())
         passages = [place.passage for place in places if place.passage.is_open]
         heard = passages if self._link.state.waiting_bytes < MOST_WAITING else []
-        readers = [self._link.fileno(), *(passage.fileno() for passage in heard)]
+        readers = [self._link.fileno(), self._aside.fileno(), *(passage.fileno() for passage in heard)]
         readers += [place.seat.fileno() for place in places if place.is_let_go]
         writers = [passage.fileno() for passage in passages if passage.is_behind]
         ready, takes, _ = select.select(readers, writers, [], max(0.0, self._next_look - time.monotonic()))
@@ -147,13 +115,18 @@ class Scripts:
         return True
 
     def _take(self, member: Member) -> None:
-        if self._store.take(member) or (said := members.said(member)) is None:
-            return
+        if (said := members.said(member)) is not None:
+            with self._costing(said.seat, said.number):
+                self._coming.put(said)
+                self._do(said)
+
+    @contextmanager
+    def _costing(self, seat: int, number: int) -> Iterator[None]:
+        """Have what goes wrong cost this process and no other."""
         try:
-            self._do(said)
-        except (OSError, RtbidsError) as error:  # it costs this process and no other
-            logger.warning("%s: %s", member.name, error)
-            self._lose(said.seat, said.number, short(error))
+            yield
+        except Exception as error:
+            self._lose(seat, number, error)
 
     def _do(self, said: Said) -> None:
         if said.what == members.START:
@@ -166,6 +139,7 @@ class Scripts:
             return
         if said.what == members.CLOSE:
             place.close()
+            self._kept.left(said.seat)
             del self._places[said.seat]
         elif said.number == place.passage.number:
             self._do_there(place, said)
@@ -173,8 +147,9 @@ class Scripts:
     def _do_there(self, place: Place, said: Said) -> None:
         match said.what:
             case members.FILES:
-                place.manifest = said.fields["files"]
-                self._send(said.seat, members.LACKING, number=said.number, lacking=self._store.lacking(place.manifest))
+                self._lay_out(place, said)
+            case members.FILE if place.laying is not None:
+                place.laying.take(said)
             case members.SAY:
                 self._deliver(said, place)
             case members.HANGUP:
@@ -184,15 +159,29 @@ class Scripts:
             case members.END:
                 place.end()
 
+    def _lay_out(self, place: Place, said: Said) -> None:
+        """Have a script's files fetched and laid out; then it is told to begin."""
+        seat, number = said.seat, said.number
+
+        def begin(load: Message) -> None:
+            place.name = str(load["name"])
+            place.passage.deliver(encoded(load))
+
+        place.stop_laying()
+        place.laying = Laying(
+            said,
+            self._store,
+            self._aside,
+            self._folder / f"{seat}",
+            send=partial(self._send, seat),
+            on_end=begin,
+            on_error=partial(self._lose, seat, number),
+        )
+
     def _deliver(self, said: Said, place: Place) -> None:
         """Pass on what a script is told."""
-        message, content = said.fields["message"], along(self._coming, said)
-        if message["do"] == "load":
-            folder = self._folder / f"{said.seat}"
-            self._store.lay_out(place.manifest, folder)
-            message = as_it_is_here(message, folder)
-            place.name = str(message["name"])
-        elif message["do"] == "volume":
+        message, content = said.fields["message"], self._coming.along(said)
+        if message["do"] == "volume":
             message = self._kept.located(said.seat, message)
         place.passage.deliver(encoded(message), content)
         if message["do"] == "volume" and content is not None:
@@ -200,23 +189,27 @@ class Scripts:
 
     def _hear(self, seat: int, place: Place) -> None:
         """Pass on what a script says."""
-        try:
+        number = place.passage.number
+        with self._costing(seat, number):
             came, is_there = place.passage.arrived()
             for message, descriptor in came:
-                self._note(seat, place, message)
                 content = None if descriptor is None else copied(descriptor, MOST_ALONG)
-                say(self._link, self._sending, seat, {"number": place.passage.number, "message": message}, content, None)
-        except NotUnderstood as error:
-            self._lose(seat, place.passage.number, f"what its process said was not understood ({error})")
-            return
-        if not is_there:
-            place.passage.close()
-            self._send(seat, members.HANGUP, number=place.passage.number)
+                self._note(seat, place, message)
+                self._pass_on(seat, {"number": number, "message": message}, content)
+            if not is_there:
+                place.passage.close()
+                self._send(seat, members.HANGUP, number=number)
+
+    def _pass_on(self, seat: int, fields: Mapping[str, Any], content: memoryview | None) -> None:
+        if content is None:
+            self._send(seat, members.SAY, **fields)
+        else:
+            self._link.send(*members.with_content(seat, members.SAY, members.encoded(**fields), content))
 
     def _note(self, seat: int, place: Place, message: Message) -> None:
         match message:
             case {"say": "ready", "process": int() as process}:
-                place.process = process
+                place.process, place.is_loaded = process, True
             case {"say": "ended", "entities": dict() as entities}:
                 self._kept.ended(seat, entities)
 
@@ -226,24 +219,19 @@ class Scripts:
             place.is_let_go = False
             self._send(seat, members.FAREWELL, number=place.passage.number, code=ended["code"])
 
-    def _lose(self, seat: int, number: int, why: str) -> None:
+    def _lose(self, seat: int, number: int, error: Exception) -> None:
         """Give a process up, and say why."""
-        if (place := self._places.get(seat)) is not None:
+        if self._link.is_over:
+            raise error
+        why = f"what its process said was not understood ({error})" if isinstance(error, NotUnderstood) else short(error)
+        logger.debug("seat %d: %s", seat, why, exc_info=error)
+        place = self._places.get(seat)
+        if place is not None and number >= place.passage.number:
             place.end()
+            if not place.is_loaded and isinstance(error, RtbidsError):
+                self._send(seat, members.SAY, number=number, message=members.fault(error))
         self._send(seat, members.HANGUP, number=number)
         self._send(seat, members.FAREWELL, number=number, code=None, why=why)
 
     def _send(self, seat: int, what: str, **fields: Any) -> None:
         self._link.send(members.name(seat, what), members.encoded(**fields))
-
-
-def as_it_is_here(load: Message, folder: Path) -> Message:
-    """Return a script's first line with this machine's clock, memory and files."""
-    most = memory.most() if load["memory"] is None else load["memory"]
-    return {**paths.changed(load, lambda name: str(folder / confined(name))), "offset": CLOCK.offset, "memory": most}
-
-
-def confined(name: str) -> str:
-    if not is_confined(name):
-        raise StreamBroken(f"expected the name of a file of the experiment, found {name[:80]!r}")
-    return name

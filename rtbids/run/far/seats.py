@@ -5,10 +5,12 @@ from __future__ import annotations
 import select
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
-from rtbids.run.far.bridge import Bridge, Place
+from rtbids.run.far.bridge import Bridge
+from rtbids.run.far.place_here import Place
 from rtbids.run.process.host import Connection, Stage
 from rtbids.run.process.launcher import ENDING
 from rtbids.run.resources import Resources
@@ -23,10 +25,12 @@ class FarLauncher:
     ----------
     link
         Which is closed with this object.
+    stays
+        Files and folders of this machine that are not copied, whichever experiment's folder they lie in.
     """
 
-    def __init__(self, link: Link) -> None:
-        self._bridge = Bridge(link)
+    def __init__(self, link: Link, stays: Collection[Path] = ()) -> None:
+        self._bridge = Bridge(link, stays)
         self._bridge.start()
         self._seats = 0
 
