@@ -5,8 +5,9 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rtbids.cli import console
 from rtbids.cli.asking import asker
@@ -25,8 +26,8 @@ _CLOCK = 3.0  # seconds for its clock to be known
 
 
 @contextmanager
-def launcher(place: str, ssh: SshOptions, progress: Progress) -> Iterator[FarLauncher]:
-    """Give what starts scripts at `place`; raise what stands in the way of that."""
+def launcher(place: str, ssh: SshOptions, progress: Progress, stays: Collection[Path] = ()) -> Iterator[FarLauncher]:
+    """Give what starts scripts at `place`, where nothing that `stays` is copied to; raise what stands in the way of that."""
     address = Address.parse(place)
     if address.path:
         raise UsageFault(f"--on: expected ssh://[user@]host[:port], found {place}", "what follows the host has no meaning here")
@@ -37,7 +38,7 @@ def launcher(place: str, ssh: SshOptions, progress: Progress) -> Iterator[FarLau
     except BaseException:
         link.close()
         raise
-    far = FarLauncher(link)
+    far = FarLauncher(link, stays)
     over = threading.Event()
     try:
         console.say(f"scripts run on {address.host}")
@@ -75,4 +76,5 @@ def linked(link: Link, far: FarLauncher, place: str) -> Linked:
         state.offset,
         state.uncertainty,
         far.resources,
+        state.throughput,
     )

@@ -122,6 +122,8 @@ class Linked:
         Seconds: there and back, how far the other clock is ahead, and how well that is known.
     resources
         Those of the other machine.
+    throughput
+        Bytes a second on the way there, as measured when the connection began.
     """
 
     place: str
@@ -135,6 +137,7 @@ class Linked:
     offset: float | None = None
     uncertainty: float | None = None
     resources: Resources | None = None
+    throughput: float | None = None
 
 
 @dataclass

@@ -17,18 +17,26 @@ Why: TypeAlias = Literal["deadline", "error", "missing", "link", "paused"]
 
 @dataclass(frozen=True)
 class Shown:
-    """A line as it is shown: a value of six digits, None where it is no number; the latency in seconds; ok without a reason."""
+    """A line as it is shown: a value of six digits, None where it is no number; the latency in seconds; ok without a reason.
+
+    `received`: of its volume, POSIX seconds.
+    """
 
     volume: int
     value: float | None
     reason: Why | None
     latency: float | None
     is_due: bool
+    received: float | None = None
 
     @property
     def missed(self) -> bool:
         """Whether it had a due time and no answer by then."""
         return self.is_due and self.reason == "deadline"
+
+    def was_held_up(self, up_since: float) -> bool:
+        """Whether it had no answer by its due time over a connection that was there, from then on, all the time."""
+        return self.is_due and self.reason == "link" and self.received is not None and self.received > up_since
 
 
 class Spread:
@@ -79,7 +87,7 @@ class Recent:
     def sent(self, line: Line, reason: Why | None) -> None:
         """Take a line that is no late one."""
         latency = None if line.received is None else round(line.sent - line.received, 4)
-        self.lines.append(Shown(line.volume, _short(line.value), reason, latency, line.due is not None))
+        self.lines.append(Shown(line.volume, _short(line.value), reason, latency, line.due is not None, line.received))
         if latency is not None:
             self.latencies.add(latency)
 
@@ -87,6 +95,10 @@ class Recent:
         """Return how many of the latest lines missed their due time, and of how many that had one."""
         lines = [line for line in list(self.lines)[-latest:] if line.is_due]
         return sum(line.missed for line in lines), len(lines)
+
+    def held_up(self, latest: int, up_since: float) -> int:
+        """Return how many of the latest lines missed their due time as the connection, up since then, was too slow."""
+        return sum(line.was_held_up(up_since) for line in list(self.lines)[-latest:])
 
     def clear(self) -> None:
         self.lines.clear()

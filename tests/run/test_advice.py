@@ -13,10 +13,13 @@ from rtbids.pipeline import Inbox
 from rtbids.run.control import advice
 from rtbids.run.control.advice import Lag
 from rtbids.run.control.lookout import LatestWarnings, Lookout
+from rtbids.run.deadlines import Line
+from rtbids.run.progress import Linked
 from rtbids.run.resources import Resources
 
 CALM = Resources(2.0, 0.5, 0.1, {"mine": 1.0}, 8_000_000_000, 4_000_000_000, 0.0, 10**11)
 LAG = Lag("mine", 15, 20, 1.0, 1.6, 0.1, 0, CALM)
+FAR = Linked("cloud", True, 0.0, resources=CALM, throughput=2.3e6)
 BUSY = "import time\n\ndef feedback(volume, run):\n    end = time.time() + 1.5\n    while time.time() < end:\n        pass\n"
 
 
@@ -36,6 +39,10 @@ BUSY = "import time\n\ndef feedback(volume, run):\n    end = time.time() + 1.5\n
         (replace(LAG, resources=replace(CALM, swapped=5e7)), "memory", ["short of memory"]),
         (replace(LAG, unwritten=40), "disk", ["40 volumes", "local disk"]),
         (replace(LAG, resources=Resources(2.0)), "unknown", ["--deadline"]),
+        (replace(LAG, link=FAR, held_up=14), "link", ["connection to cloud (2.3 MB/s)", "fewer voxels", "longer --deadline"]),
+        (replace(LAG, link=FAR, held_up=2), "script", ["do less in feedback()"]),
+        (replace(LAG, link=FAR, resources=replace(CALM, memory_free=10**8)), "memory", ["cloud is short of memory"]),
+        (replace(LAG, link=FAR, resources=replace(CALM, scripts={}, load=9.0)), "load", ["cloud has more to do", "more cores"]),
     ],
 )
 def test_the_cause_is_told_and_what_to_change(lag, cause, words, monkeypatch):
@@ -82,6 +89,17 @@ def test_a_script_that_is_too_slow_is_said_once_and_stays_in_the_status(tmp_path
     assert "12 of the latest 12 answers missed the deadline of 0.01 s" in said
     assert said in [each.message for each in made.progress.warnings]
     assert made.progress.resources.disk_free > 0
+
+
+@pytest.mark.parametrize(("is_up", "wanted"), [(True, "fewer voxels"), (False, None)])
+def test_a_connection_that_is_too_slow_is_said_and_one_that_is_cut_is_no_reason_for_it(is_up, wanted, tmp_path):
+    made = session([lane(tmp_path / "mine", BUSY, Lines(), 1.0)])
+    made.progress.link = replace(FAR, is_up=is_up)
+    for index in range(12):
+        made.lanes[0].tally.sent(Line(index, None, "alternate", "link", 1.0 + index, 2.0 + index, 2.0 + index))
+    Lookout(made, tmp_path).look()
+    advised = made.lanes[0].tally.advice
+    assert (wanted is None and advised is None) or wanted in advised
 
 
 def test_the_latest_warnings_are_few_and_all_are_counted():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,16 @@ def test_misses_are_told_from_other_alternates_and_from_lines_without_a_due_time
         kept.sent(line(0, reason=reason if reason != "paused" else "deadline"), reason)
     kept.sent(line(0, reason="deadline", due=None), "deadline")
     assert kept.missed(20) == (1, 5)
+
+
+def test_alternates_of_a_connection_that_was_up_all_the_time_are_told_from_those_of_a_cut():
+    kept = Recent()
+    for index, received in enumerate((9.0, 11.0, 12.0)):  # it came up at 10
+        kept.sent(replace(line(index, reason="link"), received=received), "link")
+    kept.sent(replace(line(3, reason="link", due=None), received=13.0), "link")
+    assert kept.missed(20) == (0, 3)
+    assert kept.held_up(20, 10.0) == 2
+    assert kept.held_up(2, 10.0) == 1
 
 
 def test_what_is_sent_while_feedback_is_paused_is_no_missed_deadline():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
+from rtbids.run.progress import Linked
 from rtbids.run.resources import Resources
 
 LOOKED_AT = 20  # lines
@@ -18,7 +19,7 @@ CROWDED = 1.25  # threads that want to run, for each core
 SHORT = 0.05  # of the memory
 SWAPS = 10e6  # bytes a second
 BEHIND = 8  # volumes that wait for the disk
-Cause: TypeAlias = Literal["memory", "disk", "script", "load", "waiting", "unknown"]
+Cause: TypeAlias = Literal["link", "memory", "disk", "script", "load", "waiting", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Lag:
         Seconds a volume, and how many of them the analysis takes before the script is asked.
     unwritten
         Volumes that wait for the disk.
+    resources
+        Of the machine that the script runs on.
+    held_up
+        Of those missed: how many as the connection to that machine was too slow for them.
+    link
+        The connection, None where the script runs here.
     """
 
     experiment: str
@@ -43,6 +50,8 @@ class Lag:
     usual_analysis: float | None
     unwritten: int
     resources: Resources
+    held_up: int = 0
+    link: Linked | None = None
 
     @property
     def is_often(self) -> bool:
@@ -57,10 +66,16 @@ class Lag:
         """Cores that the script's process keeps busy."""
         return self.resources.scripts.get(self.experiment)
 
+    @property
+    def machine(self) -> str:
+        return "the machine" if self.link is None else self.link.place
+
 
 def cause(lag: Lag) -> Cause:
     """Return what most likely makes it slow: what would make everything slow comes first."""
     there, used = lag.resources, lag.used
+    if lag.held_up > lag.missed / 2:
+        return "link"
     is_short = there.memory and there.memory_free is not None and there.memory_free < SHORT * there.memory
     if is_short or (there.swapped or 0.0) > SWAPS:
         return "memory"
@@ -82,10 +97,19 @@ def advice(lag: Lag) -> str:
     return f"{seen}: {_SENTENCES[cause(lag)](lag)}"
 
 
+def _link(lag: Lag) -> str:
+    link = lag.link
+    rate = f" ({link.throughput / 1e6:.1f} MB/s)" if link is not None and link.throughput else ""
+    return (
+        f"the connection to {lag.machine}{rate} is too slow for volumes of this size; "
+        "scan fewer voxels, give it a longer --deadline or a faster connection, or run the script here"
+    )
+
+
 def _memory(lag: Lag) -> str:
     there = lag.resources
     free = "" if there.memory_free is None else f" ({_size(there.memory_free)} of {_size(there.memory or 0)} free)"
-    return f"the machine is short of memory{free}; end what else runs, or give it more memory"
+    return f"{lag.machine} is short of memory{free}; end what else runs, or give it more memory"
 
 
 def _disk(lag: Lag) -> str:
@@ -103,7 +127,7 @@ def _script(lag: Lag) -> str:
 def _load(lag: Lag) -> str:
     there = lag.resources
     return (
-        f"the machine has more to do (load {there.load:.1f}) than its {there.cores:g} cores can; "
+        f"{lag.machine} has more to do (load {there.load:.1f}) than its {there.cores:g} cores can; "
         "end what else runs, or give it more cores"
     )
 
@@ -119,7 +143,15 @@ def _unknown(lag: Lag) -> str:
     return f"{_less(lag)}, or give it a longer --deadline"
 
 
-_SENTENCES = {"memory": _memory, "disk": _disk, "script": _script, "load": _load, "waiting": _waiting, "unknown": _unknown}
+_SENTENCES = {
+    "link": _link,
+    "memory": _memory,
+    "disk": _disk,
+    "script": _script,
+    "load": _load,
+    "waiting": _waiting,
+    "unknown": _unknown,
+}
 
 
 def _slow_part(lag: Lag) -> str:

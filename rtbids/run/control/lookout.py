@@ -73,12 +73,14 @@ class Lookout:
                 logger.warning("%s: %s", lane.name, lane.tally.advice)
 
     def _lag(self, lane: Lane) -> Lag | None:
-        resources = self._session.progress.resources
+        link = self._session.progress.link
+        resources = self._session.progress.resources if link is None else link.resources
         if resources is None:
             return None
         missed, had_due = lane.tally.recent.missed(LOOKED_AT)
+        held_up = lane.tally.recent.held_up(LOOKED_AT, link.since) if link is not None and link.is_up else 0
         times = lane.deadline, lane.usual, lane.usual_analysis
-        return Lag(lane.name, missed, had_due, *times, self._session.unwritten, resources)
+        return Lag(lane.name, missed + held_up, had_due, *times, self._session.unwritten, resources, held_up, link)
 
 
 class LatestWarnings(logging.Handler):
