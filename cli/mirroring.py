@@ -5,44 +5,50 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rtbids import private
 from rtbids.archive import mirror
+from rtbids.archive.origin import STAYS, File, Origin
 from rtbids.cli import console, far_places
 from rtbids.cli.asking import asker
-from rtbids.errors import CannotWrite, ConnectionLost, RtbidsError, StreamBroken
-from rtbids.stream.link import Link
+from rtbids.cli.exchange import Exchange
+from rtbids.cli.stopping import stopping_at_once
+from rtbids.errors import CannotWrite, ConnectionLost, RtbidsError, Stopped
+from rtbids.plural import counted
+from rtbids.stream.link import Link, dial
 from rtbids.stream.ssh.address import Address
-from rtbids.stream.ssh.dial import dial
+from rtbids.stream.ssh.dial import Dialler
 from rtbids.stream.ssh.settings import SshOptions
 
 VERB = "copy"
-THERE, MANIFEST, LACKING, FILE = "there.json", "manifest.json", "lacking.json", "file/"
-_ANSWER = 30.0  # seconds for the far side to start
-_SAFE = 600.0  # seconds for it to have all on its disk
+MANIFEST, LACKING, FILE, PLACE, PLACED = "manifest.json", "lacking.json", "file/", "place.json", "placed.json"
+PIECE = 4 << 20
+PATIENCE = 60.0  # seconds without a connection, as a run waits for its last answers; nobody may be there to press Ctrl-C
+_ANSWER = 30.0  # seconds for the far side to end
 logger = logging.getLogger("rtbids")
 
 
 def copy(link: Link, arguments: Mapping[str, Any]) -> None:
     """Take the files of a data set that are lacking here; the far side's verb."""
-    there = mirror.Copy(far_places.path(arguments), str(arguments.get("origin")))
-    link.send(THERE, json.dumps({"known": there.is_known}).encode())
-    try:
-        for arrived in link.members():
-            name = arrived.member.name
-            if name == MANIFEST:
-                lacking, refused = there.lacking(json.loads(bytes(arrived.member.content)))
-                link.send(LACKING, json.dumps({"lacking": lacking, "refused": refused}).encode())
-            elif name.startswith(FILE):
-                there.take(name.removeprefix(FILE), arrived.member.content)
-            link.settle(arrived.number)
-    finally:
-        there.close()
+    mode = arguments.get("mode")
+    there = mirror.Copy(far_places.path(arguments), str(arguments.get("origin")), mode if isinstance(mode, int) else 0o700)
+    for arrived in link.members():
+        name = arrived.member.name
+        if name == MANIFEST:
+            lacking = there.lacking(json.loads(bytes(arrived.member.content)))
+            link.send(LACKING, json.dumps({"lacking": lacking}).encode())
+        elif name == PLACE:
+            here, refused = there.place()
+            link.send(PLACED, json.dumps({"here": here, "refused": refused}).encode())
+        elif name.startswith(FILE):
+            there.take(name.removeprefix(FILE), arrived.member.content)
+        link.settle(arrived.number)
     link.finish(_ANSWER)
 
 
@@ -66,58 +72,106 @@ class Copying:
 
 @contextmanager
 def mirrored(place: str, ssh: SshOptions, bids_dir: Path, copying: Copying) -> Iterator[None]:
-    """Have a data set copied when the block is over, whatever became of it.
+    """Have a data set copied when the block is over, whatever became of it, but where it is left at once.
 
     What stands in the way is raised at the beginning, where it can be seen there.
     """
     address = Address.parse(place)
-    origin = mirror.Origin(bids_dir)
-    link = dial(address, ssh, VERB, {"path": copying.path, "origin": origin.name}, ask=asker())
-    with link:
-        link.wait_up(_ANSWER)
-        known = _heard(link, THERE)["known"]
-        try:
-            yield
-        finally:
-            is_whole = _copy(link, origin, f"{address}{copying.path}", all_of_them=not known, moves=copying.moves)
-            if copying.moves and not is_whole:
-                console.say(f"it is kept here until then: {bids_dir}")
-
-
-def _copy(link: Link, origin: mirror.Origin, place: str, *, all_of_them: bool, moves: bool) -> bool:
-    """Send what is lacking there; where that cannot be, the next run does it. Return whether all is there."""
+    dialler = Dialler(address, ssh, asker())
+    dialler.prepare()
+    copier = Copier(partial(dial, dialler, VERB, where=address.host), f"{address}{copying.path}", Origin(bids_dir), copying)
+    copier.begin()
     try:
-        count, refused = _sent(link, origin, place, all_of_them=all_of_them, moves=moves)
-    except (RtbidsError, OSError) as error:
-        logger.warning("the copy at %s is not complete: %s; the data set here is, and the next run completes it", place, error)
-        return False
-    for name in refused:
-        logger.warning("%s is another data set's at %s: it was left as it is there", name, place)
-    console.say(f"copy:     {place} ({count} files)")
-    return not refused
+        yield
+    except Stopped:
+        copier.say_left()
+        raise
+    except BaseException:
+        copier.copy()
+        raise
+    copier.copy()
 
 
-def _sent(link: Link, origin: mirror.Origin, place: str, *, all_of_them: bool, moves: bool) -> tuple[int, list[str]]:
-    changed = origin.changed(place, all_of_them=all_of_them)
-    looks = {name: mirror.look(path) for name, path in changed.items()}
-    link.send(MANIFEST, json.dumps({name: mirror.sha256(path) for name, path in changed.items()}).encode())
-    answer = _heard(link, LACKING)
-    for name in answer["lacking"]:
-        link.send(f"{FILE}{name}", changed[name].read_bytes())
-    link.finish(_SAFE)
-    refused = list(answer["refused"])
-    origin.copied(place, {name: look for name, look in looks.items() if name not in refused})
-    if moves:
-        origin.empty(name for name in changed if name not in refused)
-    return len(answer["lacking"]), refused
+class Copier:
+    """Copies a data set to `place` on another machine, over a connection of its own each time."""
+
+    def __init__(self, dial: Callable[[Mapping[str, Any]], Link], place: str, origin: Origin, copying: Copying) -> None:
+        self._dial = dial
+        self._place = place
+        self._origin = origin
+        self._moves = copying.moves
+        mode = origin.root.stat().st_mode & 0o777
+        self._arguments = {"path": copying.path, "origin": origin.name, "mode": mode}
+
+    def begin(self) -> None:
+        """Raise what stands in the way of a copy."""
+        with stopping_at_once(), self._dial(self._arguments) as link:
+            Exchange(link, PATIENCE, self._say_waits).ask(PLACE, {}, PLACED)
+            link.finish(_ANSWER)
+
+    def copy(self) -> None:
+        """Copy what is lacking there; where that cannot be, or a signal comes, the next run does it."""
+        is_whole = False
+        console.say(f"copying the data set to {self._place}")
+        try:
+            with stopping_at_once(), self._origin.alone(), self._dial(self._arguments) as link:
+                is_whole = self._copied(link)
+        except Stopped:
+            raise
+        except (RtbidsError, OSError) as error:
+            logger.warning("the copy at %s is not complete: %s", self._place, error)
+        finally:
+            if not is_whole:
+                self.say_left()
+
+    def say_left(self) -> None:
+        console.say(f"the data set is kept here: {self._origin.root}; the next run with this --archive copies what is lacking")
+
+    def _say_waits(self, problem: str) -> None:
+        console.say(f"waiting for a connection to {self._place}, for the copy ({problem}); Ctrl-C gives it up")
+
+    def _copied(self, link: Link) -> bool:
+        """Send what is lacking there and have it put in its place; return whether all is there."""
+        files = self._origin.files()
+        far = Exchange(link, PATIENCE, self._say_waits)
+        described = {name: (file.sha256, file.size, file.mode) for name, file in files.items()}
+        manifest = {"files": described, "folders": self._origin.folders(list(files))}
+        lacking = _names(far.ask(MANIFEST, manifest, LACKING), "lacking", files)
+        with console.counting("copying", len(lacking)) as advance:
+            for name in lacking:
+                _send(far, name, files[name])
+                advance()
+        placed = far.ask(PLACE, {}, PLACED)
+        with suppress(ConnectionLost):  # it has said that all is safe
+            link.finish(_ANSWER)
+        here, refused = _names(placed, "here", files), _names(placed, "refused", files)
+        if self._moves:
+            self._origin.empty({name: files[name] for name in here})
+        self._say(len(lacking), refused, len(files) - len(here) - len(refused))
+        return len(here) == len(files)
+
+    def _say(self, count: int, refused: Sequence[str], left: int) -> None:
+        for name in refused:
+            logger.warning("%s is another data set's at %s: it was left as it is there", name, self._place)
+        if left:
+            logger.warning("%s changed or went while they were copied to %s", counted(left, "file"), self._place)
+        console.say(f"copy:     {self._place} ({counted(count, 'file')})")
+        if (self._origin.root / STAYS).exists():
+            console.say(f"not copied, as it is never: {self._origin.root / STAYS}")
 
 
-def _heard(link: Link, name: str) -> dict[str, Any]:
-    """Return what the far side says next; raise what it refuses."""
-    for arrived in link.members():
-        link.settle(arrived.number)
-        if arrived.member.name != name:
-            raise StreamBroken(f"expected {name}, found {arrived.member.name[:80]}")
-        said: dict[str, Any] = json.loads(bytes(arrived.member.content))
-        return said
-    raise ConnectionLost("the far side has ended")
+def _send(far: Exchange, name: str, file: File) -> None:
+    """Send a file, piece by piece, at least one; one that cannot be read any more is left to the next copy."""
+    with suppress(OSError), file.path.open("rb") as opened:
+        left = file.size
+        while piece := opened.read(min(left, PIECE)):
+            far.send(f"{FILE}{name}", piece)
+            left -= len(piece)
+        if not file.size:
+            far.send(f"{FILE}{name}", b"")
+
+
+def _names(said: Mapping[str, Any], key: str, files: Mapping[str, File]) -> list[str]:
+    """Return those of the names that the far side says which are of files that it was told of."""
+    found = said.get(key)
+    return [name for name in found if isinstance(name, str) and name in files] if isinstance(found, list) else []

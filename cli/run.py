@@ -268,7 +268,7 @@ def _copying(archive: str, on: str | None, bids_dir: Path | None, named: str | N
         raise UsageFault(
             "--archive remote keeps no data set here", "say --remote-bids-dir in place of --bids-dir, or --archive both"
         )
-    place = named or (bids_dir.name if bids_dir else "")
+    place = named or (bids_dir.resolve().name if bids_dir else "")
     if not place:
         raise UsageFault(f"--archive {archive} needs --{'remote-' if archive == 'remote' else ''}bids-dir")
     return Copying(place if place.startswith("/") else f"/~/{place.removeprefix('~/')}", archive == "remote")

@@ -39,12 +39,29 @@ def stopping(at_once: str | None = None, is_shown: Callable[[], bool] = lambda: 
                 os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
         stop.set()
 
+    with _handled(handle):
+        yield stop
+    if received:
+        raise Stopped(received[0][0])
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Have the first signal raise Stopped where the program is."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    with _handled(handle):
+        yield
+
+
+@contextmanager
+def _handled(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     spared = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
     before = {number: signal.signal(number, handle) for number in _SIGNALS if number not in spared}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if received:
-        raise Stopped(received[0][0])

@@ -1,171 +1,157 @@
-"""A copy of a data set on another machine: which files are lacking there, and which are not to be touched."""
+"""A copy of a data set, made on another machine: nothing takes its place until all has come.
+
+A connection that is lost, or a kill, leaves what was there before.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rtbids.archive import locks, writer
+from rtbids.archive.coming import Coming, Wanted
+from rtbids.archive.ledger import Ledger, Made
+from rtbids.archive.origin import Look, is_shown, look, sha256
+from rtbids.archive.study import WORK, refuse_strangers
 from rtbids.bids.dataset import DESCRIPTION
-from rtbids.errors import CannotWrite, StreamBroken
+from rtbids.errors import CannotWrite, StreamBroken, cannot_write
 from rtbids.stream.wire import is_confined
 
-_OWN = ".rtbids"  # what rtbids works with in a data set
 _LEDGER = "copied-here.json"
-_NOTE = "copied.json"
-_IMAGES = (".nii", ".nii.gz")
-_SHOWN = frozenset({".bidsignore"})  # hidden files that are part of a data set
-
-
-def files(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name and path of each file of a data set, its description last: what lacks it is no whole data set."""
-    found = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-    named = [(path.relative_to(root).as_posix(), path) for path in found]
-    shown = [each for each in named if not _is_hidden(each[0])]
-    yield from (each for each in shown if each[0] != DESCRIPTION)
-    yield from (each for each in shown if each[0] == DESCRIPTION)
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in _SHOWN for part in name.split("/"))
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class Origin:
-    """What a data set knows of its copies.
-
-    Attributes
-    ----------
-    name
-        By which its files are told from those of other data sets, wherever they are copied to.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._path = root / _OWN / _NOTE
-        known = _read(self._path)
-        self.name: str = known.get("name") or secrets.token_hex(16)
-        self._places: dict[str, dict[str, list[int]]] = known.get("places") or {}
-
-    def changed(self, place: str, *, all_of_them: bool) -> dict[str, Path]:
-        """Return the files that have changed since they were copied to `place`."""
-        known = {} if all_of_them else self._places.get(place, {})
-        there = ((name, path) for name, path in files(self._root) if not is_emptied(path))
-        return {name: path for name, path in there if known.get(name) != look(path)}
-
-    def copied(self, place: str, looks: Mapping[str, list[int]]) -> None:
-        """Note what is safe there, as it was when it was read."""
-        self._places.setdefault(place, {}).update(looks)
-        _write(self._path, {"name": self.name, "places": self._places})
-
-    def empty(self, names: Iterable[str]) -> None:
-        """Let go of images that are safe elsewhere; their names stay, by which runs are numbered."""
-        for name in names:
-            if name.endswith(_IMAGES):
-                os.truncate(self._root / name, 0)
-
-
-def look(path: Path) -> list[int]:
-    """Return what tells that a file has changed."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
-
-
-def is_emptied(path: Path) -> bool:
-    return path.name.endswith(_IMAGES) and path.stat().st_size == 0
+_COMING = "coming"
 
 
 class Copy:
-    """The copy at `root` of the data set `origin`. A file there that is not of this origin's making is never replaced."""
+    """The copy at `root` of the data set `origin`. A file there that is not of this origin's making is never replaced.
 
-    def __init__(self, root: Path, origin: str) -> None:
+    `mode` is that of `root` where it has to be made.
+    """
+
+    def __init__(self, root: Path, origin: str, mode: int = 0o700) -> None:
+        if not origin.isalnum():
+            raise StreamBroken(f"expected the name of a data set, found {origin[:80]!r}")
         self._root = root
-        self._origin = origin
-        self._ledger = root / _OWN / _LEDGER
-        self._made: dict[str, list[str]] = _read(self._ledger)  # origin and hash, by name
-        self._awaited: dict[str, str] = {}
-        try:
-            self._ledger.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CannotWrite(f"{root}: {error.strerror}") from None
+        self._ledger = Ledger(root / WORK / _LEDGER, origin)
+        self._coming = Coming(root / WORK / _COMING / origin)
+        self._wanted: dict[str, Wanted] = {}
+        self._folders: dict[str, int] = {}
+        self._seen: dict[str, Look | None] = {}  # of what is to be replaced
+        self._here: list[str] = []
+        self._refused: list[str] = []
+        with _writing(root):
+            self._make(root / WORK / _COMING, origin, mode)
 
-    @property
-    def is_known(self) -> bool:
-        """Whether files of this origin are here."""
-        return any(origin == self._origin for origin, _ in self._made.values())
+    def _make(self, coming: Path, origin: str, mode: int) -> None:
+        if not self._root.exists():
+            self._root.mkdir(parents=True)
+            self._root.chmod(mode)
+        if not (self._root / WORK / _LEDGER).exists():
+            refuse_strangers(self._root)
+        (coming / origin).mkdir(parents=True, exist_ok=True)
+        coming.chmod(0o700)
 
-    def lacking(self, manifest: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """Return the names that are lacking, and those that are another's here; `manifest` has hashes by name."""
-        refused = []
-        for name, wanted in manifest.items():
-            if not (is_confined(name) and isinstance(wanted, str)) or _is_hidden(name):
-                raise StreamBroken(f"expected a file of a data set, found {name[:80]!r}")
-            there = self._there(name)
-            if there is None or (there != wanted and self._made.get(name) == [self._origin, there]):
-                self._awaited[name] = wanted
-            elif there != wanted:
-                refused.append(name)
-        return list(self._awaited), refused
+    def lacking(self, manifest: Mapping[str, Any]) -> list[str]:
+        """Return the names of files whose content is to be sent, of those in `manifest`.
 
-    def take(self, name: str, content: memoryview) -> None:
-        """Put a file in its place, whole or not at all, and on the disk."""
-        wanted = self._awaited.pop(name, None)
-        if wanted is None or hashlib.sha256(content).hexdigest() != wanted:
-            raise StreamBroken(f"{name[:80]} is not what was asked for")
-        path = self._root / name
-        unfinished = self._root / _OWN / f"coming-{os.getpid()}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._demand_within(path.parent)
-            with unfinished.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                unfinished.unlink()
-            raise CannotWrite(f"{path}: {error.strerror}") from None
-        self._made[name] = [self._origin, wanted]
+        It has under ``files`` by name: hash, size and mode; under ``folders`` the modes of their folders.
+        """
+        files, self._folders = _understood(manifest)
+        made = self._ledger.read()
+        self._here, self._refused, self._wanted, self._seen = [], [], {}, {}
+        with _writing(self._root):
+            for name, wanted in files.items():
+                self._sort(name, wanted, made.get(name))
+            return self._coming.expect(self._wanted)
 
-    def close(self) -> None:
-        """Note what was made here."""
-        _write(self._ledger, self._made)
+    def _sort(self, name: str, wanted: Wanted, made: Made | None) -> None:
+        there = self._look(name)
+        content = self._content(name, there, made)
+        if content == wanted.sha256:
+            self._here.append(name)
+        elif there is None or self._ledger.is_ours(made, content):
+            self._wanted[name], self._seen[name] = wanted, there
+        else:
+            self._refused.append(name)
 
-    def _there(self, name: str) -> str | None:
-        path = self._root / name
-        if not path.exists():
-            return None
-        return sha256(path) if path.is_file() else ""
+    def take(self, name: str, piece: memoryview) -> None:
+        """Add to a file whose content is lacking; see `Coming.take`."""
+        with _writing(self._root / name):
+            self._coming.take(name, piece)
+
+    def place(self) -> tuple[list[str], list[str]]:
+        """Put in its place all that has come; return the names of what is here now as it is to be, and of what is another's."""
+        with _writing(self._root), locks.held(self._root / WORK / "lock"):
+            ready = [name for name in self._wanted if self._coming.path(name).exists()]
+            taken = [name for name in ready if self._look(name) != self._seen[name]]  # since it was looked at
+            contents = {name: self._wanted[name].sha256 for name in sorted(set(ready) - set(taken), key=turn)}
+            self._ledger.intend(contents)
+            for name in contents:
+                self._move(name)
+            for folder in {folder for name in contents for folder in Path(name).parents}:
+                writer.sync(self._root / folder)
+            self._ledger.note(contents, {name: self._look(name) for name in contents})
+        return [*self._here, *contents], [*self._refused, *taken]
+
+    def _move(self, name: str) -> None:
+        path, waiting = self._root / name, self._coming.path(name)
+        self._demand_within(path.parent)
+        for folder in reversed(Path(name).parents):
+            if not (self._root / folder).exists():
+                (self._root / folder).mkdir()
+                (self._root / folder).chmod(self._folders.get(folder.as_posix(), 0o700) | 0o700)
+        waiting.chmod(self._wanted[name].mode)
+        waiting.replace(path)
 
     def _demand_within(self, folder: Path) -> None:
         root = os.path.realpath(self._root)
         if os.path.commonpath([root, os.path.realpath(folder)]) != root:
             raise CannotWrite(f"{folder} leads out of the data set")
 
+    def _look(self, name: str) -> Look | None:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return look((self._root / name).lstat())
+        return None
 
-def _read(path: Path) -> dict[str, Any]:
+    def _content(self, name: str, there: Look | None, made: Made | None) -> str:
+        """Return the hash of what is there, reading it only where it is not known; empty where it is no file."""
+        path = self._root / name
+        if there is None or path.is_symlink() or not path.is_file():
+            return ""
+        return made.contents[0] if made is not None and made.look == there else sha256(path)
+
+
+def turn(name: str) -> tuple[int, str, str, bool, str]:
+    """Return what sorts files so that the copy is valid while they take their places, but between an image and its sidecar.
+
+    First what says what is no part of BIDS; then what describes the data set, and its participants: a row may be there before
+    its folder. A table of scans is last: it may not name what is not there.
+    """
+    folder, _, file = name.rpartition("/")
+    first = [".bidsignore", DESCRIPTION]
+    rank = first.index(file) if file in first else 2 if not folder else 4 if file.endswith("_scans.tsv") else 3
+    stem, _, extension = file.partition(".")
+    return rank, folder, stem, extension == "json", extension
+
+
+def _understood(manifest: Mapping[str, Any]) -> tuple[dict[str, Wanted], dict[str, int]]:
+    """Return the files, and the modes of folders, that the other machine says; raise StreamBroken for anything else."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        said = {str(name): (str(content), int(size), int(mode)) for name, (content, size, mode) in manifest["files"].items()}
+        folders = {str(name): int(mode) & 0o777 for name, mode in manifest["folders"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise StreamBroken("expected the files of a data set, found something else") from None
+    for name in said:
+        if not is_confined(name) or not is_shown(name):
+            raise StreamBroken(f"expected a file of a data set, found {name[:80]!r}")
+    return {name: Wanted(content, size, mode & 0o777) for name, (content, size, mode) in said.items()}, folders
 
 
-def _write(path: Path, fields: Mapping[str, Any]) -> None:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(fields), encoding="utf-8")
-        unfinished.replace(path)
+        yield
     except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror}") from None
+        raise cannot_write(path, error) from None

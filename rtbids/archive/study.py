@@ -66,7 +66,7 @@ class Study:
             raise cannot_write(root, error) from error
 
     def _open(self) -> None:
-        _refuse_strangers(self.root)
+        refuse_strangers(self.root)
         self.growing.mkdir(parents=True, exist_ok=True)
         with self.locked():
             self._scratch = self._work / "tmp" / f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -255,7 +255,8 @@ def read_text(path: Path) -> str:
         return ""
 
 
-def _refuse_strangers(root: Path) -> None:
+def refuse_strangers(root: Path) -> None:
+    """Raise CannotWrite where `root` is neither a raw data set nor an empty folder."""
     if dataset.is_dataset(root):
         if sidecar.read(root / dataset.DESCRIPTION).get("DatasetType", "raw") == "derivative":
             raise CannotWrite(f"{root}: expected a raw BIDS data set, found a derivative", "name the raw data set's folder")
