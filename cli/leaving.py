@@ -12,6 +12,7 @@ from typing import Any
 from rtbids import nifti
 from rtbids.bids import dataset, rows, sidecar
 from rtbids.bids.entities import KEYS
+from rtbids.cli.withheld import SIDECARS
 from rtbids.convert.dicom import shown
 from rtbids.errors import BadData
 from rtbids.plural import counted
@@ -21,7 +22,6 @@ from rtbids.stream.wire import Buffer
 
 Fields = Mapping[str, Any]
 Noted = Callable[[str, Fields, Fields], None]  # what sort of member it was, what it said before, and what it says now
-SIDECARS = "fields of sidecars"
 _SUBJECT = r"sub-[A-Za-z0-9]+/"
 _IN_A_RUN = rf"(?:{_SUBJECT})?(?:ses-[A-Za-z0-9]+/)?func/(?:(?:{'|'.join(KEYS.values())})-[A-Za-z0-9+]+_)*"
 _TABLE = re.compile(r"(?:.*/)?(?:sub-[A-Za-z0-9]+_)?(participants|sessions)\.(tsv|json)")

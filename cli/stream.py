@@ -87,8 +87,5 @@ def command(
     with stopping() as stop:
         request = Request(source, entities, live, keep, None, None, stop, open_timeout, on_mode=console.watching(source))
         request = replace(request, deidentify=stage, withheld=withheld(identified=identified), far=far, wish=wish)
-        if dry_run:
-            rehearsal.show(request, destinations)
-            return
         order = streaming.Order(destinations, when_full, room, open_timeout, far, stays)
-        streaming.stream(request, order)
+        (rehearsal.show if dry_run else streaming.stream)(request, order)

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -16,7 +16,6 @@ from rtbids.cli import archiving, far_ends, sources, stream_sources
 from rtbids.cli.far_ends import Far
 from rtbids.cli.request import Request, kind_of
 from rtbids.cli.stream_line import shown
-from rtbids.cli.withheld import Withheld
 from rtbids.errors import RtbidsError, UsageFault, internal_fault
 from rtbids.pipeline import Inbox, be_quick
 from rtbids.receipt import hold, settle
@@ -88,12 +87,35 @@ def stream(request: Request, order: Order) -> None:
     unfinished = _Unfinished(len(order.destinations))
     branches = [_branch(one, request, order, unfinished) for one in order.destinations]
     be_quick()
+    with shown(branches):
+        _flow(request, branches, unfinished)
+    _raise_first(branches)
+
+
+def rehearse(request: Request, order: Order, take: Callable[[str, Units], None]) -> None:
+    """Do all of that but bring it there: `take` is told a destination, and gets the units that would go there."""
+    unfinished = _Unfinished(len(order.destinations))
+
+    def sink(destination: str, units: Units) -> None:
+        take(destination, _converted(units, destination, request) if _gets_volumes(destination, order) else units)
+
+    branches = [Branch(one, partial(sink, one), failed=partial(unfinished.failed, one)) for one in order.destinations]
+    _flow(request, branches, unfinished)
+    _raise_first(branches)
+
+
+def _gets_volumes(destination: str, order: Order) -> bool:
+    """Say whether DICOM files are converted on their way there, as far as the name of a place on another machine says."""
+    if endpoints.is_far(destination):
+        return not (order.stays or destination.endswith(".tar"))
+    return is_folder(destination)
+
+
+def _flow(request: Request, branches: Sequence[Branch], unfinished: _Unfinished) -> None:
     unfinished.inbox = inbox = Inbox(sources.stream(request))
     for one in branches:
         one.start()
-    with shown(branches):
-        _move(inbox.until(request.stop), branches)
-    _raise_first(branches)
+    _move(inbox.until(request.stop), branches)
 
 
 class _Unfinished:
@@ -187,7 +209,7 @@ def _converted(units: Units, name: str, request: Request) -> Units:
         yield from whole
         return
     members = (member for unit in whole if unit is not None for member in unit.members())
-    withheld = Withheld(request.withheld.identified)
+    withheld = request.withheld.anew()
     done = replace(request, stop=Wakeup(), deidentify=None, withheld=withheld)
     yield from of_items(withheld.items(stream_sources.of_members(members, name, done)))
 
@@ -206,7 +228,7 @@ def _sink(destination: str, name: str, request: Request, timeout: float) -> Sink
 
 def grown(bids_dir: Path, request: Request) -> Sink:
     """Return what grows a data set from units; DICOM files are converted, all that was asked for on their way is done."""
-    withheld = Withheld(request.withheld.identified)
+    withheld = request.withheld.anew()
     done = replace(request, stop=Wakeup(), deidentify=None, withheld=withheld)  # it ends when the source has
 
     def grow(units: Units) -> None:

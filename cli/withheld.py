@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rtbids.convert.dicom import Instance
 
 logger = logging.getLogger("rtbids")
+SIDECARS = "fields of sidecars"
 METHOD = f"rtbids {__version__}: identifying elements of the DICOM header were not copied into this sidecar"
 _OURS = frozenset(  # texts that conversion makes itself, or that can be one of a few words only
     {"TaskName", "Manufacturer", "PulseSequenceType", "PhaseEncodingDirection", "PhaseEncodingAxis", "ConversionSoftware"}
@@ -50,6 +51,10 @@ class Withheld:
     _added: dict[int, dict[str, Any]] = field(default_factory=dict)
     _left: dict[int, headers.Header] = field(default_factory=dict)
     _made: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+
+    def anew(self) -> Withheld:
+        """Return one that has learnt nothing yet."""
+        return Withheld(self.identified)
 
     def instances(self, found: Iterable[Instance]) -> Iterator[Instance]:
         """Learn from images on their way; the names of their protocol and series are left without what identifies."""
@@ -97,7 +102,7 @@ class Withheld:
     def fields(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sidecar without what identifies, or with it."""
         left = self._fields(metadata)
-        self.note("fields of sidecars", metadata, left)
+        self.note(SIDECARS, metadata, left)
         return left
 
     def _fields(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
