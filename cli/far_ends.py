@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import getpass
 import hashlib
 import json
@@ -60,7 +61,9 @@ def dial(verb: str, place: Address, far: Far, arguments: Mapping[str, Any], when
     from rtbids.stream.ssh import dial as ssh
 
     told = {"path": place.path, "began": time.time(), **arguments}
-    return ssh.dial(place, far.ssh, verb, told, asker(), spool=far.held.spool(when_full))
+    link = ssh.dial(place, far.ssh, verb, told, asker(), spool=far.held.spool(when_full))
+    atexit.register(link.close)  # however this command ends: what is there would wait for it to come back
+    return link
 
 
 def sender(source: str) -> str:
@@ -70,7 +73,15 @@ def sender(source: str) -> str:
 
 
 def ready(link: Link, name: str) -> Mapping[str, Any]:
-    """Wait for the far side's first word, which says that it has begun; raise what it refused with."""
+    """Wait for the far side's first word, which says that it has begun; raise what it refused with, the link closed."""
+    try:
+        return _first_word(link, name)
+    except BaseException:
+        link.close()
+        raise
+
+
+def _first_word(link: Link, name: str) -> Mapping[str, Any]:
     until = time.monotonic() + READY
     while (arrived := link.take()) is None:
         left = until - time.monotonic()

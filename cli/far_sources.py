@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 from collections.abc import Generator, Iterator, Mapping
@@ -52,12 +51,7 @@ def _dialled(request: Request, *, as_files: bool) -> tuple[Link, str]:
     if request.wish.key or request.wish.recipe:
         raise UsageFault(f"--key and --recipe are files here, and {place.host} de-identifies by its own", "set them up there")
     link = far_ends.dial("give", place, request.far, _asked(request, as_files=as_files))
-    atexit.register(link.close)  # a command may end while this waits, and what is there would wait for it to come back
-    try:
-        told = far_ends.ready(link, READY)
-    except BaseException:
-        link.close()
-        raise
+    told = far_ends.ready(link, READY)
     request.on_mode(f"there, {told.get('what', 'as it is')}")
     return link, str(place)
 
@@ -95,7 +89,6 @@ def _units(link: Link, place: str, request: Request) -> Generator[Unit]:
         link.finish(ENDING)
     finally:
         link.close()
-        atexit.unregister(link.close)
 
 
 def _kept(unit: Unit) -> Unit:

@@ -38,7 +38,8 @@ when_full = click.option(
     type=click.Choice(["block", "drop"]),
     default="block",
     show_default=True,
-    help="When a DEST is slow and its queue full: hold SOURCE, or drop its oldest volumes (never of a .tar or a folder).",
+    help="When a DEST is slow and its queue full: hold SOURCE, or drop its oldest volumes (never of a .tar or a folder, and no"
+    " DICOM files).",
 )
 room = click.option(
     "--queue", "room", type=Size(), default="64M", show_default=True, metavar="SIZE", help="What may wait for each DEST."

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from rtbids.errors import RtbidsError, StreamBroken
+from rtbids.errors import BadData, ConnectionLost, RtbidsError, StreamBroken, internal_fault
 from rtbids.receipt import Receipt, settle
 from rtbids.stream import units, wire
 from rtbids.stream.branch import LOOK, Units
@@ -19,12 +19,20 @@ BIDSI = "bids/"
 
 
 def send(link: Link, unit: Unit, *, may_drop: bool = False) -> int:
-    """Hand a unit over to a link; return its number."""
-    buffers = []
+    """Hand a unit over to a link; return its number. Raise BadData where its name, or its time, cannot go over one."""
+    name = (FILE if unit.is_file else BIDSI) + unit.name
+    may_be_lost = may_drop and unit.may_be_lost
+    try:
+        return link.send(name, *_framed(unit), modified=unit.pieces[-1].modified, droppable=may_be_lost)
+    except ValueError as error:
+        raise BadData(f"a member cannot go over a link: {str(error)[:200]}") from None
+
+
+def _framed(unit: Unit) -> list[memoryview]:
+    buffers: list[memoryview] = []
     for piece in unit.pieces:
         buffers += wire.framed(piece.name, [memoryview(part).cast("B") for part in piece.parts], piece.modified)
-    name = (FILE if unit.is_file else BIDSI) + unit.name
-    return link.send(name, *buffers, modified=unit.pieces[-1].modified, droppable=may_drop and unit.may_be_lost)
+    return buffers
 
 
 def unit_of(arrived: Arrived, where: str, receipts: tuple[Receipt, ...] = ()) -> Unit:
@@ -37,7 +45,7 @@ def unit_of(arrived: Arrived, where: str, receipts: tuple[Receipt, ...] = ()) ->
     if not 1 <= len(pieces) <= 2:
         raise StreamBroken(f"{where}: {name[:80]!r} has {len(pieces)} members")
     if name.startswith(FILE):
-        return Unit(pieces, is_file=True, may_be_lost=True, receipts=receipts)
+        return Unit(pieces, is_file=True, receipts=receipts)
     return units.of_pieces(pieces, receipts)
 
 
@@ -93,11 +101,17 @@ def _waited(link: Link) -> Arrived | None:
 
 
 def write_link(
-    units: Units, link: Link, *, may_drop: bool = False, on_heard: Callable[[Arrived], None] = lambda arrived: None
+    units: Units,
+    link: Link,
+    *,
+    may_drop: bool = False,
+    on_heard: Callable[[Arrived], None] = lambda arrived: None,
+    patience: float | None = None,
 ) -> None:
     """Send a stream over a link; a unit is safe when the other side has said so.
 
     A source that breaks is told to the other side, which then has no orderly end. `on_heard` takes what the other side says.
+    At the end the other side may take as long as it likes, or `patience` seconds without a unit more that is safe.
     """
     unsafe: deque[tuple[int, tuple[Receipt, ...]]] = deque()
     try:
@@ -109,14 +123,27 @@ def write_link(
             else:
                 _hear(link, on_heard)
             _settle(unsafe, link.state.safe)
-        link.finish()
+        _finish(link, patience)
         _settle(unsafe, link.state.sent)
         for arrived in link.members():  # until the other side has done with it
             link.settle(arrived.number)
-    except RtbidsError as error:
-        link.close(error)
+    except BaseException as error:
+        link.close(error if isinstance(error, RtbidsError) else RtbidsError(internal_fault(error)))
         raise
     link.close()
+
+
+def _finish(link: Link, patience: float | None) -> None:
+    safe = -1
+    while True:
+        try:
+            link.finish(patience)
+        except ConnectionLost:
+            if link.is_over or link.state.safe <= safe:
+                raise
+            safe = link.state.safe
+        else:
+            return
 
 
 def _hear(link: Link, on_heard: Callable[[Arrived], None]) -> None:

@@ -93,7 +93,7 @@ def of_members(members: Iterable[wire.Member]) -> Iterator[Unit]:
         is_bidsi = member.name.endswith(".json") if is_bidsi is None else is_bidsi
         piece = wire.Piece(member.name, (member.content,), member.modified)
         if not is_bidsi:
-            yield Unit((piece,), is_file=True, may_be_lost=True, receipts=member.receipts)
+            yield Unit((piece,), is_file=True, receipts=member.receipts)  # one of many slices, maybe: none may be lost
             continue
         _, index, suffix = bidsi.split(_file_name(member.name))
         if before is not None and not _belong(before, piece):

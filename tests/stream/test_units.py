@@ -52,7 +52,7 @@ def test_a_json_without_its_volume_goes_on_for_the_reader_to_refuse():
 
 def test_files_of_dicom_are_units_each():
     found = list(units.of_members([wire.Member(f"{n}.dcm", memoryview(b"x" * n), 0.0) for n in range(3)]))
-    assert [unit.is_file and unit.may_be_lost and unit.is_image for unit in found] == [True] * 3
+    assert [(unit.is_file, unit.is_image, unit.may_be_lost) for unit in found] == [(True, True, False)] * 3
     assert [unit.size for unit in found] == [0, 1, 2]
 
 
