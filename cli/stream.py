@@ -71,7 +71,7 @@ def command(
       rtbids stream /data/export ssh://me@cloud.example.org/~/study
       rtbids stream /data/export ssh://me@cloud.example.org/scanner --keep
       rtbids stream ssh://me@console/data/export study volumes.fifo
-      rtbids watch /data/export | rtbids stream - first.fifo second.fifo --when-full drop
+      rtbids convert /data/export | rtbids stream - first.fifo second.fifo --when-full drop
     """
     from rtbids.cli import console, deid_stage, streaming
     from rtbids.cli import dry_run as rehearsal

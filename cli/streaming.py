@@ -12,10 +12,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from rtbids.cli import archiving, far_ends, sources, stream_sources
+from rtbids.cli import archiving, console, far_ends, sources, stream_sources
 from rtbids.cli.far_ends import Far
 from rtbids.cli.request import Request, kind_of
 from rtbids.cli.stream_line import shown
+from rtbids.clock import CLOCK
 from rtbids.errors import RtbidsError, UsageFault, internal_fault
 from rtbids.pipeline import Inbox, be_quick
 from rtbids.receipt import hold, settle
@@ -25,6 +26,7 @@ from rtbids.stream.far import held
 from rtbids.stream.units import Unit, of_items
 from rtbids.wakeup import Wakeup
 
+_NOBODY_READS = 10.0  # seconds without one more image safe, after which a source that was connected is left
 logger = logging.getLogger("rtbids")
 
 
@@ -49,11 +51,13 @@ def check(source: str, destinations: Sequence[str], *, stays: bool = False) -> N
         if place in seen and (one != endpoints.STANDARD or destinations.count(one) > 1):
             raise UsageFault(f"{one}: named twice, as {seen[place]} and as {one}", "each place once")
         seen[place] = one
+    if stays and not any(map(endpoints.is_far, destinations)):
+        raise UsageFault("--keep is for a name on another machine", "ssh://host/NAME")
     for one in destinations:
         if endpoints.is_far(one):
             _check_far(one, stays=stays)
-        elif is_folder(one) and stays:
-            raise UsageFault(f"{one}: --keep is for a name on another machine", "ssh://host/NAME")
+        else:
+            is_folder(one)  # or says what is wrong with it
 
 
 def _check_far(place: str, *, stays: bool) -> None:
@@ -180,19 +184,25 @@ def _branch(destination: str, request: Request, order: Order, unfinished: _Unfin
 def _far_branch(destination: str, request: Request, order: Order, unfinished: _Unfinished) -> Branch:
     """Connect and hear what sort of place it is: nothing is dropped on the way to one that keeps; a data set gets volumes."""
     place = far_ends.address(destination)
-    told = {
+    told: dict[str, object] = {
         "sender": far_ends.sender(request.source),
         "identified": request.withheld.identified,
         "open_timeout": order.open_timeout,
         "keep": order.stays,
         "from": platform.node(),
     }
+    if request.source == endpoints.STANDARD:
+        told["began"] = 0.0  # two of a user's pipes are told apart by nothing: neither takes the other's place while that is up
     link = far_ends.dial("receive", place, order.far, told, order.when_full)
-    kind = far_ends.ready(link, "receive/ready.json").get("kind")
+    ready = far_ends.ready(link, "receive/ready.json")
+    kind = ready.get("kind")
     may_drop = order.when_full == "drop" and kind == "pipe"
+    if kind == "folder" and ready.get("is_new"):
+        console.say(f"{place} is a new data set; where a named pipe is meant: mkfifo it there first")
 
     def send(units: Units) -> None:
-        linked.write_link(_converted(units, str(place), request) if kind == "folder" else units, link, may_drop=may_drop)
+        there = _converted(units, str(place), request) if kind == "folder" else units
+        linked.write_link(there, link, may_drop=may_drop, patience=_NOBODY_READS if order.stays else None)
 
     when_full: WhenFull = "drop" if may_drop else "block"
     failed, says = partial(unfinished.failed, str(place)), partial(far_ends.says, link)
@@ -200,9 +210,12 @@ def _far_branch(destination: str, request: Request, order: Order, unfinished: _U
 
 
 def _converted(units: Units, name: str, request: Request) -> Units:
-    """Turn the files of a stream of DICOM into volumes; units of BIDS-I pass."""
-    first = next((unit for unit in units if unit is not None), None)
-    if first is None:
+    """Turn the files of a stream of DICOM into volumes, with None while none comes; units of BIDS-I pass."""
+    for first in units:
+        if first is not None:
+            break
+        yield None
+    else:
         return
     whole = chain([first], units)
     if not first.is_file:
@@ -211,7 +224,8 @@ def _converted(units: Units, name: str, request: Request) -> Units:
     members = (member for unit in whole if unit is not None for member in unit.members())
     withheld = request.withheld.anew()
     done = replace(request, stop=Wakeup(), deidentify=None, withheld=withheld)
-    yield from of_items(withheld.items(stream_sources.of_members(members, name, done)))
+    volumes = of_items(withheld.items(stream_sources.of_members(members, name, done)))
+    yield from Inbox(volumes, wake=lambda: CLOCK.now() + branch.LOOK)
 
 
 def _sink(destination: str, name: str, request: Request, timeout: float) -> Sink:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from far_side import RTBIDS, FarSide, dicoms, expected, export, far_side, finished, until, voxels
+from far_side import RTBIDS, FarSide, count, dicoms, expected, export, far_side, finished, until, voxels
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def there(side: FarSide, *arguments: object) -> subprocess.CompletedProcess[byte
 def test_a_connected_source_is_listed_and_taken_by_one_run_after_another(side, tmp_path):
     files = dicoms(tmp_path / "files")
     (tmp_path / "export").mkdir()
-    process = side.stream(tmp_path / "export", side.place("/scanner"), "--keep")
+    process = side.stream(tmp_path / "export", side.place("/scanner"), tmp_path / "here", "--keep")
     until(lambda: bool(side.keepers()), process)
     (source,) = [json.loads(line) for line in there(side, "status", "--sources", "--json").stdout.splitlines()]
     assert (source["name"], source["is_up"], source["images"]) == ("scanner", True, 0)
@@ -44,7 +44,10 @@ def test_a_connected_source_is_listed_and_taken_by_one_run_after_another(side, t
     export(files[40:60], tmp_path / "export")
     second = there(side, "convert", "scanner", "-o", tmp_path / "second", "--volumes", 5, "--open-timeout", 60)
     assert second.returncode == 0, second.stderr.decode()
-    assert voxels(tmp_path / "second").shape[3] == 5
+    found, whole = voxels(tmp_path / "second"), expected(60)
+    begin = next(n for n in range(20, 60) if np.array_equal(whole[..., n], found[..., 0]))
+    assert np.array_equal(found, whole[..., begin : begin + 5])
+    until(lambda: count(tmp_path / "here") >= 59, process)
     os.kill(process.pid, signal.SIGKILL)  # ends the test sooner than the spool would be taken
     process.communicate()
 
