@@ -21,6 +21,7 @@ from rtbids.run.process.experiment_here import ExperimentHere
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Host, IsOverdue, Recall
 from rtbids.run.process.starter import Starter
+from rtbids.run.process.waiting import ROOM, Room
 from rtbids.run.recipe import analysis_config, recipes
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.recipe.recipes import Wishes
@@ -37,11 +38,11 @@ def here(at_console: Answer) -> MakeHost:
     return make
 
 
-def apart(launcher: Starter, at_console: Answer) -> MakeHost:
+def apart(launcher: Starter, at_console: Answer, room: Room = ROOM) -> MakeHost:
     """Have each script in a process of its own."""
 
     def make(recipe: Recipe, is_overdue: IsOverdue, recall: Recall) -> Host:
-        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, console=at_console)
+        return ExperimentProcess(recipe, is_overdue, recall, launcher=launcher, console=at_console, room=room)
 
     return make
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rtbids.cli import options
+from rtbids.cli.room_options import room_options
 from rtbids.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rtbids.cli.mirroring import Copying
     from rtbids.cli.request import Live
     from rtbids.cli.whole_session import Choice
+    from rtbids.run.process.waiting import Room
     from rtbids.stream.ssh.settings import SshOptions
 
 
@@ -145,6 +147,7 @@ class AlternateType(click.ParamType[str | float]):
     type=click.Choice(["previous", "zero"]),
     help="What stands in the 4-D file for a volume that never came; by default nothing.",
 )
+@room_options
 @options.overwrite
 @click.option("--volumes", type=click.IntRange(1), metavar="N", help="End after N volumes.")
 @options.entity_options
@@ -175,6 +178,7 @@ def command(
     remote_bids_dir: str | None,
     in_process: bool,
     fill_gaps: Literal["previous", "zero"] | None,
+    room: Room,
     overwrite: bool,
     volumes: int | None,
     entities: Mapping[str, str],
@@ -236,6 +240,7 @@ def command(
         allow=allow,
         in_process=in_process,
         fill_gaps=fill_gaps,
+        room=room,
         overwrite=overwrite,
         volumes=volumes,
         others=others,

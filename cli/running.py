@@ -33,6 +33,7 @@ from rtbids.run.control.status import described
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.process.launcher import Launcher
+from rtbids.run.process.waiting import ROOM, Room
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipes
 from rtbids.run.recipe.recipe import Recipe
@@ -61,6 +62,7 @@ class Order:
     allow: tuple[str, ...] = ()
     in_process: bool = False
     fill_gaps: Literal["previous", "zero"] | None = None
+    room: Room = ROOM
     overwrite: bool = False
     volumes: int | None = None
     others: whole_session.Choice = whole_session.ALL
@@ -101,9 +103,11 @@ def run(order: Order, request: Request) -> Progress:
         if order.in_process:
             make_host = experiments.here(at_console)
         elif order.on:
-            make_host = experiments.apart(stack.enter_context(on.launcher(order.on, order.ssh, progress)), at_console)
+            make_host = experiments.apart(
+                stack.enter_context(on.launcher(order.on, order.ssh, progress)), at_console, order.room
+            )
         else:
-            make_host = experiments.apart(stack.enter_context(closing(Launcher())), at_console)
+            make_host = experiments.apart(stack.enter_context(closing(Launcher())), at_console, order.room)
         session = Session(
             [Lane(recipe, make_host, places.of(recipe.name), CLOCK) for recipe in found],
             archive,

@@ -259,13 +259,15 @@ class Session:
     def _has_room(self) -> bool:
         """Hold the source where the disk is far behind, or where it can wait and a script is not done.
 
-        A scanner cannot wait: what an experiment does not keep up with delays no other.
+        A scanner cannot wait: what an experiment does not keep up with delays no other, unless somebody wants it to.
         """
         unwritten, size = self.unwritten, max((run.first.data.nbytes for run in self.runs), default=0)
         if unwritten * size >= MOST_UNWRITTEN:
             return False
         if any(run.is_ending for run in self.runs) and any(lane.host.is_here for lane in self.lanes):
             return False  # a script in this process that asks for the run before would wait for it, and we for the script
+        if any(lane.host.is_full for lane in self.lanes):
+            return False
         if all(run.paced for run in self.runs):
             return True
         return unwritten < FEW_UNWRITTEN and not any(

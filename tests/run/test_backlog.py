@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import select
+import stat
+import threading
 from collections.abc import Callable, Iterator
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from run.sessions import FAR, Lines, SmallDisk, lane, lines, session, volume
 
 from rtbids.pipeline import Inbox
+from rtbids.run.lanes import Lane
 from rtbids.run.open_run import OpenRun
 from rtbids.run.part import Part
 from rtbids.run.process import waiting
+from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Answer
+from rtbids.run.process.shared import Shared
+from rtbids.run.process.waiting import Room, Waiting
 from rtbids.run.session import FEW_UNWRITTEN
 from rtbids.volume import Item, RunEnd, Volume
 
@@ -43,15 +51,69 @@ def test_a_script_that_is_far_behind_loses_nothing_where_nothing_is_archived(tmp
     assert [(row["value"], row["status"]) for row in rows] == [(index, "ok") for index in range(MANY)]
 
 
-def test_where_the_memory_for_it_is_full_the_loss_is_said(tmp_path, monkeypatch, caplog):
+ONE = volume(0).data.nbytes
+
+
+def test_where_the_memory_for_it_is_full_the_loss_is_said(caplog):
+    waits = Waiting("mine", Room(10 * ONE))
+    for index in range(MANY):
+        waits.add(Shared(volume(index)))
+        waits.let_go()
+    waits.close()
+    assert [item.volume.index for item in waits] == list(range(MANY - 10, MANY))
+    assert "its analysis lacks volume 0 and more: with --bids-dir or --spool-disk it would not" in caplog.text
+    assert f"its analysis lacks {MANY - 10} volumes" in caplog.text
+
+
+def roomy(folder: Path, script: str, room: Room, kept: Lines) -> Lane:
+    made = lane(folder, script, kept)
+    made._make_host = lambda *needed: ExperimentProcess(*needed, room=room)
+    return made
+
+
+def test_with_disk_for_it_nothing_is_lost_and_nothing_stays_there(tmp_path, caplog):
     gate = str(tmp_path / "gate")
     os.mkfifo(gate)
-    one = volume(0).data.nbytes
-    monkeypatch.setattr(waiting, "MOST_HELD", 10 * one)
-    rows = lines(SLOW_TO_BEGIN.format(gate=gate), tmp_path, held_back(gate), FAR)
-    assert [row["volume"] for row in rows] == list(range(MANY))
-    assert rows[-1]["value"] == MANY - 1
-    assert "its analysis lacks volume 1 and more: with --bids-dir it would not" in caplog.text
+    script = SLOW_TO_BEGIN.replace("return volume.index", "return float(volume.data.mean())").format(gate=gate)
+    room = Room(10 * ONE, MANY * 4096, tmp_path / "spool")
+    session([roomy(tmp_path / "mine", script, room, kept := Lines())]).run(Inbox(held_back(gate)))
+    assert [(row["value"], row["status"]) for row in kept.rows] == [(index, "ok") for index in range(MANY)]
+    assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("disk", [0, 5])
+def test_where_nothing_is_to_be_dropped_the_source_is_held(tmp_path, disk):
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+
+    def make(*needed: Any) -> ExperimentProcess:
+        made.append(ExperimentProcess(*needed, room=Room(10 * ONE, disk * 4096, tmp_path / "spool", "block")))
+        return made[-1]
+
+    made: list[ExperimentProcess] = []
+    held = lane(tmp_path / "mine", SLOW_TO_BEGIN.format(gate=gate), kept := Lines())
+    held._make_host = make
+    running = session([held])
+    loop = threading.Thread(target=running.run, args=(Inbox(volume(index) for index in range(MANY)),))
+    loop.start()
+    while not made[0].is_full:
+        select.select([], [], [], 0.01)
+    assert made[0].backlog == 11 + disk
+    open(gate, "w").close()
+    loop.join(60)
+    assert [(row["value"], row["status"]) for row in kept.rows] == [(index, "ok") for index in range(MANY)]
+
+
+def test_a_disk_that_refuses_counts_as_full(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    waits = Waiting("mine", Room(0, 10**6, tmp_path / "file"))
+    for index in range(3):
+        waits.add(Shared(volume(index)))
+        waits.let_go()
+    assert [item.volume.index for item in waits] == [2]
+    assert "takes no more" in caplog.text
 
 
 class OnItsWay:

@@ -29,6 +29,7 @@ class ExperimentHere:
     is_here = True
     is_over = False
     is_behind = False
+    is_full = False
     backlog = 0
     stage: Stage | None = None
     silent_since: float | None = None

@@ -25,7 +25,7 @@ from rtbids.run.process.patience import LOADING
 from rtbids.run.process.said import understood
 from rtbids.run.process.shared import Shared
 from rtbids.run.process.starter import Seating, Starter
-from rtbids.run.process.waiting import Waiting
+from rtbids.run.process.waiting import ROOM, Room, Waiting
 from rtbids.run.recipe.recipe import Recipe
 from rtbids.run.responses.responses import Response
 from rtbids.volume import Entities, Volume, run_key
@@ -62,6 +62,8 @@ class ExperimentProcess:
         Reads a volume of an open run back; None where it is kept nowhere.
     console
         Does what the script asks for at the console, in a thread.
+    room
+        For what waits and is archived nowhere.
     """
 
     is_here = False
@@ -74,13 +76,14 @@ class ExperimentProcess:
         *,
         launcher: Starter | None = None,
         console: call.Answer = call.nothing,
+        room: Room = ROOM,
         clock: SystemClock = CLOCK,
     ) -> None:
         self._recipe = recipe
         self._is_overdue = is_overdue
         self._recall = recall
         self._clock = clock
-        self._waiting = Waiting(recipe.name)
+        self._waiting = Waiting(recipe.name, room)
         self._said: dict[object, Mapping[str, Any]] = {}  # the sidecar that it knows, by run
         self._given = Given()
         self._unsaid: list[bytes] = []
@@ -98,6 +101,10 @@ class ExperimentProcess:
     @property
     def backlog(self) -> int:
         return len(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        return self._waiting.is_full
 
     @property
     def stage(self) -> host.Stage | None:
@@ -144,7 +151,7 @@ class ExperimentProcess:
         if self.is_over:
             self._given.add(Past(shared.volume.entities, shared.volume.index))
             return
-        self._waiting.append(shared)
+        self._waiting.add(shared)
         self._catches_up = self._catches_up or self._seat.cut_since is not None
         self._hand_on()
         self._waiting.let_go()
@@ -211,9 +218,7 @@ class ExperimentProcess:
             self.is_over = True
             self._seat.end()
             self._channel.close()
-        waiting = list(self._waiting)
-        self._waiting.clear()
-        for item in waiting:
+        for item in self._waiting.all():
             if isinstance(item, Shared):
                 self._given.add(Past(item.volume.entities, item.volume.index))
             elif isinstance(item, Past | Heard):
@@ -231,6 +236,7 @@ class ExperimentProcess:
             self._channel.close()
             self._seat.wait(2 * LAST_WORDS)
         self._calls.close()
+        self._waiting.close()
         self._seat.close()
         self._close_launcher()
 
@@ -269,7 +275,7 @@ class ExperimentProcess:
 
     def _hand_on(self) -> None:
         while self._waiting and self._busy is None:
-            item = self._waiting.popleft()
+            item = self._waiting.next()
             if self._unsaid:
                 self._channel.post(b"".join(self._unsaid))
                 self._unsaid.clear()
@@ -280,7 +286,7 @@ class ExperimentProcess:
                 self._give(item, ask=item.ask and self._is_worth_asking(item.volume))
             elif isinstance(item, Heard):
                 self._pass_on(item)
-            else:
+            elif item is not None:
                 self._busy = _Busy(self._clock.now(), "end", item)
                 self._forget(item)
                 self._channel.post(told.end(item))

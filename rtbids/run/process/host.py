@@ -194,6 +194,11 @@ class Host(Protocol):
         ...
 
     @property
+    def is_full(self) -> bool:
+        """Whether as much waits as may, so that the source is to be held."""
+        ...
+
+    @property
     def stage(self) -> Stage | None:
         """What the script is at; None where it is free. ``starting``: its process is to have its files and its first line;
         ``loading``: its import, or the beginning of a run.
