@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rtbids.run.console import allowed
 from rtbids.run.console.call import Answer
 from rtbids.run.console.files import Files
 from rtbids.run.feedback import destinations
+from rtbids.run.feedback.deliveries import Confirming
 from rtbids.run.feedback.feedback import Destination
 from rtbids.run.feedback.line_server import LineServer
 from rtbids.run.lanes import Lane, MakeHost
@@ -91,16 +93,29 @@ def say_whose_events(added: Recipe, used: Path | None) -> None:
 
 
 class Destinations:
-    """Where feedback goes: each place is opened once, however many experiments send to it."""
+    """Where feedback goes: each place is opened once, however many experiments send to it; `far` opens what is elsewhere."""
 
-    def __init__(self, texts: Sequence[str], names: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], names: Sequence[str], far: destinations.OpenFar | None = None) -> None:
         self._meant = [recipes.addressed(text, names, "--feedback") for text in texts]
+        self.far = far
         self._opened: Mapping[str, Destination] = {}
 
     def open(self, timeout: float, say: Callable[[str], None], servers: Mapping[str, LineServer] | None = None) -> None:
         """Open all of them, or none; `servers` take responses already."""
         places = list(dict.fromkeys(place for _, place in self._meant))
-        self._opened = dict(zip(places, destinations.open_all(places, timeout, servers=servers, say=say), strict=True))
+        opened = destinations.open_all(places, timeout, servers=servers, say=say, far=self.far)
+        self._opened = dict(zip(places, opened, strict=True))
+
+    @contextmanager
+    def opened(self, timeout: float, say: Callable[[str], None], servers: Mapping[str, LineServer]) -> Iterator[None]:
+        """Open all of them; at the end what is on other machines is closed, which a run that was never begun has not done."""
+        self.open(timeout, say, servers)
+        try:
+            yield
+        finally:
+            for destination in self._opened.values():
+                if isinstance(destination, Confirming):
+                    destination.close(0.0)
 
     @property
     def shared(self) -> Mapping[str, Destination]:
@@ -118,6 +133,7 @@ def prepared(
     shared: Mapping[str, Destination],
     make_host: MakeHost,
     say: Callable[[str], None],
+    far: destinations.OpenFar | None = None,
 ) -> Lane:
     """Make the lane that a request ``start`` describes; see docs/reference/control.rst."""
     experiment, deadline = request.get("experiment"), request.get("deadline")
@@ -129,7 +145,7 @@ def prepared(
     overrides = {"deadline": [(None, float(deadline))]} if deadline is not None else {}
     (recipe,) = recipes.read([experiment], Wishes(texts["set"], overrides), taken)
     check(recipe)
-    own = Destinations(texts["feedback"], [recipe.name])
+    own = Destinations(texts["feedback"], [recipe.name], far)
     own.open(10.0, say)
     return Lane(recipe, make_host, own.of(recipe.name) or shared, CLOCK)
 

@@ -17,6 +17,7 @@ VERBS = {  # what the near side may ask for, and what does it, with the link and
     "receive": "rtbids.cli.receiving:receive",
     "experiment": "rtbids.cli.far_experiment:experiment",
     "copy": "rtbids.cli.mirroring:copy",
+    "feedback": "rtbids.cli.far_feedback:feedback",
 }
 LASTING = ("receive",)  # a source that stays connected between runs may wait for its connection as long as it takes
 UNCONFINED = "experiment"  # runs scripts, which may do whatever the user may
@@ -40,8 +41,17 @@ LINGER = 600.0
     metavar="DIR",
     help="Write and read within DIR only, also by links. Repeatable; by default wherever the user may.",
 )
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="udp|tcp://HOST:PORT",
+    help="Let feedback leave by this address only. Repeatable; by default by any port of 127.0.0.1, with --within by none.",
+)
 @click.option("--deidentified-only", is_flag=True, help="Refuse to give what identifies, though the other side asks for it.")
-def command(verbs: str | None, linger: float, within: tuple[Path, ...], deidentified_only: bool) -> None:
+def command(
+    verbs: str | None, linger: float, within: tuple[Path, ...], addresses: tuple[str, ...], deidentified_only: bool
+) -> None:
     """Be the far side of a connection: another rtbids starts this over SSH and talks with it by standard input and output.
 
     What is asked for is done by a process of its own, which goes on when the connection is cut, and with which the next one is
@@ -54,11 +64,12 @@ def command(verbs: str | None, linger: float, within: tuple[Path, ...], deidenti
       rtbids far --verbs echo,probe
       rtbids far --verbs give --within /data/export --deidentified-only
     """
-    from rtbids.cli import far_places
+    from rtbids.cli import far_addresses, far_places
     from rtbids.stream.far.relay import relay
 
     if sys.stdin.isatty():
         raise UsageFault("this is started over SSH by another rtbids, not by hand", "see rtbids far --help")
+    far_addresses.allow(addresses)
     far_places.allow(within, deidentified_only=deidentified_only)
     is_confined = bool(within) or deidentified_only
     relay(allowed(verbs, is_confined=is_confined), linger, () if within else LASTING)

@@ -24,6 +24,7 @@ from rtbids.stream.link.spool import MEMORY
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.settings import SshOptions
 
+_CLOCK = 3.0  # seconds for its clock to be known
 READY = 40.0  # seconds for the far side to be ready: it may have to end an earlier stream, or to read what it has
 
 
@@ -42,10 +43,11 @@ class Held:
 
 @dataclass(frozen=True)
 class Far:
-    """How far sides are reached, and what is held for them."""
+    """How far sides are reached, and what is held for them; `typed` are passwords, each of which is asked for once."""
 
     ssh: SshOptions = field(default_factory=SshOptions)
     held: Held = field(default_factory=Held)
+    typed: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def address(text: str) -> Address:
@@ -61,7 +63,7 @@ def dial(verb: str, place: Address, far: Far, arguments: Mapping[str, Any], when
     from rtbids.stream.ssh import dial as ssh
 
     told = {"path": place.path, "began": time.time(), **arguments}
-    link = ssh.dial(place, far.ssh, verb, told, asker(), spool=far.held.spool(when_full))
+    link = ssh.dial(place, far.ssh, verb, told, asker(), far.typed, spool=far.held.spool(when_full))
     atexit.register(link.close)  # however this command ends: what is there would wait for it to come back
     return link
 
@@ -72,27 +74,34 @@ def sender(source: str) -> str:
     return hashlib.sha256(f"{platform.node()} {getpass.getuser()} {there}".encode()).hexdigest()[:16]
 
 
-def ready(link: Link, name: str) -> Mapping[str, Any]:
+def ready(link: Link, name: str, timeout: float = READY) -> Mapping[str, Any]:
     """Wait for the far side's first word, which says that it has begun; raise what it refused with, the link closed."""
     try:
-        return _first_word(link, name)
+        return _first_word(link, name, timeout)
     except BaseException:
         link.close()
         raise
 
 
-def _first_word(link: Link, name: str) -> Mapping[str, Any]:
-    until = time.monotonic() + READY
+def _first_word(link: Link, name: str, timeout: float) -> Mapping[str, Any]:
+    until = time.monotonic() + timeout
     while (arrived := link.take()) is None:
         left = until - time.monotonic()
         if left <= 0:
-            raise ConnectionLost(f"{link.where}: not ready after {READY:g} s")
+            raise ConnectionLost(f"{link.where}: not ready after {timeout:g} s")
         select.select([link], [], [], min(left, 1.0))
     link.settle(arrived.number)
     if arrived.member.name != name:
         raise StreamBroken(f"{link.where}: expected {name}, found {arrived.member.name[:80]!r}")
     found = json.loads(bytes(arrived.member.content))
     return found if isinstance(found, dict) else {}
+
+
+def wait_for_clock(link: Link) -> None:
+    """Return once it is known how far the other clock is from ours, for the times of the very first volume."""
+    until = time.monotonic() + _CLOCK
+    while link.state.offset is None and time.monotonic() < until:
+        select.select([], [], [], 0.01)
 
 
 def says(link: Link) -> list[str]:

@@ -42,6 +42,11 @@ def _allowed() -> list[str]:
     return found
 
 
+def are_confined() -> bool:
+    """Say whether not every place is allowed."""
+    return bool(_allowed())
+
+
 def _is_allowed(place: str) -> bool:
     real, allowed = os.path.realpath(place), _allowed()
     return not allowed or any(os.path.commonpath([real, one]) == one for one in allowed)

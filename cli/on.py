@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import select
 import threading
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rtbids.cli import console
+from rtbids.cli import console, far_ends
 from rtbids.cli.asking import asker
 from rtbids.errors import UsageFault
 from rtbids.run.far.seats import FarLauncher
@@ -22,7 +20,6 @@ from rtbids.stream.ssh.settings import SshOptions
 VERB = "experiment"
 EVERY = 0.5  # seconds between two looks at the connection
 _ANSWER = 30.0  # seconds for the far side to start
-_CLOCK = 3.0  # seconds for its clock to be known
 
 
 @contextmanager
@@ -34,7 +31,7 @@ def launcher(place: str, ssh: SshOptions, progress: Progress, stays: Collection[
     link = dial(address, ssh, VERB, ask=asker())
     try:
         link.wait_up(_ANSWER)
-        _wait_for_clock(link)
+        far_ends.wait_for_clock(link)
     except BaseException:
         link.close()
         raise
@@ -47,13 +44,6 @@ def launcher(place: str, ssh: SshOptions, progress: Progress, stays: Collection[
     finally:
         over.set()
         far.close()
-
-
-def _wait_for_clock(link: Link) -> None:
-    """Return once it is known how far the other clock is from ours, for the times of the very first volume."""
-    until = time.monotonic() + _CLOCK
-    while link.state.offset is None and time.monotonic() < until:
-        select.select([], [], [], 0.01)
 
 
 def _show(link: Link, far: FarLauncher, place: str, progress: Progress, over: threading.Event) -> None:

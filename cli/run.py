@@ -66,7 +66,8 @@ class AlternateType(click.ParamType[str | float]):
     multiple=True,
     metavar="[NAME=]DEST",
     help="Where feedback goes, that of one experiment by NAME=DEST: -, a file (.tsv gives TSV, anything else JSON lines), a "
-    "named pipe, udp://host:port, tcp://host:port (listened on: clients connect), or lsl:NAME. Repeatable.",
+    "named pipe, udp://host:port, tcp://host:port (listened on: clients connect), or lsl:NAME; on another machine "
+    "ssh://[user@]host/PATH, a file or a named pipe there, or ssh://[user@]host/udp://127.0.0.1:PORT. Repeatable.",
 )
 @click.option(
     "--responses",

@@ -16,6 +16,7 @@ from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
 from rtbids.cli import archiving, console, dicom_sources, experiments, mirroring, on, sources, whole_session
 from rtbids.cli.experiments import Destinations
+from rtbids.cli.far_feedback import Opener
 from rtbids.cli.live import live
 from rtbids.cli.request import Request, is_recorded, kind_of
 from rtbids.cli.stopping import stopping
@@ -85,7 +86,7 @@ def run(order: Order, request: Request) -> Progress:
         experiments.check(recipe)
     at_console = experiments.files(order.allow)
     found = _knowing(found, used, events, request.source, override=order.events is not None)
-    places = Destinations(order.destinations, [recipe.name for recipe in found])
+    places = Destinations(order.destinations, [recipe.name for recipe in found], Opener(request.far))
     progress = Progress()
     logger.addHandler(LatestWarnings(progress))
     on_screen = threading.Event()
@@ -99,7 +100,7 @@ def run(order: Order, request: Request) -> Progress:
         if order.on and order.bids_dir and order.copying:  # once the archive has closed
             last.enter_context(mirroring.mirrored(order.on, order.ssh, order.bids_dir, order.copying))
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
-        places.open(request.open_timeout, console.say, listens.servers)
+        stack.enter_context(places.opened(request.open_timeout, console.say, listens.servers))
         if order.in_process:
             make_host = experiments.here(at_console)
         elif order.on:
@@ -155,7 +156,7 @@ def _control(
     """Open the run's control socket, where there is a place for one: `found` grows by what is started through it."""
 
     def prepare(request: Mapping[str, Any], taken: Sequence[str]) -> Lane:
-        lane = experiments.prepared(request, taken, places.shared, make_host, console.say)
+        lane = experiments.prepared(request, taken, places.shared, make_host, console.say, places.far)
         experiments.say_whose_events(lane.recipe, events)
         found.append(lane.recipe)
         return lane

@@ -11,6 +11,7 @@ from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
 from rtbids.run.deadlines import Line, Reason
 from rtbids.run.feedback import feedback
+from rtbids.run.feedback.deliveries import Confirming, Delivery
 from rtbids.run.feedback.feedback import Destination
 from rtbids.run.fitting import Fitting
 from rtbids.run.one_line import short
@@ -41,6 +42,7 @@ from rtbids.run.record import provenance
 from rtbids.run.responses.responses import Response
 from rtbids.volume import Entities, Volume, run_key
 
+CONFIRMING = 0.02  # seconds after which it is asked again whether the latest lines were delivered
 logger = logging.getLogger("rtbids")
 MakeHost: TypeAlias = Callable[[Recipe, IsOverdue, Recall], Host]
 
@@ -73,6 +75,7 @@ class Lane:
     def __init__(self, recipe: Recipe, make_host: MakeHost, destinations: Mapping[str, Destination], clock: Clock) -> None:
         self.recipe = recipe
         self.destinations = destinations
+        self._confirming = [one.deliveries for one in destinations.values() if isinstance(one, Confirming)]
         self.about: Mapping[str, object] = provenance.of(recipe)  # before the script runs: it may be changed meanwhile
         self.tally = Tally(recipe.name)
         self.fitting = Fitting(recipe)
@@ -178,6 +181,7 @@ class Lane:
 
     def pass_time(self, now: float, *, is_broken: bool) -> None:
         """Send what is due, and the answers whose volumes are safe."""
+        self._note_deliveries()
         for part in list(self._parts.values()):
             with self._on_its_own():
                 self._send(part, part.released(now, is_broken=is_broken))
@@ -221,22 +225,33 @@ class Lane:
         for part in self._parts.values():
             self._send(part, part.deadlines.close(self._clock.now(), self._no_answer))
 
+    def await_deliveries(self) -> None:
+        """Wait a moment to hear of the latest lines."""
+        while any(self._is_awaiting(part) for part in self._parts.values()):
+            self._clock.wait_until(self._clock.now() + CONFIRMING)
+
     def has_ended(self, run: OpenRun) -> bool:
-        """Say whether the script has ended a run, or has no part in it."""
+        """Say whether the script has ended a run, or has no part in it; a moment is left to hear of its latest lines."""
         part = self._parts.get(run_key(run.entities))
-        return part is None or part.over
+        return part is None or (part.over and not self._is_awaiting(part))
 
     def leave(self, run: OpenRun) -> None:
         """Forget a run that has ended."""
         self.fitting.forget(run.entities)
         if (part := self._parts.pop(run_key(run.entities), None)) is not None:
             part.close(self.name)
-            part.run.left(self.name, {**self.about, **part.outcome, **part.connected(self.host.connection)})
+            self._note_deliveries()
+            for delivery in self._unknown(part):
+                part.run.delivered(delivery)
+            connected = part.connected(self.host.connection)
+            part.run.left(self.name, {**self.about, **part.outcome, **connected, **self._delivered})
 
     def next_moment(self, *, hurry: bool, over: bool) -> float | None:
         """Return when `pass_time` or `look_after` has something to do."""
         moments = [part.deadlines.next_due for part in self._parts.values()]
         moments.append(self._too_long(hurry=hurry, over=over))
+        if any(part.over and self._is_awaiting(part) for part in self._parts.values()):
+            moments.append(self._clock.now() + CONFIRMING)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _part(self, run: OpenRun, *, analysed: bool) -> Part:
@@ -362,6 +377,30 @@ class Lane:
             stages = part.stages(line)
             if self.leads and line.status != "late":
                 part.run.passed(line.volume, stages)
+
+    def _note_deliveries(self) -> None:
+        """Record what is known by now of lines that went to other machines."""
+        if not self._confirming:
+            return
+        runs = {part.run.name: part.run for part in self._parts.values()}
+        for deliveries in self._confirming:
+            for delivery in deliveries.take(self.name):
+                if (run := runs.get(str(delivery.row["run"]))) is not None:
+                    run.delivered(delivery)
+
+    def _is_awaiting(self, part: Part) -> bool:
+        now = self._clock.now()
+        return any(deliveries.is_awaited(self.name, part.run.name, now) for deliveries in self._confirming)
+
+    def _unknown(self, part: Part) -> Iterator[Delivery]:
+        for deliveries in self._confirming:
+            yield from deliveries.unknown(self.name, part.run.name)
+
+    @property
+    def _delivered(self) -> Mapping[str, object]:
+        """What the results say of the ways to other machines."""
+        ways = {deliveries.destination: deliveries.connection() for deliveries in self._confirming}
+        return {"Delivery": ways} if ways else {}
 
     def _end(self, part: Part) -> None:
         """Let a run that is ending call ``end(run)`` once every volume has its line."""

@@ -14,6 +14,7 @@ from rtbids.bids import events as bids_events
 from rtbids.errors import BadData
 from rtbids.receipt import settle
 from rtbids.run.deadlines import Line
+from rtbids.run.feedback.deliveries import Delivery
 from rtbids.run.past.where import Where
 from rtbids.run.process.host import Heard, Past
 from rtbids.run.process.shared import Shared
@@ -181,6 +182,11 @@ class OpenRun:
         if (record := self._record) is not None and before is not None:
             row = {**before, **times}
             self._recorder.do(lambda: record.passed(index, row))
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Record what became of a line that went to another machine."""
+        if (record := self._record) is not None:
+            self._recorder.do(lambda: record.delivered(delivery))
 
     def close(self, on_end: Callable[[Entities], None]) -> None:
         """End the record; `on_end` is called when that is done."""

@@ -286,6 +286,8 @@ class Session:
             self.control.close()
         for lane in self.lanes:
             lane.break_off()  # the run is broken off: nobody will answer
+        for lane in self.lanes:
+            lane.await_deliveries()
         self.runs.close()
         self._recorder.close()
         if self._hearing is not None:

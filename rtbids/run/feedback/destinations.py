@@ -1,4 +1,4 @@
-"""Where feedback goes: standard output, a file, a named pipe, UDP, TCP, Lab Streaming Layer, a web page."""
+"""Where feedback goes: standard output, a file, a named pipe, UDP, TCP, Lab Streaming Layer, a web page, another machine."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rtbids.run.feedback.web_hook import Publication
 from rtbids.stream import endpoints, fifo
 
 WEB = "ws:"
+OpenFar = Callable[[str, float, Callable[[str], None]], Destination]
 logger = logging.getLogger("rtbids")
 
 
@@ -26,6 +27,7 @@ def open_all(
     *,
     servers: Mapping[str, LineServer] | None = None,
     say: Callable[[str], None] = logger.info,
+    far: OpenFar | None = None,
 ) -> list[Destination]:
     """Open every destination, or none: those already open are closed where one fails.
 
@@ -37,11 +39,13 @@ def open_all(
         TCP servers that take responses already, by address: feedback to the same address leaves by them.
     say
         Told where a server listens, with the port that it was given.
+    far
+        Opens a place on another machine, ``ssh://…``.
     """
     opened: list[Destination] = []
     try:
         for endpoint in destinations:
-            opened.append(_open(endpoint, timeout, servers or {}, say))
+            opened.append(_open(endpoint, timeout, servers or {}, say, far))
     except RtbidsError:
         for destination in opened:
             destination.close()
@@ -49,7 +53,9 @@ def open_all(
     return opened
 
 
-def _open(endpoint: str, timeout: float, servers: Mapping[str, LineServer], say: Callable[[str], None]) -> Destination:
+def _open(
+    endpoint: str, timeout: float, servers: Mapping[str, LineServer], say: Callable[[str], None], far: OpenFar | None
+) -> Destination:
     if endpoint == endpoints.STANDARD:
         return Queued("standard output", Lines(os.dup(1), as_json), live=True)
     if (sink := _live_sink(endpoint)) is not None:
@@ -57,12 +63,14 @@ def _open(endpoint: str, timeout: float, servers: Mapping[str, LineServer], say:
     match endpoints.scheme(endpoint):
         case "tcp":
             return _server(sockets.parse(endpoint), servers, say)
+        case "ssh" if far is not None:
+            return far(endpoint, timeout, say)
         case None:
             return _file(Path(endpoint), timeout)
         case scheme:
             raise UsageFault(
                 f"{endpoint}: feedback does not go to {scheme}",
-                "it goes to -, a file, a named pipe, udp://host:port, tcp://host:port or lsl:NAME",
+                "it goes to -, a file, a named pipe, udp://host:port, tcp://host:port, lsl:NAME or ssh://host/PATH",
             )
 
 
@@ -88,7 +96,7 @@ def _server(address: sockets.Address, servers: Mapping[str, LineServer], say: Ca
 
 def _file(path: Path, timeout: float) -> Destination:
     if fifo.is_fifo(path):
-        return Queued(str(path), Lines(_pipe(path, timeout), as_json), live=True)
+        return Queued(str(path), Lines(pipe(path, timeout), as_json), live=True)
     descriptor = _begun_anew(path)
     if path.suffix != ".tsv":
         return Queued(str(path), Lines(descriptor, as_json), live=False)
@@ -107,7 +115,8 @@ def _begun_anew(path: Path) -> int:
         raise cannot_write(path, error) from None
 
 
-def _pipe(path: Path, timeout: float) -> int:
+def pipe(path: Path, timeout: float) -> int:
+    """Open a named pipe to write, its reader being there."""
     try:
         with fifo.open_writer(path, timeout) as file:
             return os.dup(file.fileno())

@@ -16,7 +16,8 @@ from rtbids import nifti
 from rtbids.bids import dataset, sidecar
 from rtbids.bids import entities as bids_entities
 from rtbids.run.deadlines import Line
-from rtbids.run.feedback import feedback
+from rtbids.run.feedback import deliveries, feedback
+from rtbids.run.feedback.deliveries import Delivery
 from rtbids.run.record import derived_tables, statistical_maps
 from rtbids.run.record.derived_tables import TABLES, DerivedTables, Measures
 from rtbids.run.record.statistical_maps import StatMap
@@ -71,6 +72,19 @@ RESPONSES_SIDECAR: Mapping[str, Any] = {
     "duration": {"Description": "As the sender said, else 0", **_SECONDS},
     "trial_type": {"Description": "Name of the event, as the sender said"},
     **responses.SIDECAR,
+}
+DELIVERY_SIDECAR: Mapping[str, Any] = {
+    "Description": "Lines of feedback that went to another machine, in the order in which it was known what became of them",
+    "experiment": {"Description": "Name of the experiment"},
+    "volume": {"Description": "Index of the volume, from 0"},
+    "status": {"Description": "Of the line, as in the table of feedback"},
+    "destination": {"Description": "What the place there is, and which of several of that kind"},
+    "sent": {"Description": "When the feedback left, POSIX time", **_SECONDS},
+    "delivered": {
+        "Description": "When it was brought out there, POSIX time on this machine's clock, as exact as ClockUncertainty of the "
+        "feedback's sidecar says; n/a where it was not, or where that was not known when the run ended",
+        **_SECONDS,
+    },
 }
 EARLIER = "EarlierRuns"  # of this subject, that had ended when the run began: a replay is given these and no others
 MOST_MERGED = 5000  # responses that are put among the events with every volume; more are when the run ends
@@ -127,6 +141,7 @@ class Record:
         self._contrasts: dict[str, str] = {}  # contrast → the experiment that has its name
         self._responses: list[Response] = []
         self._response_table: Table | None = None  # made with the first
+        self._delivery: Table | None = None  # made with the first
         self._merged = 0  # how many of them are in the run's events
         self._events: str | None = None
         self._events_fields: bytes | None = None
@@ -189,11 +204,17 @@ class Record:
         self._response_table.row(responses.row(response))
         self._responses.append(response)
 
+    def delivered(self, delivery: Delivery) -> None:
+        """Add the row of a line that went to another machine."""
+        if self._delivery is None:
+            self._delivery = self.table("delivery", deliveries.COLUMNS, DELIVERY_SIDECAR)
+        self._delivery.row(delivery.cells)
+
     def end(self, end: RunEnd | None) -> None:
         try:
             self._merge()
         finally:
-            for table in (self._feedback, self._latency, self._response_table):
+            for table in (self._feedback, self._latency, self._response_table, self._delivery):
                 if table is not None:
                     table.close()
             self._derived.close(self._written + 1)

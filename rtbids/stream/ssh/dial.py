@@ -17,10 +17,12 @@ from rtbids.stream.ssh.settings import SshOptions
 class Dialler:
     """Connects and starts the far side, again and again; what was typed once is not asked for again."""
 
-    def __init__(self, address: Address, options: SshOptions, ask: Ask | None = None) -> None:
+    def __init__(
+        self, address: Address, options: SshOptions, ask: Ask | None = None, typed: dict[str, str] | None = None
+    ) -> None:
         self._address = address
         self._options = options
-        self._secrets = Secrets(ask)
+        self._secrets = Secrets(ask, typed)
         self._ready: Channel | None = None
         self._last: Channel | None = None
         self._was_there = False
@@ -52,9 +54,13 @@ def dial(
     verb: str,
     arguments: Mapping[str, Any] | None = None,
     ask: Ask | None = None,
+    typed: dict[str, str] | None = None,
     **terms: Any,
 ) -> link.Link:
-    """Return a link to what does `verb` on the far side, once connected; `terms` are those of `rtbids.stream.link.dial`."""
-    dialler = Dialler(address, options, ask)
+    """Return a link to what does `verb` on the far side, once connected; `terms` are those of `rtbids.stream.link.dial`.
+
+    Links that share what was `typed` ask for a password of the same login once.
+    """
+    dialler = Dialler(address, options, ask, typed)
     dialler.prepare()
     return link.dial(dialler, verb, arguments, where=address.host, **terms)

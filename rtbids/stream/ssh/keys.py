@@ -22,11 +22,11 @@ ATTEMPTS = 3
 
 
 class Secrets:
-    """What the user has typed, kept in memory so that connecting again asks nobody."""
+    """What the user has typed, kept in memory so that connecting again asks nobody; `typed` may be shared with others."""
 
-    def __init__(self, ask: Ask | None = None) -> None:
+    def __init__(self, ask: Ask | None = None, typed: dict[str, str] | None = None) -> None:
         self._ask = ask
-        self._typed: dict[str, str] = {}
+        self._typed = {} if typed is None else typed
         self.are_spent = False  # a part of them was good for one time only
 
     def get(self, prompt: str) -> str | None:
