@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from rtbids.run.control.status import described
 from rtbids.run.hearing import Hearing
 from rtbids.run.lanes import Lane, MakeHost
 from rtbids.run.process.launcher import Launcher
+from rtbids.run.process.starter import Starter
 from rtbids.run.process.waiting import ROOM, Room
 from rtbids.run.progress import Progress
 from rtbids.run.recipe import recipes
@@ -105,7 +106,7 @@ def run(order: Order, request: Request) -> Progress:
             make_host = experiments.here(at_console)
         elif order.on:
             make_host = experiments.apart(
-                stack.enter_context(on.launcher(order.on, order.ssh, progress)), at_console, order.room
+                stack.enter_context(_elsewhere(order.on, order, request, progress)), at_console, order.room
             )
         else:
             make_host = experiments.apart(stack.enter_context(closing(Launcher())), at_console, order.room)
@@ -143,6 +144,13 @@ def run(order: Order, request: Request) -> Progress:
         stack.close()  # every run is compressed, every report written
         _say(progress, order, reports)
     return progress
+
+
+def _elsewhere(place: str, order: Order, request: Request, progress: Progress) -> AbstractContextManager[Starter]:
+    """Give what starts scripts at `place`, where nothing is copied to that this command reads or writes itself."""
+    written = [word.rpartition("=")[2] for word in order.destinations]
+    stays = [Path(each) for each in (request.source, order.bids_dir, request.wish.key, *written) if each]
+    return on.launcher(place, order.ssh, progress, stays)
 
 
 def _control(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,14 @@ analysis:
 SCRIPT = """
 def feedback(volume, run):
     return {name: run.roi(name).mean() for name in ("left", "right")} | {"so_far": len(run.volumes)}
+"""
+
+LISTS = """
+from pathlib import Path
+
+def feedback(volume, run):
+    here = Path(__file__).parent
+    return {"files": " ".join(path.name for path in here.rglob("*") if path.is_file() and path.suffix != ".pyc")}
 """
 
 
@@ -82,29 +91,43 @@ def test_the_neurofeedback_run_on_another_machine_gives_what_it_gives_here(recor
     assert any("statmap" in name for name in images(tmp_path / "there"))
 
 
-def test_the_data_set_is_copied_when_the_run_is_over(small, server, call, tmp_path):
+def test_the_data_set_is_copied_when_the_run_is_over_by_a_key_that_is_let_in_for_this_alone(small, server, call, tmp_path):
+    server.authorize(f'restrict,command="rtbids far --verbs experiment,copy --within {tmp_path}"')
     arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}"]
     copy = [*on(server), "--archive", "both", "--remote-bids-dir", tmp_path / "there"]
     for count in (1, 2):
-        outcome = call(*arguments, "--bids-dir", tmp_path / "here", *copy)
+        outcome = call(*arguments, "--bids-dir", tmp_path / "here", "--feedback", "-", *copy)
         assert outcome.code == 0, outcome.err
+        assert {line["status"] for line in outcome.lines} == {"ok"}
         assert "copy:" in outcome.err
         assert contents(tmp_path / "there") == contents(tmp_path / "here")
         assert len(images(tmp_path / "there")) == count
-        assert errors(tmp_path / "there") == []
+    assert errors(tmp_path / "there") == []
 
 
-def test_a_data_set_that_is_to_be_there_alone_leaves_no_image_here(small, server, call, tmp_path, monkeypatch):
+def test_a_copy_is_given_up_at_a_signal_and_the_next_run_moves_all(small, server, call, start, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}"]
-    there = [*on(server), "--archive", "remote", "--remote-bids-dir", tmp_path / "there"]
-    for count in (1, 2):
-        outcome = call(*arguments, *there)
-        assert outcome.code == 0, outcome.err
-        assert len(images(tmp_path / "there")) == count
-        assert errors(tmp_path / "there") == []
-        assert [path.stat().st_size for path in (tmp_path / "state").rglob("*_bold.nii.gz")] == [0] * count
+    arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}", *on(server)]
+    there = ["--archive", "remote", "--remote-bids-dir", tmp_path / "there"]
+    silent = tmp_path / "silent"  # from its third connection on, which is that of the copy
+    silent.write_text(f"#!/bin/sh\necho >> {silent}.calls; [ $(wc -l < {silent}.calls) -lt 3 ] && exec rtbids far; exec cat\n")
+    silent.chmod(0o700)
+    first = start(*arguments, *there, "--remote-command", silent)
+    said = b""
+    while b"copying the data set" not in said:
+        said += (line := first.stderr.readline())
+        assert line, said.decode()
+    first.send_signal(signal.SIGINT)
+    said += first.communicate(timeout=60)[1]
+    assert first.returncode == 128 + signal.SIGINT, said.decode()
+    assert f"the data set is kept here: {tmp_path / 'state'}" in said.decode()
+    assert images(tmp_path / "there") == {}
+    outcome = call(*arguments, *there)
+    assert outcome.code == 0, outcome.err
+    assert errors(tmp_path / "there") == []
+    assert len(images(tmp_path / "there")) == 2
     assert len(set(images(tmp_path / "there").values())) == 1  # both have the voxels of the run that was replayed
+    assert [path.stat().st_size for path in (tmp_path / "state").rglob("*_bold.nii.gz")] == [0, 0]
 
 
 def test_a_place_that_is_not_allowed_there_is_said_before_the_run(small, server, call, tmp_path):
@@ -118,26 +141,20 @@ def test_a_place_that_is_not_allowed_there_is_said_before_the_run(small, server,
     assert not (tmp_path / "there").exists()
 
 
-def test_a_key_that_is_let_in_for_this_alone_is_enough(small, server, call, tmp_path):
-    server.authorize(f'restrict,command="rtbids far --verbs experiment,copy --within {tmp_path}"')
-    arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}"]
-    copy = ["--archive", "both", "--remote-bids-dir", tmp_path / "there"]
-    outcome = call(*arguments, "--bids-dir", tmp_path / "here", "--feedback", "-", *on(server), *copy)
-    assert outcome.code == 0, outcome.err
-    assert {line["status"] for line in outcome.lines} == {"ok"}
-    assert contents(tmp_path / "there") == contents(tmp_path / "here")
-
-
 def test_images_are_deidentified_unless_somebody_says_otherwise(script, server, call, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where there is no key of the site
-    (tmp_path / "export").mkdir()
-    scanner.scan(scanner.dicoms(Phantom(shape=(16, 16, 4), volumes=3)), tmp_path / "export", interval=0)
-    arguments = ["run", script("def feedback(volume, run):\n    return 1\n"), tmp_path / "export", "--no-wait", *on(server)]
+    experiment = script(LISTS)
+    (experiment / "export").mkdir()
+    scanner.scan(scanner.dicoms(Phantom(shape=(16, 16, 4), volumes=3)), experiment / "export", interval=0)
+    (experiment / "export" / "names.txt").write_text("no image")
+    (experiment / "lines.tsv").touch()
+    written = ["--feedback", "-", "--feedback", experiment / "lines.tsv", "--bids-dir", experiment / "study"]
+    arguments = ["run", experiment, experiment / "export", "--no-wait", *written, *on(server)]
     refused = call(*arguments)
     assert refused.code == 66
     assert "no site key" in refused.err
     outcome = call(*arguments, "--no-deidentify")
-    assert [line["value"] for line in outcome.lines] == [1, 1, 1], outcome.err
+    assert [line["value"] for line in outcome.lines] == [{"files": "experiment.py"}] * 3, outcome.err
 
 
 def contents(root: Path) -> dict[str, bytes]:
