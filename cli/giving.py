@@ -28,8 +28,7 @@ def give(link: Link, arguments: Mapping[str, Any]) -> None:
     far_places.check_leaving(arguments)
     keeper.tell(place=str(path), images=0)
     retire("give", str(path), arguments)
-    modes: list[str] = []
-    request = _request(str(path), arguments, modes)
+    request = _request(str(path), arguments)
     found = _files(request) if arguments.get("files") is True else sources.stream(request)
 
     def heard(arrived: Arrived) -> None:
@@ -45,7 +44,7 @@ def _what(request: Request) -> str:
     return "as it is" if request.deidentify is None else "de-identified"
 
 
-def _request(path: str, arguments: Mapping[str, Any], modes: list[str]) -> Request:
+def _request(path: str, arguments: Mapping[str, Any]) -> Request:
     form = kind_of(path)
     identified = arguments.get("identified") is True
     wish = deid_stage.Wish(deidentify=True if arguments.get("deidentify") is not False and not identified else None)
@@ -58,7 +57,6 @@ def _request(path: str, arguments: Mapping[str, Any], modes: list[str]) -> Reque
         keep if keep in ("original", "corrected", "both") else "original",
         None,
         open_timeout=far_places.timeout(arguments),
-        on_mode=modes.append,
         withheld=withheld(identified=identified),
         deidentify=stage,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,6 +12,7 @@ from rtbids.bids import dataset
 from rtbids.errors import InputMissing
 from rtbids.stream import bidsi, wire
 
+logger = logging.getLogger("rtbids")
 _SUBJECTS = ("sub-*", "sub-*/ses-*")
 _IN_A_RUN = {"bold.json": 0, "events.json": 1, "events.tsv": 2, "end.json": 5}
 
@@ -24,8 +27,15 @@ def members(folder: Path) -> Iterator[wire.Member]:
     top = chain(folder.glob("*"), folder.glob("sub-*/sub-*_sessions.*"))
     runs = chain.from_iterable(folder.glob(f"{place}/func/*") for place in _SUBJECTS)
     for path in chain(sorted(top, key=lambda path: (path.name != dataset.DESCRIPTION, path)), sorted(runs, key=_order)):
-        if path.is_file():
+        if _leads_out(path, folder):
+            logger.warning("a link that leads out of %s is left out", folder)
+        elif path.is_file():
             yield _member(path, folder)
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    root = os.path.realpath(folder)
+    return os.path.commonpath([root, os.path.realpath(path)]) != root
 
 
 def _order(path: Path) -> tuple[str, str, int, int, str]:

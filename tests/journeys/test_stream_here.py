@@ -80,13 +80,18 @@ def test_a_stream_of_dicom_files_passes_as_it_is_and_a_data_set_gets_it_converte
     assert np.array_equal(voxels(tmp_path / "study"), np.stack([PHANTOM.volume(n) for n in range(12)], axis=3))
 
 
-def test_an_unpacked_stream_is_the_stream(volumes, call, tmp_path):
-    (tmp_path / "unpacked").mkdir()
-    subprocess.run(["tar", "xf", volumes, "-C", tmp_path / "unpacked"], check=True)
-    outcome = call("stream", tmp_path / "unpacked", tmp_path / "again.tar")
+def test_an_unpacked_stream_is_the_stream_with_its_readme_and_without_what_lies_elsewhere(volumes, call, tmp_path):
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    subprocess.run(["tar", "xf", volumes, "-C", unpacked], check=True)
+    (unpacked / "README").write_text("of a phantom")
+    (tmp_path / "elsewhere").write_text("no part of it")
+    (unpacked / "CHANGES").symlink_to(tmp_path / "elsewhere")
+    outcome = call("stream", unpacked, tmp_path / "again.tar")
     assert outcome.code == 0, outcome.err
-    listed = [subprocess.check_output(["tar", "tf", one]) for one in (volumes, tmp_path / "again.tar")]
-    assert listed[0] == listed[1]
+    assert "a link that leads out of" in outcome.err
+    before, after = (subprocess.check_output(["tar", "tf", one]).split() for one in (volumes, tmp_path / "again.tar"))
+    assert after == [before[0], b"README", *before[1:]]
 
 
 def test_where_nobody_reads_a_pipe_the_others_get_all_and_the_command_says_who_is_missing(volumes, call, tmp_path):

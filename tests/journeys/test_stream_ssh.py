@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import sshd
 from far_side import FarSide, count, expected, export, far_side, finished, reading, until, voxels
+from pydicom.filebase import DicomBytesIO
 
 from rtbids.errors import StreamBroken
 from rtbids.stream import bidsi, wire
@@ -95,13 +97,17 @@ def whole_members(tar: Path) -> list[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["connection", "keeper", "sender"])
-def test_a_tar_there_has_each_file_of_dicom_once_whatever_is_killed(victim, side, files, watched, tmp_path):
+@pytest.mark.parametrize(
+    ("victim", "options"),
+    [("connection", ("--no-deidentify",)), ("keeper", ("--no-deidentify",)), ("keeper", ()), ("sender", ())],
+)
+def test_a_tar_there_has_each_file_of_dicom_once_whatever_is_killed(victim, options, side, files, watched, tmp_path):
     tar = tmp_path / "files.tar"
+    raw = [path.read_bytes() for path in files]
 
     def begin():
         watch = side.start("watch", watched)
-        return watch, side.stream("-", side.place(tar), "--no-deidentify", stdin=watch.stdout)
+        return watch, side.stream("-", side.place(tar), *options, stdin=watch.stdout)
 
     export(files[:50], watched)
     watch, process = begin()
@@ -122,7 +128,14 @@ def test_a_tar_there_has_each_file_of_dicom_once_whatever_is_killed(victim, side
     code, err = finished(process)
     assert code == 0, err
     assert tar.read_bytes().endswith(wire.END)
-    assert sorted(whole_members(tar)) == sorted(path.read_bytes() for path in files)
+    there, here = ([pydicom.dcmread(DicomBytesIO(content)) for content in found] for found in (whole_members(tar), raw))
+    assert [image.InstanceNumber for image in there] == [image.InstanceNumber for image in here]
+    assert [image.PixelData for image in there] == [image.PixelData for image in here]
+    if options:
+        assert whole_members(tar) == raw
+    else:
+        assert not {image.SOPInstanceUID for image in there} & {image.SOPInstanceUID for image in here}
+        assert str(here[0].PatientName).encode() not in tar.read_bytes()
 
 
 def test_a_pipe_there_has_a_reader_that_is_started_again(side, files, watched, tmp_path):
