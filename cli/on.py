@@ -23,12 +23,17 @@ _ANSWER = 30.0  # seconds for the far side to start
 
 
 @contextmanager
-def launcher(place: str, ssh: SshOptions, progress: Progress, stays: Collection[Path] = ()) -> Iterator[FarLauncher]:
-    """Give what starts scripts at `place`, where nothing that `stays` is copied to; raise what stands in the way of that."""
+def launcher(
+    place: str, ssh: SshOptions, progress: Progress, stays: Collection[Path] = (), sender: str = ""
+) -> Iterator[FarLauncher]:
+    """Give what starts scripts at `place`, where nothing that `stays` is copied to; raise what stands in the way of that.
+
+    Scripts there of an earlier run of the same `sender` that was killed are ended.
+    """
     address = Address.parse(place)
     if address.path:
         raise UsageFault(f"--on: expected ssh://[user@]host[:port], found {place}", "what follows the host has no meaning here")
-    link = dial(address, ssh, VERB, ask=asker())
+    link = dial(address, ssh, VERB, {"sender": sender} if sender else {}, asker())
     try:
         link.wait_up(_ANSWER)
         far_ends.wait_for_clock(link)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rtbids import __version__, private
 from rtbids.archive.dataset import Archive
 from rtbids.bids import events as bids_events
-from rtbids.cli import archiving, console, dicom_sources, experiments, mirroring, on, sources, whole_session
+from rtbids.cli import archiving, console, dicom_sources, experiments, far_ends, mirroring, on, sources, whole_session
 from rtbids.cli.experiments import Destinations
 from rtbids.cli.far_feedback import Opener
 from rtbids.cli.live import live
@@ -150,7 +150,8 @@ def _elsewhere(place: str, order: Order, request: Request, progress: Progress) -
     """Give what starts scripts at `place`, where nothing is copied to that this command reads or writes itself."""
     written = [word.rpartition("=")[2] for word in order.destinations]
     stays = [Path(each) for each in (request.source, order.bids_dir, request.wish.key, *written) if each]
-    return on.launcher(place, order.ssh, progress, stays)
+    sender = far_ends.sender(" ".join(os.path.realpath(one) for one in order.experiments))
+    return on.launcher(place, order.ssh, progress, stays, sender)
 
 
 def _control(

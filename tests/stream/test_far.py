@@ -21,6 +21,7 @@ import sshd
 from paramiko import auth_handler, packet, transport
 
 from rtbids import private
+from rtbids.cli import far_experiment
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
 from rtbids.stream.far import passing, registry
 from rtbids.stream.link import NEAR, Arrived, Hello, Link, State, protocol
@@ -351,6 +352,38 @@ def test_a_session_is_kept_only_where_the_verb_asks_for_it(server: sshd.Sshd) ->
     (said,) = registry.keepers()
     gone(process)
     wait_for_end(said["pid"])
+
+
+def test_scripts_of_a_run_that_was_killed_end_when_it_begins_anew_and_no_others(server: sshd.Sshd) -> None:
+    def began(number: int, sender: str) -> tuple[subprocess.Popen[bytes], int]:
+        session = f"{number}" * 32
+        process = far({}, Hello(session, "experiment", {"sender": sender}), "--linger", "600")
+        assert answer(process)[0] == protocol.HELLO
+        return process, next(said["pid"] for said in registry.keepers() if said["session"] == session)
+
+    killed, first = began(1, "me")
+    other, second = began(2, "somebody else")
+    gone(killed)
+    again, _ = began(3, "me")
+    wait_for_end(first)
+    assert second in {said["pid"] for said in registry.keepers()}
+    for process in (other, again):
+        gone(process)
+
+
+def test_folders_of_far_runs_that_were_killed_are_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, foreign = tmp_path / "rtbids-on-left", tmp_path / "rtbids-on-foreign"
+    for folder in (left, foreign):
+        (folder / "volumes").mkdir(parents=True)
+    (left / "lock").touch()
+    with far_experiment.own_folder() as mine:
+        with far_experiment.own_folder() as beside:
+            assert mine.is_dir()
+        assert not beside.exists()
+        assert not left.exists()
+        assert foreign.exists()
+    assert list(tmp_path.iterdir()) == [foreign]
 
 
 @pytest.mark.parametrize("length", [10, 45, 90])

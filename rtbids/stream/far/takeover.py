@@ -40,9 +40,20 @@ def locked(path: Path, verb: str, place: str, arguments: Mapping[str, Any]) -> i
 
 def retire(verb: str, place: str, arguments: Mapping[str, Any]) -> None:
     """End what served an earlier near side of the same source that is gone, and waits for it to come back."""
-    for other in _others(verb, place):
-        if other.get("arguments", {}).get("sender") == arguments.get("sender") and not _is_up(other):
-            _end(int(other["pid"]), {})
+    if (sender := arguments.get("sender")) is None:
+        return
+    asked: dict[int, float] = {}
+    until = time.monotonic() + _PATIENCE
+    while left := [other for other in _others(verb, place) if _is_waiting(other, sender)]:
+        for other in left:
+            _end(int(other["pid"]), asked)
+        if time.monotonic() > until:
+            return
+        time.sleep(_LOOK)
+
+
+def _is_waiting(other: Mapping[str, Any], sender: object) -> bool:
+    return other.get("arguments", {}).get("sender") == sender and not _is_up(other)
 
 
 def _others(verb: str, place: str) -> list[dict[str, Any]]:
