@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rtbids.cli import console, far_ends
+from rtbids.cli import console
 from rtbids.cli.asking import asker
 from rtbids.errors import UsageFault
 from rtbids.run.far.seats import FarLauncher
@@ -20,6 +20,7 @@ from rtbids.stream.ssh.settings import SshOptions
 VERB = "experiment"
 EVERY = 0.5  # seconds between two looks at the connection
 _ANSWER = 30.0  # seconds for the far side to start
+_LARGE = 1_000_000  # bytes of a file whose copying is said
 
 
 @contextmanager
@@ -36,7 +37,6 @@ def launcher(
     link = dial(address, ssh, VERB, {"sender": sender} if sender else {}, asker())
     try:
         link.wait_up(_ANSWER)
-        far_ends.wait_for_clock(link)
     except BaseException:
         link.close()
         raise
@@ -52,8 +52,13 @@ def launcher(
 
 
 def _show(link: Link, far: FarLauncher, place: str, progress: Progress, over: threading.Event) -> None:
+    said: set[str] = set()
     while not over.wait(EVERY):
         progress.link = linked(link, far, place)
+        for file in far.copying:
+            if file.size >= _LARGE and file.sha256 not in said:
+                said.add(file.sha256)
+                console.say(f"copying {file.name.partition('/')[2]} ({file.size / 1e6:.0f} MB) to {place}")
 
 
 def linked(link: Link, far: FarLauncher, place: str) -> Linked:

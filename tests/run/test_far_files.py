@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import threading
@@ -21,9 +22,11 @@ from stream.link_ends import Limited, wait_for
 from rtbids.errors import CannotWrite, InputMissing, StreamBroken
 from rtbids.pipeline import Inbox
 from rtbids.run.far import manifest, parcel
+from rtbids.run.far.announcing import Announcing
 from rtbids.run.far.bridge import SIGN_OF_LIFE
 from rtbids.run.far.fetching import AHEAD, PIECE, Fetching, Piece
 from rtbids.run.far.manifest import Entry
+from rtbids.run.far.parcel import Packing
 from rtbids.run.far.store import NotAsNamed, Store
 from rtbids.run.lanes import Lane
 from rtbids.run.process import told
@@ -92,6 +95,26 @@ def test_a_script_shows_signs_of_life_while_its_files_cross(tmp_path, far_side):
         while "ready" not in said and (message := channel.receive()) is not None:
             said.append(message["say"])
     assert said == ["loading"] * 5 + ["ready"]  # one for the script, three for the large file, and when the script was reached
+
+
+class AtOnce:
+    """What does work aside, and is done at once."""
+
+    def do(self, work: Callable[[], Any], then: Callable[[Any], None], otherwise: Callable[[Exception], None]) -> None:
+        then(work())
+
+
+def test_it_is_known_which_file_is_being_copied(tmp_path):
+    folder, sent = folder_of(tmp_path, "one", large=noise(0)), []
+    (folder / "experiment.py").write_text(READS)
+    load = json.loads(told.load(recipe.read(str(folder)), 0.0))
+    announcing = Announcing(load, Packing(), AtOnce(), lambda what, content=None, **fields: sent.append(fields), pytest.fail)
+    announcing.announce()
+    assert announcing.crossing is None
+    for name in ("experiment/experiment.py", "experiment/large.bin"):
+        (file,) = [each for each in sent[0]["files"] if each["name"] == name]
+        announcing.send({"parcel": 1, "sha256": file["sha256"], "at": 0, "end": 10})
+        assert (announcing.crossing.name, announcing.crossing.size) == (name, file["size"])
 
 
 def test_what_keeps_one_experiment_from_being_copied_costs_no_other(tmp_path, far_side, monkeypatch):

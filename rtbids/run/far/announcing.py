@@ -8,6 +8,7 @@ from typing import Protocol
 from rtbids.errors import UsageFault
 from rtbids.run.far import members
 from rtbids.run.far.aside import Aside
+from rtbids.run.far.manifest import Entry
 from rtbids.run.far.members import Fields
 from rtbids.run.far.parcel import Packing, Parcel
 from rtbids.run.process.channel import Message
@@ -28,6 +29,11 @@ class Announcing:
     ----------
     on_error
         Called with what keeps the files from being sent.
+
+    Attributes
+    ----------
+    crossing
+        The file that is being sent, or was last.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Announcing:
         self._parcel: Parcel | None = None
         self._changes = 0
         self._is_stopped = False
+        self.crossing: Entry | None = None
 
     def announce(self) -> None:
         """Say which files there are, and the first line, that the script is told once all of them are there."""
@@ -64,6 +71,8 @@ class Announcing:
         if piece is None:
             self._announce_anew()
         else:
+            if not wanted["at"]:
+                self.crossing = self._parcel.named(wanted["sha256"])
             self._send(members.FILE, memoryview(piece), **{key: wanted[key] for key in ("parcel", "sha256", "at", "end")})
 
     def changed(self, parcel: int) -> None:

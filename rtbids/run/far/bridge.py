@@ -23,6 +23,7 @@ from rtbids.run.far import members
 from rtbids.run.far.announcing import Announcing
 from rtbids.run.far.aside import Aside
 from rtbids.run.far.contents import Sending, say
+from rtbids.run.far.manifest import Entry
 from rtbids.run.far.members import Said
 from rtbids.run.far.parcel import Packing
 from rtbids.run.far.place_here import Place
@@ -88,6 +89,12 @@ class Bridge(threading.Thread):
         with suppress(RtbidsError, ValueError):
             self._link.finish(_LEAVING if self._link.state.is_up else 0.0)
         self._link.close()
+
+    @property
+    def copying(self) -> list[Entry]:
+        """The files that are being copied, or were last, of scripts that are not loaded yet."""
+        announcing = [place.announcing for place in list(self._places.values())]
+        return [each.crossing for each in announcing if each is not None and each.crossing is not None]
 
     def run(self) -> None:
         with first_in_line():

@@ -37,6 +37,10 @@ class Parcel:
     def _by_hash(self) -> dict[str, Path]:
         return {entry.sha256: path for entry, path in self.files.items()}
 
+    def named(self, sha256: str) -> Entry:
+        """Return the file, or one of those, that has a content."""
+        return next(entry for entry in self.files if entry.sha256 == sha256)
+
     def piece(self, sha256: str, at: int, end: int) -> bytes | None:
         """Return bytes `at` to `end` of a content; None where the file is no longer so long."""
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbids.run.far.bridge import Bridge
+from rtbids.run.far.manifest import Entry
 from rtbids.run.far.place_here import Place
 from rtbids.run.process.host import Connection, Stage
 from rtbids.run.process.launcher import ENDING
@@ -43,6 +44,11 @@ class FarLauncher:
     def resources(self) -> Resources | None:
         """Those of the scripts' machine, None until it has told."""
         return self._bridge.resources
+
+    @property
+    def copying(self) -> list[Entry]:
+        """The files that are being copied, or were last, of scripts that are not loaded yet."""
+        return self._bridge.copying
 
     def close(self) -> None:
         """End all that it has started."""
