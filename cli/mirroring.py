@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from rtbids.cli.exchange import Exchange
 from rtbids.cli.stopping import stopping_at_once
 from rtbids.errors import CannotWrite, ConnectionLost, RtbidsError, Stopped
 from rtbids.plural import counted
-from rtbids.stream.link import Link, dial
+from rtbids.stream.link import Link
+from rtbids.stream.link.terms import delay
 from rtbids.stream.ssh.address import Address
-from rtbids.stream.ssh.dial import Dialler
+from rtbids.stream.ssh.dial import dial
 from rtbids.stream.ssh.settings import SshOptions
 
 VERB = "copy"
@@ -71,22 +73,23 @@ class Copying:
 
 
 @contextmanager
-def mirrored(place: str, ssh: SshOptions, bids_dir: Path, copying: Copying) -> Iterator[None]:
+def mirrored(
+    place: str, ssh: SshOptions, bids_dir: Path, copying: Copying, typed: dict[str, str] | None = None
+) -> Iterator[None]:
     """Have a data set copied when the block is over, whatever became of it, but where it is left at once.
 
-    What stands in the way is raised at the beginning, where it can be seen there.
+    What stands in the way is raised at the beginning, where it can be seen there. `typed` are passwords that were asked for.
     """
     address = Address.parse(place)
-    dialler = Dialler(address, ssh, asker())
-    dialler.prepare()
-    copier = Copier(partial(dial, dialler, VERB, where=address.host), f"{address}{copying.path}", Origin(bids_dir), copying)
+    connect = partial(dial, address, ssh, VERB, ask=asker(), typed={} if typed is None else typed)
+    copier = Copier(connect, f"{address}{copying.path}", Origin(bids_dir), copying)
     copier.begin()
     try:
         yield
     except Stopped:
         copier.say_left()
         raise
-    except BaseException:
+    except Exception:
         copier.copy()
         raise
     copier.copy()
@@ -95,8 +98,8 @@ def mirrored(place: str, ssh: SshOptions, bids_dir: Path, copying: Copying) -> I
 class Copier:
     """Copies a data set to `place` on another machine, over a connection of its own each time."""
 
-    def __init__(self, dial: Callable[[Mapping[str, Any]], Link], place: str, origin: Origin, copying: Copying) -> None:
-        self._dial = dial
+    def __init__(self, connect: Callable[[Mapping[str, Any]], Link], place: str, origin: Origin, copying: Copying) -> None:
+        self._connect = connect
         self._place = place
         self._origin = origin
         self._moves = copying.moves
@@ -105,16 +108,17 @@ class Copier:
 
     def begin(self) -> None:
         """Raise what stands in the way of a copy."""
-        with stopping_at_once(), self._dial(self._arguments) as link:
+        with stopping_at_once(), self._connect(self._arguments) as link:
             Exchange(link, PATIENCE, self._say_waits).ask(PLACE, {}, PLACED)
-            link.finish(_ANSWER)
+            with suppress(ConnectionLost):  # it has said what was to be known
+                link.finish(_ANSWER)
 
     def copy(self) -> None:
         """Copy what is lacking there; where that cannot be, or a signal comes, the next run does it."""
         is_whole = False
         console.say(f"copying the data set to {self._place}")
         try:
-            with stopping_at_once(), self._origin.alone(), self._dial(self._arguments) as link:
+            with stopping_at_once(), self._origin.alone(), self._connected() as link:
                 is_whole = self._copied(link)
         except Stopped:
             raise
@@ -123,6 +127,21 @@ class Copier:
         finally:
             if not is_whole:
                 self.say_left()
+
+    def _connected(self) -> Link:
+        """Return a link to the far side, once there is a way there."""
+        until = time.monotonic() + PATIENCE
+        failures = 0
+        while True:
+            try:
+                return self._connect(self._arguments)
+            except ConnectionLost as error:
+                failures += 1
+                if time.monotonic() > until:
+                    raise
+                if failures == 1:
+                    self._say_waits(str(error))
+            time.sleep(delay(failures))
 
     def say_left(self) -> None:
         console.say(f"the data set is kept here: {self._origin.root}; the next run with this --archive copies what is lacking")

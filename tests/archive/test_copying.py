@@ -123,6 +123,20 @@ def test_a_link_that_stays_down_is_given_up_and_the_next_run_copies(road, study,
     assert content(there) == content(study)
 
 
+def test_a_copy_is_made_as_soon_as_there_is_a_way_there(road, study, there, capsys):
+    refusals = [ConnectionLost("there is no host cloud")] * 2
+    direct = partial(dial, road.connect, VERB, where="cloud", terms=AT_ONCE)
+
+    def connect(arguments: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return direct(arguments)
+
+    Copier(connect, "ssh://cloud/there", Origin(study), Copying(str(there))).copy()
+    assert capsys.readouterr().err.count("for the copy (there is no host cloud)") == 1
+    assert content(there) == content(study)
+
+
 def test_a_signal_gives_up_a_copy_at_once_and_says_where_the_data_set_is(road, study, there, monkeypatch, capsys):
     monkeypatch.setattr("rtbids.cli.exchange._SOON", 0.0)
     road.is_blocked.set()
