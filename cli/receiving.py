@@ -17,10 +17,10 @@ from rtbids.archive.dataset import Archive, add
 from rtbids.bids import entities as bids_entities
 from rtbids.cli import far_places
 from rtbids.convert import bids
-from rtbids.errors import BadData, CannotWrite, RtbidsError, StreamBroken, UsageFault, cannot_write
+from rtbids.errors import BadData, CannotWrite, RtbidsError, StreamBroken, cannot_write
 from rtbids.pipeline import be_quick
 from rtbids.receipt import Receipt, settle
-from rtbids.stream import bidsi, fifo, linked, sinks, units, wire
+from rtbids.stream import bidsi, endpoints, fifo, linked, sinks, units, wire
 from rtbids.stream.branch import Units
 from rtbids.stream.far import held, keeper
 from rtbids.stream.far.ledger import Ledger
@@ -39,7 +39,7 @@ def receive(link: Link, arguments: Mapping[str, Any]) -> None:
     """Bring what comes to the place that `arguments` name; each volume once, though a sender or a keeper was killed."""
     is_kept = arguments.get("keep") is True
     path = _source(arguments) if is_kept else far_places.path(arguments)
-    kind = _kind(path)
+    kind = endpoints.sort_of(path)
     keeper.tell(place=str(path), kind=kind, images=0)
     be_quick()
     with ExitStack() as last:
@@ -75,16 +75,6 @@ def _source(arguments: Mapping[str, Any]) -> Path:
     far_places.check_name(name)
     keeper.tell(name=name)
     return held.make(name)
-
-
-def _kind(path: Path) -> str:
-    if fifo.is_fifo(path):
-        return "pipe"
-    if path.suffix == ".tar":
-        return "tar"
-    if path.exists() and not path.is_dir():
-        raise UsageFault(f"{path}: expected a named pipe, a .tar file or a folder, found another sort of file")
-    return "folder"
 
 
 def _to_pipe(coming: Units, path: Path, timeout: float, ledger: Ledger, opened: int | None) -> None:

@@ -74,16 +74,11 @@ def _identity(place: str) -> object:
 
 def is_folder(destination: str) -> bool:
     """Say whether a destination is a data set; raise UsageFault where it is nothing that a stream can go to."""
-    path = Path(destination)
     if scheme := endpoints.scheme(destination):
         raise UsageFault(
             f"{destination}: expected -, a named pipe, a .tar file, a folder or ssh://host/PATH, found {scheme}://"
         )
-    if destination == endpoints.STANDARD or fifo.is_fifo(path) or path.suffix == ".tar":
-        return False
-    if path.exists() and not path.is_dir():
-        raise UsageFault(f"{destination}: expected a named pipe, a .tar file or a folder, found another sort of file")
-    return True
+    return destination != endpoints.STANDARD and endpoints.sort_of(Path(destination)) == "folder"
 
 
 def stream(request: Request, order: Order) -> None:

@@ -74,10 +74,6 @@ class Branch:
         with self._changed:
             return self._count
 
-    @property
-    def is_alive(self) -> bool:
-        return self.error is None
-
     def put(self, unit: Unit) -> None:
         """Hand over a unit; waits, or drops, where the queue is full. After the sink has failed nothing is taken."""
         with self._changed:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, TypeAlias, cast
 
 from rtbids.errors import InputMissing, UsageFault, cannot_write
 from rtbids.stream import fifo
 
 STANDARD = "-"
+Sort: TypeAlias = Literal["pipe", "tar", "folder"]
 
 
 def scheme(endpoint: str) -> str | None:
@@ -22,6 +23,17 @@ def scheme(endpoint: str) -> str | None:
 def is_far(endpoint: str) -> bool:
     """Say whether a place is on another machine."""
     return scheme(endpoint) == "ssh"
+
+
+def sort_of(path: Path) -> Sort:
+    """Say what a stream finds at a place that it goes to; raise UsageFault where that is nothing of the sort."""
+    if fifo.is_fifo(path):
+        return "pipe"
+    if path.suffix == ".tar":
+        return "tar"
+    if path.exists() and not path.is_dir():
+        raise UsageFault(f"{path}: expected a named pipe, a .tar file or a folder, found another sort of file")
+    return "folder"
 
 
 def open_source(endpoint: str, timeout: float = fifo.OPEN_TIMEOUT) -> BinaryIO:
