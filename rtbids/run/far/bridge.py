@@ -212,6 +212,7 @@ class Bridge(threading.Thread):
             self._pass_on(place, message, descriptor)
         if not is_there:
             place.passage.close()
+            place.stop_announcing()
             self._send(place, members.HANGUP, number=place.passage.number)
 
     def _pass_on(self, place: Place, message: Message, descriptor: int | None) -> None:

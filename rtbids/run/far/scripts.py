@@ -153,6 +153,7 @@ class Scripts:
             case members.SAY:
                 self._deliver(said, place)
             case members.HANGUP:
+                place.stop_laying()
                 place.passage.leave()
             case members.LET_GO:
                 place.let_go(float(said.fields["seconds"]))
