@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import paramiko
 import pytest
@@ -20,6 +21,7 @@ import sshd
 
 from rtbids import __version__
 from rtbids.errors import ConnectionLost, NeedsPerson, RtbidsError, StreamBroken, UsageFault
+from rtbids.stream.ssh import dial as dialling
 from rtbids.stream.ssh import settings
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.channel import Channel
@@ -434,17 +436,30 @@ def test_only_a_server_that_says_no_needs_a_person(
     assert str(refused.value).isprintable()
 
 
-def test_a_server_that_let_one_in_and_does_so_no_more_is_tried_again(server: sshd.Sshd) -> None:
+def test_a_server_that_let_one_in_and_does_so_no_more_is_tried_again_and_not_too_often(
+    server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = 1000.0, []
+    monkeypatch.setattr(dialling, "connect", lambda *arguments: (asked.append(arguments), connect(*arguments))[1])
+    monkeypatch.setattr(dialling, "time", SimpleNamespace(monotonic=lambda: now))
     dial = Dialler(Address.parse(server.address), options(server, remote_command="printf link/; cat"))
     first = dial()
     first_read(first)
     first.close()
     server.folder.joinpath("authorized_keys").rename(server.folder / "away")
     try:
+        for _ in range(3):
+            with pytest.raises(ConnectionLost, match="lets user"):
+                dial()
+        assert len(asked) == 2  # the server is asked again when some time is over
+        now += dialling.HOLD
         with pytest.raises(ConnectionLost, match="lets user"):
             dial()
+        assert len(asked) == 3
     finally:
         server.folder.joinpath("away").rename(server.folder / "authorized_keys")
+    now += 4 * dialling.HOLD
+    dial().close()
 
 
 def test_a_far_command_that_was_there_and_is_not_now_is_tried_again(server: sshd.Sshd, tmp_path: Path) -> None:

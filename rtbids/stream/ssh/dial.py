@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from rtbids.stream.ssh.channel import Channel
 from rtbids.stream.ssh.connect import connect
 from rtbids.stream.ssh.keys import Ask, Secrets
 from rtbids.stream.ssh.settings import SshOptions
+
+HOLD, LONGEST_HOLD = 15.0, 240.0  # seconds: who asks a server that refuses him five times in ten minutes is often locked out
 
 
 class Dialler:
@@ -26,6 +29,8 @@ class Dialler:
         self._ready: Channel | None = None
         self._last: Channel | None = None
         self._was_there = False
+        self._refused: ConnectionLost | None = None  # which holds until a moment, each time a longer one
+        self._hold, self._held_until = HOLD, 0.0
 
     def prepare(self) -> None:
         """Connect now, for the first call; raise what stands in the way."""
@@ -37,15 +42,25 @@ class Dialler:
 
     def _connect(self) -> Channel:
         was_there = self._was_there = self._was_there or (self._last is not None and self._last.has_begun)
+        if self._refused is not None and time.monotonic() < self._held_until:
+            raise self._refused
         try:
             connection = connect(self._address, self._options, self._secrets)
         except NeedsPerson as error:
             if was_there:  # it let this user in: it may be starting, without homes or whom it asks for users
-                raise ConnectionLost(str(error), error.hint) from error
+                raise self._held_off(error) from error
             raise
+        self._refused, self._hold = None, HOLD
         self._last = connection.run(self._options.remote_command, was_there)
         self._secrets.close()
         return self._last
+
+    def _held_off(self, error: NeedsPerson) -> ConnectionLost:
+        """Keep from asking once more too soon; return what is said meanwhile."""
+        self._held_until = time.monotonic() + self._hold
+        self._hold = min(LONGEST_HOLD, 4 * self._hold)
+        self._refused = ConnectionLost(str(error), error.hint)
+        return self._refused
 
 
 def dial(
