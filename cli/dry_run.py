@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtbids.bids import dataset
 from rtbids.cli import streaming
 from rtbids.cli.deid_stage import Stage
 from rtbids.cli.request import Request, is_complete
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rtbids.convert.dicom import Instance
 
 _FILES = "DICOM files"
+_TEXTS = frozenset(dataset.DOCUMENTS) - {dataset.DESCRIPTION}
 
 
 @dataclass
@@ -102,6 +104,7 @@ class _Left:
     images: Counter[str] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
     fields: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
 
     def take(self, found: Units) -> None:
         for unit in found:
@@ -110,6 +113,7 @@ class _Left:
                 self.images[name] += unit.is_image
                 self.sizes[name] += unit.size
                 self.fields |= _fields(unit)
+                self.texts |= {unit.name} if unit.name in _TEXTS else set()
 
 
 def _fields(unit: Unit) -> set[str]:
@@ -147,6 +151,8 @@ def _lines(left: _Left, seen: _Seen, stage: _SeenStage | None) -> Iterator[str]:
     for name in left.sizes:
         count = f"{counted(left.images[name], 'image')}, " if left.images[name] else ""
         yield f"  {name}: {count}{left.sizes[name] / 1e6:.2f} MB"
+    if left.texts:
+        yield f"  texts as they are: {', '.join(sorted(left.texts))}"
     if _FILES in left.sizes and stage is not None:
         yield from stage.names.lines("elements of DICOM")
     elif _FILES not in left.sizes:

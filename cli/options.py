@@ -138,7 +138,11 @@ def taking_options(function: F) -> F:
 def stage_options(function: F) -> F:
     """Add de-identification of DICOM on its way; the command receives it as `wish`, a `rtbids.cli.deid_stage.Wish`."""
 
-    @click.option("--deidentify/--no-deidentify", default=None, help="DICOM: de-identify each image as it comes.")
+    @click.option(
+        "--deidentify/--no-deidentify",
+        default=None,
+        help="DICOM: de-identify each image as it comes. BIDS-I: pass on only what is known.",
+    )
     @click.option("--key", type=_FILE, metavar="FILE", help="For --deidentify: the site's key, if not the default one.")
     @click.option("--recipe", type=_FILE, metavar="FILE", help="For --deidentify: the site's own rules, or a recipe of deid.")
     @functools.wraps(function)

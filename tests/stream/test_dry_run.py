@@ -69,6 +69,7 @@ def test_of_bidsi_the_fields_columns_and_texts_are_shown_and_no_key_is_needed(tm
     assert {"descrip", "aux_file", "db_name", "intent_name", "extensions"} <= names(shown, "texts of NIfTI headers", "removed")
     size = sum(len(content) for name, content in there.items() if "/func/" in name)
     assert f"sub-01_task-nf_run-01: 1 image, {size / 1e6:.2f} MB" in shown
+    assert "texts as they are: README\n" in shown
     assert "elements of DICOM" not in shown
     assert NAME not in shown.replace(f"removed: {NAME}", "")  # but as the name of a column
 
