@@ -25,16 +25,21 @@ _LARGE = 1_000_000  # bytes of a file whose copying is said
 
 @contextmanager
 def launcher(
-    place: str, ssh: SshOptions, progress: Progress, stays: Collection[Path] = (), sender: str = ""
+    place: str,
+    ssh: SshOptions,
+    progress: Progress,
+    stays: Collection[Path] = (),
+    sender: str = "",
+    typed: dict[str, str] | None = None,
 ) -> Iterator[FarLauncher]:
     """Give what starts scripts at `place`, where nothing that `stays` is copied to; raise what stands in the way of that.
 
-    Scripts there of an earlier run of the same `sender` that was killed are ended.
+    Scripts there of an earlier run of the same `sender` that was killed are ended. `typed` are passwords that were asked for.
     """
     address = Address.parse(place)
     if address.path:
         raise UsageFault(f"--on: expected ssh://[user@]host[:port], found {place}", "what follows the host has no meaning here")
-    link = dial(address, ssh, VERB, {"sender": sender} if sender else {}, asker())
+    link = dial(address, ssh, VERB, {"sender": sender} if sender else {}, asker(), typed)
     try:
         link.wait_up(_ANSWER)
     except BaseException:

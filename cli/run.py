@@ -135,7 +135,8 @@ class AlternateType(click.ParamType[str | float]):
     "--archive",
     type=click.Choice(["local", "remote", "both"]),
     default="local",
-    help="With --on: keep the data set here, there, or here and there. It is made here, and copied when the run is over.",
+    help="With --on: keep the data set here, there, or here and there. It is made here, and copied when the run is over; "
+    "sourcedata stays here.",
 )
 @click.option(
     "--remote-bids-dir",

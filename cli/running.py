@@ -99,7 +99,7 @@ def run(order: Order, request: Request) -> Progress:
         data_set = archiving.opened(order.bids_dir, order.fill_gaps, identified=identified) if order.bids_dir else None
         archive = stack.enter_context(data_set) if data_set else None
         if order.on and order.bids_dir and order.copying:  # once the archive has closed
-            last.enter_context(mirroring.mirrored(order.on, order.ssh, order.bids_dir, order.copying))
+            last.enter_context(mirroring.mirrored(order.on, order.ssh, order.bids_dir, order.copying, request.far.typed))
         listens = stack.enter_context(listening(order.responses, request.open_timeout, console.say))
         stack.enter_context(places.opened(request.open_timeout, console.say, listens.servers))
         if order.in_process:
@@ -151,7 +151,7 @@ def _elsewhere(place: str, order: Order, request: Request, progress: Progress) -
     written = [word.rpartition("=")[2] for word in order.destinations]
     stays = [Path(each) for each in (request.source, order.bids_dir, request.wish.key, *written) if each]
     sender = far_ends.sender(" ".join(os.path.realpath(one) for one in order.experiments))
-    return on.launcher(place, order.ssh, progress, stays, sender)
+    return on.launcher(place, order.ssh, progress, stays, sender, request.far.typed)
 
 
 def _control(
