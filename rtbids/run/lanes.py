@@ -91,6 +91,7 @@ class Lane:
         self._parts: dict[tuple[tuple[str, str], ...], Part] = {}
         self._pace = Pace()
         self._analysis = Pace()
+        self._crossing = Pace()
         self._wrong: Gone | None = None  # why it is to be started again
         self._restarts = 0  # in a row
 
@@ -115,6 +116,11 @@ class Lane:
     def usual_analysis(self) -> float | None:
         """How many of them go by before the script is asked, None as long as too little is known."""
         return self._analysis.usual
+
+    @property
+    def usual_crossing(self) -> float | None:
+        """How many seconds a volume and its answer take to the script and back, None as long as too little is known."""
+        return self._crossing.usual
 
     @property
     def outstanding(self) -> int:
@@ -342,6 +348,8 @@ class Lane:
         self._restarts = 0
         if answer.given is not None and answer.answered is not None:
             self._pace.took(answer.answered - answer.given)
+            if answer.came is not None:  # both of the script's clock, however well that is known
+                self._crossing.took(now - answer.given - (answer.answered - answer.came))
         if answer.given is not None and answer.analysed is not None:
             self._analysis.took(answer.analysed - answer.given)
         part.hold(answer, now)

@@ -40,6 +40,9 @@ BUSY = "import time\n\ndef feedback(volume, run):\n    end = time.time() + 1.5\n
         (replace(LAG, unwritten=40), "disk", ["40 volumes", "local disk"]),
         (replace(LAG, resources=Resources(2.0)), "unknown", ["--deadline"]),
         (replace(LAG, link=FAR, held_up=14), "link", ["connection to cloud (2.3 MB/s)", "fewer voxels", "longer --deadline"]),
+        (replace(LAG, link=FAR, usual_crossing=1.2), "link", ["connection to cloud", "faster connection"]),
+        (replace(LAG, link=FAR, usual_crossing=0.2), "script", ["do less in feedback()"]),
+        (replace(LAG, usual_crossing=1.2), "script", ["do less in feedback()"]),  # a machine that is too busy to pass it on
         (replace(LAG, link=FAR, held_up=2), "script", ["do less in feedback()"]),
         (replace(LAG, link=FAR, resources=replace(CALM, memory_free=10**8)), "memory", ["cloud is short of memory"]),
         (replace(LAG, link=FAR, resources=replace(CALM, scripts={}, load=9.0)), "load", ["cloud has more to do", "more cores"]),

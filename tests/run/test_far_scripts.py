@@ -37,6 +37,7 @@ def test_a_script_there_answers_as_one_here_does(tmp_path, far_side):
         ):
             session([made]).run(Inbox(iter([*(volume(index) for index in range(5)), END])))
             assert [row["status"] for row in kept[where].rows] == ["ok"] * 5
+            assert made.usual_crossing > 0
     assert rows(kept["here"]) == rows(kept["there"])
 
 

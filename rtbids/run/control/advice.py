@@ -40,6 +40,8 @@ class Lag:
         Of those missed: how many as the connection to that machine was too slow for them.
     link
         The connection, None where the script runs here.
+    usual_crossing
+        Seconds that a volume and its answer take to the script and back.
     """
 
     experiment: str
@@ -52,6 +54,7 @@ class Lag:
     resources: Resources
     held_up: int = 0
     link: Linked | None = None
+    usual_crossing: float | None = None
 
     @property
     def is_often(self) -> bool:
@@ -74,7 +77,7 @@ class Lag:
 def cause(lag: Lag) -> Cause:
     """Return what most likely makes it slow: what would make everything slow comes first."""
     there, used = lag.resources, lag.used
-    if lag.held_up > lag.missed / 2:
+    if lag.held_up > lag.missed / 2 or _is_crossing(lag):
         return "link"
     is_short = there.memory and there.memory_free is not None and there.memory_free < SHORT * there.memory
     if is_short or (there.swapped or 0.0) > SWAPS:
@@ -160,6 +163,13 @@ def _slow_part(lag: Lag) -> str:
 
 def _is_analysis(lag: Lag) -> bool:
     return lag.usual is not None and lag.usual_analysis is not None and lag.usual_analysis > lag.usual / 2
+
+
+def _is_crossing(lag: Lag) -> bool:
+    """Whether a volume is on its way to another machine and back for longer than it is there."""
+    if lag.link is None or lag.usual is None or lag.usual_crossing is None:
+        return False
+    return lag.usual_crossing > lag.usual / 2
 
 
 def _less(lag: Lag) -> str:

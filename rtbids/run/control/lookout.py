@@ -80,7 +80,9 @@ class Lookout:
         missed, had_due = lane.tally.recent.missed(LOOKED_AT)
         held_up = lane.tally.recent.held_up(LOOKED_AT, link.since) if link is not None and link.is_up else 0
         times = lane.deadline, lane.usual, lane.usual_analysis
-        return Lag(lane.name, missed + held_up, had_due, *times, self._session.unwritten, resources, held_up, link)
+        return Lag(
+            lane.name, missed + held_up, had_due, *times, self._session.unwritten, resources, held_up, link, lane.usual_crossing
+        )
 
 
 class LatestWarnings(logging.Handler):

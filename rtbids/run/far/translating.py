@@ -12,7 +12,7 @@ from rtbids.run.past.where import Where
 from rtbids.run.process.channel import Message
 from rtbids.run.recipe import memory
 
-_MOMENTS = ("analysed", "answered")
+_MOMENTS = ("came", "analysed", "answered")
 _MOST_OPEN = 8  # files that volumes are read back from
 
 

@@ -68,6 +68,7 @@ class Answer:
     volume: int
     value: Value = None
     given: float | None = None
+    came: float | None = None  # to the script
     analysed: float | None = None
     answered: float | None = None
     error: str | None = None

@@ -87,6 +87,7 @@ _OF_A_VOLUME: Mapping[str, Check] = {
     **_OF_A_RUN,
     "volume": _is_count,
     "measures": _or_none(_are_measures),
+    "came": _or_none(_is_moment),
     "analysed": _or_none(_is_moment),
 }
 _MAP: Mapping[str, Check] = {

@@ -88,7 +88,7 @@ def end(entities: Entities) -> bytes:
 
 def answer(message: Message, given: float | None) -> list[Reply]:
     """Return what a message says of a volume: the analysis' numbers, and the script's answer or what it raised."""
-    fields: dict[str, Any] = {key: message.get(key) for key in ("value", "analysed", "answered", "error")}
+    fields: dict[str, Any] = {key: message.get(key) for key in ("value", "came", "analysed", "answered", "error")}
     return [*measured(message), Answer(message["entities"], message["volume"], given=given, **fields)]
 
 

@@ -124,7 +124,7 @@ class Worker:
             self._early.append({**message, "ask": False})
 
     def _volume(self, message: Message) -> None:
-        answer = {"entities": message["entities"], "volume": message["index"]}
+        answer = {"entities": message["entities"], "volume": message["index"], "came": self._clock.now()}
         where = Where(**message["where"])
         try:
             volume = self._received(message, where)
