@@ -172,6 +172,9 @@ class Copier:
     def _say(self, count: int, refused: Sequence[str], left: int) -> None:
         for name in refused:
             logger.warning("%s is another data set's at %s: it was left as it is there", name, self._place)
+        if gone := self._origin.gone:
+            others = f" and {counted(len(gone) - 1, 'other file')}" if len(gone) > 1 else ""
+            logger.warning("%s%s, which went from here, stay at %s", gone[0], others, self._place)
         if left:
             logger.warning("%s changed or went while they were copied to %s", counted(left, "file"), self._place)
         console.say(f"copy:     {self._place} ({counted(count, 'file')})")

@@ -46,16 +46,19 @@ class Origin:
     ----------
     name
         By which its files are told from those of other data sets, wherever they are copied to.
+    gone
+        Files that were to be copied once and are not here any more, as far as `files` has seen.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._work = root / WORK
         self._note = self._work / _NOTE
+        self.gone: list[str] = []
         with locks.held(self._work / "lock"):
-            self._known = notes.read(self._note)
-            self.name = str(self._known.setdefault("name", secrets.token_hex(16)))
-            notes.write(self._note, self._known)  # before anything is there by this name
+            known = notes.read(self._note)
+            self.name = str(known.setdefault("name", secrets.token_hex(16)))
+            notes.write(self._note, known)  # before anything is there by this name
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -68,7 +71,7 @@ class Origin:
 
         One that changes while it is read is left to the next copy. What looks as it did when it was read is not read again.
         """
-        known = notes.read(self._note).get("files") or {}
+        known: dict[str, Any] = notes.read(self._note).get("files") or {}
         found: dict[str, File] = {}
         for name, status in self._listed().items():
             try:
@@ -78,6 +81,7 @@ class Origin:
             except OSError as error:
                 _pass_over(error)
         found = {name: file for name, file in found.items() if _looks_so(file)}
+        self.gone = [name for name in known if not (self.root / name).exists()]
         read = {name: [*file.look, file.sha256] for name, file in found.items()}
         notes.write(self._note, {"name": self.name, "files": read})
         return found

@@ -196,6 +196,15 @@ def test_another_data_sets_file_is_named_and_left(road, study, there, caplog, ca
     assert "is kept here" in capsys.readouterr().err
 
 
+def test_what_is_not_here_any_more_is_named_once_and_stays_there(road, study, there, caplog):
+    copier(road, study, there).copy()
+    (study / LARGE).unlink()
+    for _ in range(2):
+        copier(road, study, there).copy()
+    assert caplog.messages == [f"{LARGE}, which went from here, stay at ssh://cloud/there"]
+    assert (there / LARGE).stat().st_size == 100_000
+
+
 def test_two_runs_that_are_moved_to_one_place_lose_nothing(road, tmp_path, there):
     root = tmp_path / "working"
     second = {**growth.RUN, "run": "02"}

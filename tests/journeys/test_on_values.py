@@ -109,8 +109,9 @@ def test_a_copy_is_given_up_at_a_signal_and_the_next_run_moves_all(small, server
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     arguments = ["run", "roi_feedback", small.root, "--speed", "max", "--set", f"rois.target={small.mask_file}", *on(server)]
     there = ["--archive", "remote", "--remote-bids-dir", tmp_path / "there"]
-    silent = tmp_path / "silent"  # from its third connection on, which is that of the copy
-    silent.write_text(f"#!/bin/sh\necho >> {silent}.calls; [ $(wc -l < {silent}.calls) -lt 3 ] && exec rtbids far; exec cat\n")
+    silent = tmp_path / "silent"  # once the run is packed, which is when its copy is made
+    finished = f"{tmp_path / 'state'}/rtbids/to-be-moved/*/sub-07/func/*_bold.nii.gz"
+    silent.write_text(f"#!/bin/sh\nls {finished} > {tmp_path / 'log'} 2>&1 && exec cat; exec rtbids far\n")
     silent.chmod(0o700)
     first = start(*arguments, *there, "--remote-command", silent)
     said = b""
