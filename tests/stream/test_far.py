@@ -301,8 +301,10 @@ def test_a_keeper_that_is_stopped_ends_though_what_it_does_goes_on(server: sshd.
 def test_sessions_of_a_user_are_not_without_number(server: sshd.Sshd) -> None:
     first = linked(server)
     first.wait_up(60)
+    second = linked(server, "lasting", f"{sys.executable} -m failing 5 1")
     with pytest.raises(ConnectionLost, match="1 sessions of this user are there already"):
-        linked(server, "lasting", f"{sys.executable} -m failing 5 1").wait_up(60)
+        second.wait_up(60)
+    second.close()  # or it would be let in when the first has ended, and its keeper be there in the next test
     ended(first)
 
 
