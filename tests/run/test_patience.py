@@ -16,10 +16,12 @@ from run.far_lanes import ANSWERS
 from run.sessions import volume
 
 from rtbids.clock import ManualClock
+from rtbids.errors import ConnectionLost, ExperimentFault
 from rtbids.run.far.way import EVERY, MUCH, QUIET, Flow, may_be_cut
 from rtbids.run.process.channel import Channel
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Mapped, Reply, Stage
+from rtbids.run.process.patience import LOADING
 from rtbids.run.process.shared import kept
 from rtbids.run.recipe import recipe
 from rtbids.stream.link import State
@@ -103,6 +105,19 @@ def test_loading_is_counted_from_when_it_begins_there_not_from_when_its_files_ar
     clock.advance(50)
     say(there, process, {"say": "ready", "process": 1})
     assert (process.stage, process.silent_since) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("cut_since", "kind", "words"),
+    [(None, ExperimentFault, "not loaded within 120 s"), (NOW, ConnectionLost, "no connection to its machine for 120 s")],
+)
+def test_a_script_that_is_never_loaded_is_given_up_and_so_is_a_connection_that_never_comes_back(
+    process, there, clock, cut_since, kind, words
+):
+    there.cut_since = cut_since
+    clock.advance(LOADING)
+    with pytest.raises(kind, match=words):
+        process.wait_until_loaded()
 
 
 def test_the_last_words_are_counted_from_the_latest_map_and_not_while_much_is_coming(process, there, clock):

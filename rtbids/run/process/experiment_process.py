@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rtbids.clock import CLOCK, SystemClock
-from rtbids.errors import ExperimentFault
+from rtbids.errors import ConnectionLost, ExperimentFault
 from rtbids.run.console import call
 from rtbids.run.deadlines import Reason
 from rtbids.run.one_line import short
@@ -253,7 +253,10 @@ class ExperimentProcess:
                 if isinstance(reply, Faulted):
                     self.close()
                     raise reply.error
+        is_cut = self.cut_since is not None
         self.close()
+        if is_cut:
+            raise ConnectionLost(f"{self._recipe.script}: not loaded: no connection to its machine for {LOADING:.0f} s")
         raise ExperimentFault(f"{self._recipe.script}: not loaded within {LOADING:.0f} s")
 
     def _left_to_load(self) -> float:
