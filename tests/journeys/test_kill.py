@@ -18,8 +18,6 @@ from journeys.validity import errors
 from rtbids.replay import scanner
 from rtbids.replay.phantom import Phantom
 
-pytestmark = pytest.mark.alone
-
 PHANTOM = Phantom(shape=(32, 32, 9), voxel=(6.0, 6.0, 12.0), repetition_time=0.5, volumes=200, block=4)
 MOMENTS = 20
 SCRIPT = "def feedback(volume, run):\n    return float(volume.data.mean())\n"

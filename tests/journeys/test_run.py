@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from journeys.conftest import SHAPE, TR, table
 
-pytestmark = pytest.mark.alone
-
 MEAN = "def feedback(volume, run):\n    return float(volume.data.mean())\n"
 DECLARED = f"from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Settings:\n    gain: int = 1\n\n{MEAN}"
 ROI = "def feedback(volume, run):\n    return run.roi('target').mean()\n"
@@ -30,6 +28,7 @@ def archived(study):
     return np.asarray(nibabel.load(file).dataobj)
 
 
+@pytest.mark.alone
 def test_each_volume_gets_one_line_with_the_scripts_value_on_standard_output(small, script, call):
     outcome = call("run", script(MEAN), small.root, "--speed", "max")
     assert outcome.code == 0, outcome.err
@@ -39,6 +38,7 @@ def test_each_volume_gets_one_line_with_the_scripts_value_on_standard_output(sma
     assert list(outcome.lines[0]) == ["experiment", "run", "volume", "value", "status", "reason", "received", "due", "sent"]
 
 
+@pytest.mark.alone
 def test_the_data_set_holds_the_same_voxels_affine_events_and_tables(small, script, call, tmp_path):
     study = tmp_path / "study"
     outcome = call("run", script(MEAN), small.root, "--speed", "max", "--bids-dir", study)
@@ -57,6 +57,7 @@ def test_the_data_set_holds_the_same_voxels_affine_events_and_tables(small, scri
     assert "sub-07_task-small_run-1" in report.read_text()
 
 
+@pytest.mark.alone
 def test_replaying_what_a_paced_run_archived_gives_its_values_bit_for_bit(small, script, call, tmp_path):
     experiment = script(
         "def feedback(volume, run):\n    return run.roi('target').percent_signal_change('rest')\n",
@@ -74,6 +75,7 @@ def test_replaying_what_a_paced_run_archived_gives_its_values_bit_for_bit(small,
     assert ok == {line["volume"]: line["value"] for line in again.lines if line["volume"] in ok}
 
 
+@pytest.mark.alone
 def test_percent_signal_change_is_that_of_numpy(small, script, call):
     experiment = script(
         "def feedback(volume, run):\n    return run.roi('target').percent_signal_change('rest')\n",
@@ -88,6 +90,7 @@ def test_percent_signal_change_is_that_of_numpy(small, script, call):
     assert [line["value"] for line in outcome.lines] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
@@ -107,6 +110,7 @@ def test_a_script_that_fails_on_a_volume_costs_that_volume_only(small, script, c
     assert (outcome.lines[5]["status"], outcome.lines[5]["reason"]) == ("alternate", "error")
 
 
+@pytest.mark.alone
 def test_after_a_crash_the_analysis_has_missed_nothing(small, script, call, tmp_path):
     seen = "len(run.roi('target').series())"
     crash = f"def feedback(volume, run):\n    if volume.index == 5:\n        raise SystemExit(1)\n    return {seen}\n"
@@ -115,6 +119,7 @@ def test_after_a_crash_the_analysis_has_missed_nothing(small, script, call, tmp_
     assert [line["value"] for line in outcome.lines] == [1, 2, 3, 4, 5, 5, *range(7, 31)]
 
 
+@pytest.mark.alone
 def test_a_script_that_hangs_delays_nothing_and_is_started_again(small, script, call, tmp_path):
     hang = "import time\n\ndef feedback(volume, run):\n    volume.index == 3 and time.sleep(100)\n    return volume.index\n"
     study = tmp_path / "study"
@@ -131,6 +136,7 @@ def test_a_script_that_hangs_delays_nothing_and_is_started_again(small, script, 
     assert np.array_equal(archived(study), small.voxels)
 
 
+@pytest.mark.alone
 def test_what_a_script_prints_does_not_get_into_the_feedback(small, script, call):
     outcome = call("run", script("print('hello')\n" + MEAN), small.root, "--speed", "max", "--volumes", 2)
     assert len(outcome.lines) == 2
@@ -211,6 +217,7 @@ def test_a_stream_cut_in_the_middle_ends_with_74_and_keeps_what_came_whole(small
     assert np.array_equal(archived(study), small.voxels[..., :whole])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_in_order(small, script, start, tmp_path, number, code):
     study = tmp_path / "study"
@@ -262,6 +269,7 @@ def test_an_event_of_a_negative_duration_is_refused_with_the_name_of_its_file(sm
     assert f"{tmp_path / 'mine.tsv'}: the event at 0.5 s has a duration of -1 s" in outcome.err
 
 
+@pytest.mark.alone
 def test_a_debugger_has_the_terminal_to_itself(small, script, start, tmp_path):
     ours, theirs = pty.openpty()
     process = start("run", script(MEAN), small.root, "--in-process", "--feedback", tmp_path / "f.tsv", stderr=theirs)
@@ -275,6 +283,7 @@ def test_a_debugger_has_the_terminal_to_itself(small, script, start, tmp_path):
     assert b"\x1b[2K" not in said  # "erase this line", with which a live line begins
 
 
+@pytest.mark.alone
 def test_a_second_process_on_the_same_run_is_refused(small, script, start, call, tmp_path):
     study = tmp_path / "study"
     experiment = script(MEAN)
@@ -294,6 +303,7 @@ def test_a_run_that_is_there_is_not_touched_and_the_new_one_takes_the_next_numbe
     assert names == ["sub-07_task-small_run-02_bold.nii.gz", "sub-07_task-small_run-1_bold.nii.gz"]
 
 
+@pytest.mark.alone
 def test_feedback_through_a_named_pipe_and_a_reader_that_leaves(small, script, start, tmp_path):
     pipe = tmp_path / "feedback"
     os.mkfifo(pipe)
@@ -344,6 +354,7 @@ def test_the_python_api_gives_the_volumes(small):
     assert np.array_equal(seen[7].data, small.voxels[..., 7])
 
 
+@pytest.mark.alone
 def test_many_lines_do_not_wait_for_a_reader_that_stands_still(small, script, start, tmp_path):
     pipe = tmp_path / "feedback"
     os.mkfifo(pipe)

@@ -19,13 +19,12 @@ from rtbids.analysis import localizer
 from rtbids.bids import events as bids_events
 from rtbids.run.script.script_file import load
 
-pytestmark = pytest.mark.alone
-
 SAMPLES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "sample_experiments").glob("*/experiment.py"))
 
 LIVE = 40  # volumes: as many as the samples need to have something to say
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_sample_gives_what_it_says_a_replay_must_give(sample, call, real_data, repository):
@@ -41,6 +40,7 @@ def test_a_sample_gives_what_it_says_a_replay_must_give(sample, call, real_data,
     assert {line["status"] for line in outcome.lines} == {"ok"}
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_all_samples_beside_each_other_give_the_same_live_and_replayed(call, start, real_data, tmp_path):
     """A scanner is played from a past run; what was archived is replayed. The scanner is ten times too fast: nothing is due."""
@@ -123,6 +123,7 @@ def test_the_decoder_sample_is_trained_as_its_readme_says(real_data, repository,
     assert np.corrcoef(again.coefficients[0], there.coefficients[0])[0, 1] > 0.999
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_decoder_sample_is_used_on_ones_own_scanner_as_its_readme_says(repository, tmp_path):
     """On a grid that is not the sample's: step by step, in its words, but that the scanner is a past run and waits."""
@@ -235,6 +236,7 @@ def test_the_minutes_left_are_those_of_good_data_at_the_rate_so_far(good, volume
     assert script.minutes_left(so_far, 12.5) == (None if left is None else pytest.approx(left))
 
 
+@pytest.mark.alone
 def test_two_regions_correlate_as_numpy_says(call, small, script):
     """The sample's own script without its analysis: 30 volumes of noise, and a window of 10."""
     text = (Path(__file__).parents[2] / "sample_experiments" / "connectivity_feedback" / "experiment.py").read_text()

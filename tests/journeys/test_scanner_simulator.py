@@ -16,8 +16,6 @@ import pytest
 from rtbids.convert import dicom, series
 from rtbids.volume import Volume
 
-pytestmark = pytest.mark.alone
-
 SHAPE, COUNT, TR = (48, 50, 24), 15, 0.4
 AFFINE = np.array([[-3.9, 0.2, 0, 90], [-0.19, -3.8, 0.9, 80.5], [-0.045, -0.91, -3.9, 60.25], [0, 0, 0, 1.0]])
 AFFINE[:3, :3] = np.linalg.qr(AFFINE[:3, :3])[0] @ np.diag([3.0, 3.2, 4.0])  # oblique, with axes square to each other
@@ -122,10 +120,18 @@ def over_network(start, script, tmp_path):
     return run, f"dicom://RTBIDS@127.0.0.1:{port}"
 
 
+# Each sort of faults meets every form and way of writing, and both ways of arriving.
+PLAYED = [
+    pytest.param(way, *writing, *faults, id=f"{name}-{'-'.join(writing)}-{way}")
+    for one, (name, faults) in enumerate({"harmless": (HARMLESS, []), "harmful": (HARMFUL, [3, 6, 7])}.items())
+    for two, writing in enumerate(WRITINGS)
+    for way in [("into_folder", "over_network")[(one + two) % 2]]
+]
+
+
+@pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["into_folder", "over_network"])
-@pytest.mark.parametrize(("form", "write"), WRITINGS)
-@pytest.mark.parametrize(("faults", "missing"), [(HARMLESS, []), (HARMFUL, [3, 6, 7])], ids=["harmless", "harmful"])
+@pytest.mark.parametrize(("way", "form", "write", "faults", "missing"), PLAYED)
 def test_the_simulator_drives_a_run_live_and_faults_cost_their_volumes_alone(
     way, form, write, faults, missing, source, call, request, tmp_path
 ):
@@ -141,6 +147,7 @@ def test_the_simulator_drives_a_run_live_and_faults_cost_their_volumes_alone(
     assert_answered(out, source, missing)
 
 
+@pytest.mark.alone
 def test_a_volume_that_waits_for_one_that_is_lost_has_its_feedback_on_time(source, start, script, call, tmp_path):
     export, study = tmp_path / "export", tmp_path / "study"
     export.mkdir()
@@ -161,6 +168,7 @@ def test_a_volume_that_waits_for_one_that_is_lost_has_its_feedback_on_time(sourc
     )  # it left while the volume waited for the lost one, which takes a quarter of a second
 
 
+@pytest.mark.alone
 def test_ctrl_c_ends_the_scan_in_order(source, start, tmp_path):
     export = tmp_path / "export"
     options = ("--as", "dicom", "--write", "slow", "--speed", "0.1", "--to", export)
