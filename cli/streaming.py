@@ -197,7 +197,8 @@ def _far_branch(destination: str, request: Request, order: Order, unfinished: _U
 
     def send(units: Units) -> None:
         there = _converted(units, str(place), request) if kind == "folder" else units
-        linked.write_link(there, link, may_drop=may_drop, patience=_NOBODY_READS if order.stays else None)
+        patience = _NOBODY_READS if order.stays else None
+        linked.write_link(there, link, may_drop=may_drop, patience=patience, tells_why=False)
 
     when_full: WhenFull = "drop" if may_drop else "block"
     failed, says = partial(unfinished.failed, str(place)), partial(far_ends.says, link)

@@ -107,10 +107,12 @@ def write_link(
     may_drop: bool = False,
     on_heard: Callable[[Arrived], None] = lambda arrived: None,
     patience: float | None = None,
+    tells_why: bool = True,
 ) -> None:
     """Send a stream over a link; a unit is safe when the other side has said so.
 
-    A source that breaks is told to the other side, which then has no orderly end. `on_heard` takes what the other side says.
+    A source that breaks is told to the other side, which then has no orderly end; what is wrong with it, which may name
+    files, only where it `tells_why`. `on_heard` takes what the other side says.
     At the end the other side may take as long as it likes, or `patience` seconds without a unit more that is safe.
     """
     unsafe: deque[tuple[int, tuple[Receipt, ...]]] = deque()
@@ -128,7 +130,8 @@ def write_link(
         for arrived in link.members():  # until the other side has done with it
             link.settle(arrived.number)
     except BaseException as error:
-        link.close(error if isinstance(error, RtbidsError) else RtbidsError(internal_fault(error)))
+        told = error if isinstance(error, RtbidsError) else RtbidsError(internal_fault(error))
+        link.close(told if tells_why else StreamBroken("the stream has ended too early; its sender says why"))
         raise
     link.close()
 

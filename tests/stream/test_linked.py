@@ -8,7 +8,7 @@ import pytest
 from link_ends import PATIENCE, ends, take
 from streamed import units_of
 
-from rtbids.errors import BadData, ConnectionLost, RtbidsError
+from rtbids.errors import BadData, ConnectionLost, InputMissing, RtbidsError, StreamBroken
 from rtbids.stream import linked, wire
 from rtbids.stream.units import Unit
 
@@ -31,6 +31,21 @@ def test_a_fault_on_the_way_is_told_at_the_other_side():
             linked.write_link(broken(), near)
         with pytest.raises(RtbidsError, match="internal fault of rtbids: ZeroDivisionError"):
             list(far.members())
+
+
+def test_what_is_wrong_with_a_source_is_told_at_the_other_side_only_where_it_may_be():
+    def broken() -> Iterator[Unit]:
+        yield from units_of(1)
+        raise InputMissing("/export/Mueller_Jane/1.dcm: cannot be read")
+
+    with ends() as (near, road):
+        near.wait_up(PATIENCE)
+        far = road.keeper.link()
+        with pytest.raises(InputMissing, match="Mueller"):
+            linked.write_link(broken(), near, tells_why=False)
+        with pytest.raises(StreamBroken, match=r"ended too early; its sender says why") as caught:
+            list(far.members())
+        assert "Mueller" not in str(caught.value)
 
 
 def test_where_nothing_more_becomes_safe_a_kept_source_is_left():
