@@ -7,11 +7,13 @@ import threading
 import pytest
 from streamed import run_of, volume
 
-from rtbids.cli.streaming import _move, _raise_first
-from rtbids.errors import CannotWrite, StreamBroken
+from rtbids.cli.request import Request
+from rtbids.cli.streaming import _converted, _move, _raise_first
+from rtbids.errors import BadData, CannotWrite, StreamBroken
 from rtbids.receipt import Receipt, settle
-from rtbids.stream import units
+from rtbids.stream import units, wire
 from rtbids.stream.branch import Branch, Units
+from rtbids.stream.units import Unit
 
 PATIENCE = 20.0
 
@@ -55,6 +57,21 @@ def test_an_image_that_one_destination_could_not_take_stays_with_its_source():
     assert branches[0].count.images == 3
     with pytest.raises(CannotWrite, match="no space left for full"):
         _raise_first(branches)
+
+
+def test_who_converts_on_the_way_may_look_after_the_link_while_no_file_comes():
+    gate = threading.Event()
+
+    def source() -> Units:
+        yield None
+        yield Unit((wire.Piece("1.dcm", (b"no image",)),), is_file=True)
+        assert gate.wait(PATIENCE)
+
+    found = _converted(source(), "there", Request("-"))
+    assert [next(found), next(found)] == [None, None]
+    gate.set()
+    with pytest.raises(BadData, match="found none among 1 file"):
+        list(found)
 
 
 def test_a_source_that_breaks_is_told_to_every_destination_after_what_came():
