@@ -11,7 +11,6 @@ from typing import Any
 
 from rtbids import nifti
 from rtbids.bids import dataset, rows, sidecar
-from rtbids.bids.entities import KEYS
 from rtbids.cli.withheld import SIDECARS
 from rtbids.convert.dicom import shown
 from rtbids.errors import BadData
@@ -23,8 +22,7 @@ from rtbids.stream.wire import Buffer
 Fields = Mapping[str, Any]
 Noted = Callable[[str, Fields, Fields], None]  # what sort of member it was, what it said before, and what it says now
 _SUBJECT = r"sub-[A-Za-z0-9]+/"
-_IN_A_RUN = rf"(?:{_SUBJECT})?(?:ses-[A-Za-z0-9]+/)?func/(?:(?:{'|'.join(KEYS.values())})-[A-Za-z0-9+]+_)*"
-_TABLE = re.compile(r"(?:.*/)?(?:sub-[A-Za-z0-9]+_)?(participants|sessions)\.(tsv|json)")
+_IN_A_RUN = rf"(?:{_SUBJECT})?(?:ses-[A-Za-z0-9]+/)?func/(?:[a-z]+-[A-Za-z0-9+]+_)*"
 _HARMLESS = {  # columns that say nothing of who it is, nor where or when
     "participants": {"participant_id", "species", "strain", "strain_rrid", "handedness", "group"},
     "sessions": {"session_id"},
@@ -172,9 +170,7 @@ _KNOWN: tuple[tuple[str, Callable[[Leaving, wire.Member], Buffer | None]], ...] 
 
 
 def _table(member: wire.Member) -> str:
-    found = _TABLE.fullmatch(member.name)
-    assert found is not None, member.name
-    return found[1]
+    return "participants" if member.name.startswith("participants") else "sessions"
 
 
 def _object(member: wire.Member) -> dict[str, Any]:

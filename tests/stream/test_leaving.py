@@ -133,6 +133,18 @@ def test_what_is_not_what_its_name_says_ends_the_stream_with_the_reason(name, co
     assert NAME not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub-01/ses-a/func/sub-01_ses-a_task-x_chunk-1_bold.json",
+        "func/task-x_bold.json",
+        "sub-1/func/sub-1_task-x_echo-2_bold.json",
+    ],
+)
+def test_runs_of_every_name_leave(name):
+    assert list(left({name: b'{"EchoTime": 0.03}'})) == [name]
+
+
 def test_a_text_that_is_hidden_by_a_second_field_of_the_name_does_not_leave():
     twice = b'{"EchoTime": "Mueller", "EchoTime": 0.03}'
     assert json.loads(left({f"{RUN}_bold.json": twice})[f"{RUN}_bold.json"]) == {"EchoTime": 0.03}
