@@ -331,6 +331,8 @@ class Lane:
             case Ended():
                 if reply.error:
                     logger.warning("%s: %s", self.name, reply.error)
+                if reply.broken_off:
+                    part.broken_off = provenance.without_folders(reply.broken_off)
                 part.over = True
             case Answer():
                 self._answer(part, reply)

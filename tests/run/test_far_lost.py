@@ -21,7 +21,7 @@ from rtbids.run.console.call import Call, Found
 from rtbids.run.process.host import Host
 from rtbids.run.process.shared import Shared
 from rtbids.stream.link import Descriptors
-from rtbids.volume import Item
+from rtbids.volume import Item, RunEnd
 
 STAYS = """
 import threading
@@ -31,7 +31,11 @@ def feedback(volume, run):
         run.console.read("reached")
         threading.Event().wait()
     return len(run.volumes)
-"""  # an odd volume stays with it for good
+
+def end(run):
+    run.console.read("reached")
+    threading.Event().wait()
+"""  # an odd volume stays with it for good, and so does the end
 
 
 class Reached:
@@ -69,18 +73,24 @@ def test_a_volume_that_is_with_a_script_whose_machine_is_lost_has_an_alternate_o
             road.cut()
             kept.wait_for("one", 1)
             yield volume(2)
+            kept.wait_for("one", 2)
+            yield RunEnd(volume(2).entities, 3)
+            reached.wait()
+            road.keeper.lose()
+            road.cut()
 
         road.cut()  # before the run: it is none of its cuts
         wait_for(link, lambda: link._shared.cuts == 1)
         wait_until_up(link)
         session([far_lane(launcher, tmp_path / "one", STAYS, kept, console=reached.answer)], archive).run(Inbox(items()))
-        assert (link.state.renewed, link.state.cuts) == (1, 2)
+        assert (link.state.renewed, link.state.cuts) == (2, 3)
     assert statuses(kept) == [("ok", None), ("alternate", "link"), ("ok", None)]
     assert [row["value"] for row in kept.rows] == [1, 1, 3]  # started again, it has what it had seen
     assert "one is started again: the far side was lost" in caplog.text
     assert "volume 1:" not in caplog.text  # the script has not failed
     (sidecar,) = (tmp_path / "study" / "derivatives").rglob("*_desc-feedback_timeseries.json")
-    assert told(json.loads(sidecar.read_text()), "Cuts") == [1]
+    assert told(json.loads(sidecar.read_text()), "Cuts") == [2]
+    assert told(json.loads(sidecar.read_text()), "EndBrokenOff") == ["the far side was lost and has begun anew"]
 
 
 def told(sidecar: Any, key: str) -> list[Any]:

@@ -370,7 +370,7 @@ class ExperimentProcess:
         if busy is None or (busy.volume is None and busy.stage != "end"):
             return []
         if busy.volume is None:
-            return [Ended(busy.entities)]
+            return [Ended(busy.entities, broken_off=why)]
         reason: Reason = "link" if is_lost or self._seat.cut_since is not None else "error"
         return [Answer(busy.entities, busy.volume, error=why, reason=reason)]
 

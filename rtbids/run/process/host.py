@@ -110,10 +110,11 @@ class Complaint:
 
 @dataclass(frozen=True)
 class Ended:
-    """The script has ended a run; `error` is what ``end(run)`` raised."""
+    """The script has ended a run; `error` is what ``end(run)`` raised, `broken_off` why it did not return."""
 
     entities: Entities
     error: str | None = None
+    broken_off: str | None = None
 
 
 @dataclass(frozen=True)
