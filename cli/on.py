@@ -81,5 +81,4 @@ def linked(link: Link, far: FarLauncher, place: str) -> Linked:
         state.offset,
         state.uncertainty,
         far.resources,
-        state.throughput,
     )

@@ -122,8 +122,6 @@ class Linked:
         Seconds: there and back, how far the other clock is ahead, and how well that is known.
     resources
         Those of the other machine.
-    throughput
-        Bytes a second on the way there, as measured when the connection began.
     """
 
     place: str
@@ -137,7 +135,6 @@ class Linked:
     offset: float | None = None
     uncertainty: float | None = None
     resources: Resources | None = None
-    throughput: float | None = None
 
 
 @dataclass

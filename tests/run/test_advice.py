@@ -19,7 +19,7 @@ from rtbids.run.resources import Resources
 
 CALM = Resources(2.0, 0.5, 0.1, {"mine": 1.0}, 8_000_000_000, 4_000_000_000, 0.0, 10**11)
 LAG = Lag("mine", 15, 20, 1.0, 1.6, 0.1, 0, CALM)
-FAR = Linked("cloud", True, 0.0, resources=CALM, throughput=2.3e6)
+FAR = Linked("cloud", True, 0.0, resources=CALM)
 BUSY = "import time\n\ndef feedback(volume, run):\n    end = time.time() + 1.5\n    while time.time() < end:\n        pass\n"
 
 
@@ -39,7 +39,7 @@ BUSY = "import time\n\ndef feedback(volume, run):\n    end = time.time() + 1.5\n
         (replace(LAG, resources=replace(CALM, swapped=5e7)), "memory", ["short of memory"]),
         (replace(LAG, unwritten=40), "disk", ["40 volumes", "local disk"]),
         (replace(LAG, resources=Resources(2.0)), "unknown", ["--deadline"]),
-        (replace(LAG, link=FAR, held_up=14), "link", ["connection to cloud (2.3 MB/s)", "fewer voxels", "longer --deadline"]),
+        (replace(LAG, link=FAR, held_up=14), "link", ["connection to cloud is too slow", "fewer voxels", "longer --deadline"]),
         (replace(LAG, link=FAR, usual_crossing=1.2), "link", ["connection to cloud", "faster connection"]),
         (replace(LAG, link=FAR, usual_crossing=0.2), "script", ["do less in feedback()"]),
         (replace(LAG, usual_crossing=1.2), "script", ["do less in feedback()"]),  # a machine that is too busy to pass it on

@@ -244,13 +244,14 @@ def test_an_answer_that_cannot_be_is_refused(changed: dict[str, Any]) -> None:
     assert isinstance(played.error(), StreamBroken)
 
 
-def test_another_version_is_refused_with_both_versions_and_what_to_do() -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_another_version_is_refused_with_both_versions_and_what_to_do(number: int) -> None:
     played = Impostor()
-    played.answer(protocol=2, version="9.9\n\x1b")
+    played.answer(protocol=number, version="9.9\n\x1b")
     error = played.error()
     assert isinstance(error, UsageFault)
-    assert str(error) == f"the far side has rtbids 9.9   (protocol 2), this side rtbids {__version__} (protocol 1)"
-    assert error.hint == "install the same version of rtbids on both sides"
+    assert str(error) == f"the far side has rtbids 9.9   (protocol {number}), this side rtbids {__version__} (protocol 1)"
+    assert f"pip install rtbids=={__version__} && " in str(error.hint)
 
 
 def test_the_far_side_refuses_another_version_too_and_the_dialling_side_says_so() -> None:
@@ -261,7 +262,9 @@ def test_the_far_side_refuses_another_version_too_and_the_dialling_side_says_so(
         hear(far)
     refused = next(Connection(near, "far", AT_ONCE).members())
     assert refused.name == protocol.REFUSED
-    assert isinstance(protocol.refusal(refused, "far"), UsageFault)
+    told = protocol.refusal(refused, "far")
+    assert isinstance(told, UsageFault)
+    assert "pip install rtbids==0.0.7 && " in str(told.hint)
 
 
 def dialled(answer: Callable[[Transport], None]) -> Link:

@@ -328,7 +328,7 @@ def test_rtbids_that_is_missing_there_is_said_with_how_to_install_this_version(s
     lost = settings.FAR_COMMAND.replace("exec", "PATH=/nowhere; exec")
     error = begun(server, lost)
     assert isinstance(error, UsageFault)
-    assert f"python3 -m pip install --user rtbids=={__version__}" in str(error.hint)
+    assert f"python3 -m venv ~/rtbids && ~/rtbids/bin/pip install rtbids=={__version__} && " in str(error.hint)
     assert f"ssh -p {server.port} {server.user}@127.0.0.1" in str(error.hint)
     assert "--remote-command" in str(error.hint)
 

@@ -101,10 +101,8 @@ def advice(lag: Lag) -> str:
 
 
 def _link(lag: Lag) -> str:
-    link = lag.link
-    rate = f" ({link.throughput / 1e6:.1f} MB/s)" if link is not None and link.throughput else ""
     return (
-        f"the connection to {lag.machine}{rate} is too slow for volumes of this size; "
+        f"the connection to {lag.machine} is too slow for volumes of this size; "
         "scan fewer voxels, give it a longer --deadline or a faster connection, or run the script here"
     )
 

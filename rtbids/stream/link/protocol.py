@@ -82,7 +82,7 @@ class Hello:
     def read(cls, content: bytes | memoryview, where: str = "the near side") -> Hello:
         """Parse a hello; raise UsageFault where it is of another version, StreamBroken where it is none."""
         said = loads(HELLO, content, where)
-        agree(said, where, "the far side")
+        agree(said, where, "the far side", install(one_line(said.get("version"), 40)))
         arguments, verb = said.get("arguments"), said.get("verb")
         if not isinstance(arguments, dict) or not isinstance(verb, str):
             raise StreamBroken(f"{where}: expected a verb and its arguments in {HELLO}")
@@ -114,7 +114,7 @@ class Reply:
         if member.name != HELLO:
             raise StreamBroken(f"{where}: expected {HELLO}, found {member.name[:80]!r}")
         said = loads(HELLO, member.content, where)
-        agree(said, where)
+        agree(said, where, "this side", install(__version__))
         session, keeper, version = _hex(said, "session", where), _text(said, "keeper", where), one_line(said.get("version"), 40)
         taken = whole(said, "taken", HELLO, where)
         return cls(session, keeper, taken, said.get("new") is True, _inbox(said, where), version)
@@ -166,14 +166,20 @@ def moment(said: Mapping[str, Any], key: str, name: str, where: str) -> float:
     return seconds
 
 
-def agree(said: Mapping[str, Any], where: str, own: str = "this side") -> None:
-    """Raise UsageFault where the other side speaks another version of the protocol."""
+def install(version: str) -> str:
+    """Return what installs a version where the far side is looked for, as a line for a shell there."""
+    made = f"python3 -m venv ~/rtbids && ~/rtbids/bin/pip install rtbids=={version}"
+    return f"{made} && mkdir -p ~/.local/bin && ln -sf ~/rtbids/bin/rtbids ~/.local/bin/"
+
+
+def agree(said: Mapping[str, Any], where: str, own: str, remedy: str) -> None:
+    """Raise UsageFault where the other side is of another version."""
     protocol, version = said.get("protocol"), one_line(said.get("version"), 40)
     if type(protocol) is not int:
         raise StreamBroken(f"{where}: expected the version of the protocol in {HELLO}, found {_shown(protocol)}")
-    if protocol != VERSION:
+    if protocol != VERSION or version != __version__:
         theirs, ours = f"rtbids {version} (protocol {one_line(protocol, 20)})", f"rtbids {__version__} (protocol {VERSION})"
-        raise UsageFault(f"{where} has {theirs}, {own} {ours}", "install the same version of rtbids on both sides")
+        raise UsageFault(f"{where} has {theirs}, {own} {ours}", f"install the same on both; on the far side: {remedy}")
 
 
 def refused(error: BaseException) -> bytes:

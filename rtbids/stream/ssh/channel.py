@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rtbids import __version__
 from rtbids.errors import ConnectionLost, RtbidsError, StreamBroken, UsageFault
-from rtbids.stream.link.protocol import OWN
+from rtbids.stream.link.protocol import OWN, install
 from rtbids.stream.ssh.said import reason
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class Channel:
             return UsageFault(f"{self.connection.host}: {line}", "--remote-command names what starts rtbids on the far side")
         return UsageFault(
             f"{self.connection.host} has no rtbids, or not where it is looked for",
-            f"{login} 'python3 -m pip install --user rtbids=={__version__}'; "
-            "--remote-command 'PATH/rtbids far' where it is in another place",
+            f"{login} '{install(__version__)}'; --remote-command 'PATH/rtbids far' where it is in another place",
         )
 
     def _chatty(self, head: bytes) -> StreamBroken:
