@@ -58,7 +58,7 @@ class Exchange:
                 raise ConnectionLost(state.problem or f"{self._link.where}: no connection for {self._patience:g} s")
             if now - went_on > self.IDLE:
                 raise ConnectionLost(f"{self._link.where} has not gone on for {self.IDLE:g} s")
-            if now - was_up > _SOON and self._on_wait is not None:
+            if state.problem and now - was_up > _SOON and self._on_wait is not None:
                 self._on_wait(state.problem)
                 self._on_wait = None
             time.sleep(_LOOK)

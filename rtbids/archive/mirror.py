@@ -47,7 +47,7 @@ class Copy:
     def _make(self, coming: Path, origin: str, mode: int) -> None:
         if not self._root.exists():
             self._root.mkdir(parents=True)
-            self._root.chmod(mode)
+            self._root.chmod(mode & 0o777 | 0o700)
         if not (self._root / WORK / _LEDGER).exists():
             refuse_strangers(self._root)
         (coming / origin).mkdir(parents=True, exist_ok=True)
