@@ -27,6 +27,7 @@ import on
 import outbox
 import screen
 import send
+import shaped
 import smoothing
 import ssh_link
 import startup
@@ -40,6 +41,7 @@ MEASUREMENTS = {
     "link": (link.measure, "a volume of 64×64×36 int16 over a link, with its receipt, beside a bare socket"),
     "on": (on.measure, "a volume of 64×64×36 int16 to a script behind a real sshd on loopback, beside one here"),
     "cuts": (cuts.measure, "400 volumes at TR 0.4 s, scripts behind an sshd whose connections are killed 20 times"),
+    "shaped": (shaped.measure, "runs over a line of 20 Mbit/s and 40 ms at TR 1 s, and the largest volumes that are held"),
     "conversion": (conversion.measure, "DICOM → volume in process, beside dcm2niix, dicom2nifti and nibabel"),
     "append": (append.measure, "append to the archive, 64×64×36 int16, beside load, concatenate and save"),
     "memory": (memory.measure, "a 400-volume run, 64×64×36"),

@@ -6,6 +6,7 @@ What a machine is made of lies in memory, and all that runs there ends with its 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import sshd
 ROOT = Path(__file__).resolve().parent.parent
 USER, PASSWORD = "me", "a password for this test"
 ADDRESSES = {"console": "10.77.0.1", "cloud": "10.77.0.2"}
+RTBIDS = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m rtbids "$@"\n'
 _NAMESPACES = ["--mount", "--uts", "--net", "--pid"]
 _SETUP = r"""
 set -e
@@ -99,6 +101,25 @@ class Machine:
         self.do("ssh-keygen", "-A")
         self.do(str(sshd.PROGRAM), "-E", "/run/sshd.log", "-o", "PasswordAuthentication=yes")
 
+    def person(self, script: str, given: str = "") -> str:
+        """Run lines of a shell as its user; return what they say."""
+        done = subprocess.run(self.login(script), input=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}: {done.stderr}"
+        return done.stdout
+
+    def crossed(self) -> int:
+        """Return how many bytes have gone out and come in so far."""
+        rows = [row.replace(":", " ").split() for row in self.do("cat", "/proc/net/dev").splitlines()[2:]]
+        return sum(int(row[1]) + int(row[9]) for row in rows if row[0] != "lo")
+
+    def put(self, name: str, script: str) -> None:
+        """Put a program into the home of its user."""
+        self.person(f'mkdir -p "$(dirname {name})" && cat > {name} && chmod 755 {name}', script)
+
+    def has_rtbids(self) -> None:
+        """Put the environment of the tests where the far side of a connection is looked for."""
+        self.put(".local/bin/rtbids", RTBIDS)
+
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
@@ -131,6 +152,14 @@ def join(one: Machine, other: Machine) -> None:
     )
     for machine in (one, other):
         address(machine, "eth0")
+
+
+def let_in(one: Machine, other: Machine) -> None:
+    """Have the user of one machine know the other, and be let in there."""
+    made = one.person("mkdir -m 700 .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519 && cat .ssh/id_ed25519.pub")
+    key = other.do("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
+    one.person("cat > .ssh/known_hosts", " ".join([other.name, *key]) + "\n")
+    other.person("mkdir -m 700 .ssh && cat > .ssh/authorized_keys", made)
 
 
 def address(machine: Machine, device: str) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +28,7 @@ mkdir -p ~/rtbids/bin
 cd ~/rtbids/bin
 echo 'PATH=~/rtbids/bin:$PATH' > activate
 echo '#!/bin/sh' > pip
-printf '#!/bin/sh\\nexec %s -P -m rtbids "$@"\\n' {python} > rtbids
+printf %s {rtbids} > rtbids
 chmod +x pip rtbids
 """
 # Who sits there: he takes the key that he has compared, and types the password of the cloud machine.
@@ -56,11 +55,11 @@ def rooms() -> Iterator[tuple[Machine, Machine]]:
 def test_ten_lines_a_machine_are_enough(rooms, repository):
     console, cloud = rooms
     for machine in rooms:
-        put(machine, "bin/python3", PYTHON.format(python=shlex.quote(sys.executable)))
+        machine.put("bin/python3", PYTHON.format(rtbids=shlex.quote(machines.RTBIDS)))
     there, here = lines("On the cloud machine", repository), lines("In the control room", repository)
     assert max(len(there), len(here)) <= 10
     shown = typed(cloud, there)
-    put(console, "bin/person", PERSON.format(machines.PASSWORD))
+    console.put("bin/person", PERSON.format(machines.PASSWORD))
     *before, run = here
     typed(console, before)
     assert fingerprint(console) in shown
@@ -72,13 +71,6 @@ def test_ten_lines_a_machine_are_enough(rooms, repository):
     (image,) = (console.home / "study").rglob("*_bold.nii.gz")
     truth = np.stack([PHANTOM.volume(n) for n in range(PHANTOM.volumes)], axis=3)
     assert np.array_equal(np.asarray(nibabel.load(image).dataobj), truth)
-
-
-def put(machine: Machine, name: str, script: str) -> None:
-    path = machine.home / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(script)
-    path.chmod(0o755)
 
 
 def typed(machine: Machine, commands: list[str]) -> str:
