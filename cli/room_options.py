@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from rtbids.cli.stream_options import Size
+from rtbids.cli.stream_options import spool_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,23 +17,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def room_options(function: F) -> F:
     """Add the options; the command receives them as `room`, a `rtbids.run.process.waiting.Room`."""
 
-    @click.option(
-        "--spool-memory",
-        type=Size(),
-        default="512M",
-        show_default=True,
-        metavar="SIZE",
-        help="Without --bids-dir: hold this much, for each experiment, of what its script is behind with or cannot be reached "
-        "for.",
-    )
-    @click.option(
-        "--spool-disk", type=Size(), default="0", metavar="SIZE", help="Without --bids-dir: hold this much more on disk."
-    )
-    @click.option(
-        "--spool-folder",
-        type=click.Path(file_okay=False, path_type=Path),
-        metavar="DIR",
-        help="Where that is; by default in ~/.local/state/rtbids/spool.",
+    @spool_options(
+        "Without --bids-dir",
+        "512M",
+        "of the volumes that a script is behind with or that cannot come to it, for each experiment",
     )
     @click.option(
         "--when-full",

@@ -63,25 +63,28 @@ dry_run = click.option(
 )
 
 
+def spool_options(where: str, memory: str, what: str) -> Callable[[F], F]:
+    """Add how much is held of `what`, and where; `memory` is the default."""
+
+    def added(function: F) -> F:
+        folder = click.Path(file_okay=False, path_type=Path)
+        place = f"{where}: where that is; by default in ~/.local/state/rtbids/spool."
+        function = click.option("--spool-folder", type=folder, metavar="DIR", help=place)(function)
+        more = f"{where}: hold this much more on disk."
+        function = click.option("--spool-disk", type=Size(), default="0", metavar="SIZE", help=more)(function)
+        held = f"{where}: hold this much {what}."
+        return click.option("--spool-memory", type=Size(), default=memory, show_default=True, metavar="SIZE", help=held)(
+            function
+        )
+
+    return added
+
+
 def far_options(function: F) -> F:
     """Add how far sides are reached; the command receives it as `far`, a `rtbids.cli.far_ends.Far`."""
 
     @options.ssh_options
-    @click.option(
-        "--spool-memory",
-        type=Size(),
-        default="64M",
-        show_default=True,
-        metavar="SIZE",
-        help="SSH: hold this much that is not safe there.",
-    )
-    @click.option("--spool-disk", type=Size(), default="0", metavar="SIZE", help="SSH: hold this much more on disk.")
-    @click.option(
-        "--spool-folder",
-        type=click.Path(file_okay=False, path_type=Path),
-        metavar="DIR",
-        help="SSH: where that is; by default in ~/.local/state/rtbids/spool.",
-    )
+    @spool_options("SSH", "64M", "that is not safe there")
     @functools.wraps(function)
     def command(*args: Any, ssh: Any, spool_memory: int, spool_disk: int, spool_folder: Path | None, **kinds: Any) -> Any:
         from rtbids.cli.far_ends import Far, Held
