@@ -15,16 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtbids import private
 from rtbids.cli.asking import asker
 from rtbids.errors import ConnectionLost, StreamBroken, UsageFault
 from rtbids.stream.branch import WhenFull
 from rtbids.stream.link import Link, Spool
-from rtbids.stream.link.spool import MEMORY
+from rtbids.stream.link.spool import MEMORY, lasting
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.settings import SshOptions
 
-_CLOCK = 3.0  # seconds for its clock to be known
 READY = 40.0  # seconds for the far side to be ready: it may have to end an earlier stream, or to read what it has
 
 
@@ -37,8 +35,7 @@ class Held:
     folder: Path | None = None
 
     def spool(self, when_full: WhenFull) -> Spool:
-        folder = self.folder or private.lasting_folder().parent / "spool" / "links"
-        return Spool(self.memory, self.disk, folder if self.disk else None, when_full)
+        return lasting(self.memory, self.disk, self.folder, when_full)
 
 
 @dataclass(frozen=True)
@@ -95,13 +92,6 @@ def _first_word(link: Link, name: str, timeout: float) -> Mapping[str, Any]:
         raise StreamBroken(f"{link.where}: expected {name}, found {arrived.member.name[:80]!r}")
     found = json.loads(bytes(arrived.member.content))
     return found if isinstance(found, dict) else {}
-
-
-def wait_for_clock(link: Link) -> None:
-    """Return once it is known how far the other clock is from ours, for the times of the very first volume."""
-    until = time.monotonic() + _CLOCK
-    while link.state.offset is None and time.monotonic() < until:
-        select.select([], [], [], 0.01)
 
 
 def says(link: Link) -> list[str]:

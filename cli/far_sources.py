@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from rtbids.cli import far_ends
 from rtbids.errors import BadData, StreamBroken, UsageFault
 from rtbids.receipt import abandon, settle
-from rtbids.stream import bidsi, linked
+from rtbids.stream import bidsi, carried, linked
 from rtbids.stream.link import Link
 from rtbids.stream.standing import Standing
 from rtbids.stream.taken import Taken
 from rtbids.stream.units import Unit
-from rtbids.volume import Item, Volume
+from rtbids.volume import Item
 
 if TYPE_CHECKING:
     from rtbids.cli.request import Request
@@ -28,16 +28,19 @@ logger = logging.getLogger("rtbids")
 
 
 def units(request: Request, *, as_files: bool = False) -> Iterator[Unit]:
-    """Connect now, and give what comes there: each volume once, though either side's connection or process was killed."""
+    """Connect now, and give what comes there: each volume once, though either side's connection or process was killed.
+
+    Its times are by this machine's clock.
+    """
     link, place = _dialled(request, as_files=as_files)
     return _units(link, place, request)
 
 
 def items(request: Request) -> Iterator[Item]:
-    """Connect now, and give the volumes that come there, their times by this machine's clock."""
+    """Connect now, and give the volumes that come there."""
     link, place = _dialled(request, as_files=False)
     members = (member for unit in _units(link, place, request) for member in unit.members())
-    return _on_our_clock(bidsi.decode(members, place), link)
+    return bidsi.decode(members, place)
 
 
 def files(request: Request) -> Iterator[Instance]:
@@ -73,6 +76,7 @@ def _asked(request: Request, *, as_files: bool) -> Mapping[str, Any]:
         "poll": live.poll,
         "series": sorted(live.series) if live.series is not None else None,
         "open_timeout": request.open_timeout,
+        "spool": {"memory": request.far.held.memory, "disk": request.far.held.disk},
     }
 
 
@@ -80,7 +84,7 @@ def _units(link: Link, place: str, request: Request) -> Generator[Unit]:
     taken = Taken(Standing())  # a keeper that was killed begins anew
     is_told = False
     try:
-        for unit in taken.new(linked.arriving(link, place, READY)):
+        for unit in taken.new(carried.on_our_clock(linked.arriving(link, place, READY), link)):
             if not is_told and request.stop.is_set():
                 link.send(STOP, b"{}")
                 is_told = True
@@ -97,15 +101,6 @@ def _kept(unit: Unit) -> Unit:
         return unit
     settle(unit.receipts)
     return replace(unit, receipts=())
-
-
-def _on_our_clock(found: Iterator[Item], link: Link) -> Iterator[Item]:
-    for item in found:
-        offset = link.state.offset
-        if isinstance(item, Volume) and offset is not None:
-            yield replace(item, times={stage: moment - offset for stage, moment in item.times.items()})
-        else:
-            yield item
 
 
 def _files(found: Iterator[Unit], request: Request) -> Iterator[Instance]:

@@ -20,7 +20,7 @@ from rtbids.convert import bids
 from rtbids.errors import BadData, CannotWrite, RtbidsError, StreamBroken, cannot_write
 from rtbids.pipeline import be_quick
 from rtbids.receipt import Receipt, settle
-from rtbids.stream import bidsi, endpoints, fifo, linked, sinks, units, wire
+from rtbids.stream import bidsi, carried, endpoints, fifo, linked, sinks, units, wire
 from rtbids.stream.branch import Units
 from rtbids.stream.far import held, keeper
 from rtbids.stream.far.ledger import Ledger
@@ -46,7 +46,7 @@ def receive(link: Link, arguments: Mapping[str, Any]) -> None:
         ledger, opened = _taken_over(path, kind, arguments)
         last.callback(ledger.close)
         link.send(READY, json.dumps({"kind": kind, "is_new": not path.exists()}).encode())
-        coming = far_places.told(linked.arriving(link, WHERE))
+        coming = far_places.told(carried.on_our_clock(linked.arriving(link, WHERE), link))
         match kind:
             case "pipe":
                 _to_pipe(coming, path, math.inf if is_kept else far_places.timeout(arguments), ledger, opened)

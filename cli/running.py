@@ -43,6 +43,7 @@ from rtbids.run.recipe.recipes import Wishes
 from rtbids.run.report.reports import Reports
 from rtbids.run.responses.listeners import listening
 from rtbids.run.session import Session
+from rtbids.stream import endpoints
 from rtbids.stream.clocks import on_our_clock
 from rtbids.stream.ssh.settings import SshOptions
 from rtbids.volume import Entities, Item, RunEnd, run_key
@@ -192,7 +193,7 @@ def _items(order: Order, request: Request, archive: Archive | None, events: str 
     stages: list[Callable[[Iterator[Item]], Iterator[Item]]] = [lambda items: first_volumes(items, order.volumes)]
     if is_recorded(request.source):
         stages.append(lambda items: paced(items, None))
-    elif kind_of(request.source) == "stream":
+    elif kind_of(request.source) == "stream" and not endpoints.is_far(request.source):  # whose times are ours already
         stages.append(lambda items: on_our_clock(items, CLOCK))
     if events is not None:
         override = order.events is not None

@@ -84,7 +84,7 @@ def far_options(function: F) -> F:
     """Add how far sides are reached; the command receives it as `far`, a `rtbids.cli.far_ends.Far`."""
 
     @options.ssh_options
-    @spool_options("SSH", "64M", "that is not safe there")
+    @spool_options("SSH", "64M", "that is not safe at the other end (of an ssh SOURCE there, not here)")
     @functools.wraps(function)
     def command(*args: Any, ssh: Any, spool_memory: int, spool_disk: int, spool_folder: Path | None, **kinds: Any) -> Any:
         from rtbids.cli.far_ends import Far, Held

@@ -20,6 +20,7 @@ from typing import Any
 from rtbids import __version__
 from rtbids.errors import ConnectionLost, RtbidsError, UsageFault
 from rtbids.stream.far import logs, passing, registry
+from rtbids.stream.far.wanted_spool import wanted
 from rtbids.stream.link import Descriptors, FarLink, Hello, refuse, serve
 from rtbids.wakeup import Wakeup
 
@@ -154,7 +155,7 @@ class Keeper:
             raise self._fault(hello, error) from error
         self._hello = hello
         self._record()
-        self._link = serve(hello, on_state=lambda _: self._note())
+        self._link = serve(hello, spool=wanted(hello.arguments), on_state=lambda _: self._note())
         logger.addHandler(logs.ToNearSide(self._link))
         self._verb = threading.Thread(target=self._do, args=(verb, self._link, hello), name=hello.verb, daemon=True)
         self._verb.start()

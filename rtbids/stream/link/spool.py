@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rtbids import private
 from rtbids.errors import CannotWrite
 from rtbids.stream.link import protocol
 from rtbids.stream.link.disk import Disk, Extents
@@ -191,6 +192,12 @@ class Spool:
             self._mark = number
             return
         mark.dropped += self._entries.pop(number).dropped
+
+
+def lasting(memory: int, disk: int, folder: Path | None = None, when_full: WhenFull = "block") -> Spool:
+    """Return a spool whose disk is in `folder`, by default in this user's own."""
+    place = folder or private.lasting_folder().parent / "spool" / "links"
+    return Spool(memory, disk, place if disk else None, when_full)
 
 
 def entry_of(name: str, parts: Sequence[memoryview], modified: float, is_droppable: bool) -> Entry:
