@@ -161,7 +161,8 @@ def _lines(left: _Left, seen: _Seen, stage: _SeenStage | None) -> Iterator[str]:
         if stage is not None and stage.known:
             yield "  elements of DICOM: none"
     if stage is None:
-        yield "  not de-identified" + (" (--identified)" if seen.identified else "")
+        is_cleaned = _FILES not in left.sizes and not seen.identified
+        yield "  not de-identified" + (", but for sidecars of runs" if is_cleaned else "")
 
 
 def _names(what: str, names: Names, left: _Left) -> Names:

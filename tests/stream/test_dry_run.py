@@ -96,6 +96,13 @@ def _tag(element) -> str:
     return f"{element.tag} {element.name}"
 
 
+def test_what_goes_as_it_is_is_said_to(images, tmp_path, capsys):
+    for contents, said in ((images, "  not de-identified\n"), (planted(), "  not de-identified, but for sidecars of runs\n")):
+        dry_run.show(request(tar(tmp_path / "x.tar", contents)), streaming.Order((str(tmp_path / "y.tar"),)))
+        assert said in capsys.readouterr().out
+        assert not (tmp_path / "y.tar").exists()
+
+
 def test_what_another_machine_would_give_is_not_shown_here(tmp_path):
     with pytest.raises(UsageFault, match="what leaves this machine"):
         dry_run.show(Request("ssh://there/export"), streaming.Order((str(tmp_path / "x.tar"),)))
