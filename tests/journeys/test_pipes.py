@@ -58,10 +58,11 @@ def chain(start, script, scanned, tmp_path, *watching):
     for pipe in (a, b):
         os.mkfifo(pipe, 0o600)
     answering = ("--deadline", 30, "--feedback", tmp_path / "piped.jsonl")  # a burst of volumes on a machine with other work
+    patient = ("--open-timeout", 60)  # there too: the last of them takes longest to begin
     return (
-        start("watch", scanned.folder, "--to", a, *watching),
-        start("convert", a, "--to", b),
-        start("run", script(SCRIPT), b, *scanned.extra, "--bids-dir", tmp_path / "piped", *answering),
+        start("watch", scanned.folder, "--to", a, *watching, *patient),
+        start("convert", a, "--to", b, *patient),
+        start("run", script(SCRIPT), b, *scanned.extra, "--bids-dir", tmp_path / "piped", *answering, *patient),
     )
 
 
