@@ -38,6 +38,7 @@ def test_a_data_set_grows_on_the_other_machine_and_holds_what_was_measured(side,
     assert code == 0, err
     assert np.array_equal(voxels(study), expected())
     assert "100 images" in err
+    assert f"{side.place(study)} is a new data set" in err
     assert not list((side.server.folder / "far").rglob("context.tar"))  # nothing is left of a stream that has ended
 
 
