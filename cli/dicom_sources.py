@@ -60,6 +60,7 @@ def _watched(request: Request) -> Iterator[Instance]:
         Path(request.source),
         pattern=live.pattern,
         existing=live.existing,
+        since=live.since,
         wait=live.wait,
         idle_timeout=live.idle_timeout,
         poll=live.poll,

@@ -55,6 +55,7 @@ def _dialled(request: Request, *, as_files: bool) -> tuple[Link, str]:
         raise UsageFault(f"--key and --recipe are files here, and {place.host} de-identifies by its own", "set them up there")
     link = far_ends.dial("give", place, request.far, _asked(request, as_files=as_files))
     told = far_ends.ready(link, READY)
+    link.begin_anew_with(since=told.get("since"))
     request.on_mode(f"there, {told.get('what', 'as it is')}")
     return link, str(place)
 
@@ -118,5 +119,5 @@ def _files(found: Iterator[Unit], request: Request) -> Iterator[Instance]:
             logger.warning("%s", error)
 
 
-def ready(what: str) -> bytes:
-    return json.dumps({"what": what}).encode()
+def ready(what: str, since: int | None) -> bytes:
+    return json.dumps({"what": what, "since": since}).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rtbids.cli import deid_stage, dicom_sources, far_places, far_sources, sources
@@ -36,7 +37,7 @@ def give(link: Link, arguments: Mapping[str, Any]) -> None:
             request.stop.set()
 
     be_quick()
-    link.send(far_sources.READY, far_sources.ready(_what(request)))
+    link.send(far_sources.READY, far_sources.ready(_what(request), request.live.since))
     linked.write_link(far_places.told(_until(found, request)), link, on_heard=heard)
 
 
@@ -53,7 +54,7 @@ def _request(path: str, arguments: Mapping[str, Any]) -> Request:
     return Request(
         path,
         _entities(arguments),
-        _live(arguments),
+        _live(arguments, path),
         keep if keep in ("original", "corrected", "both") else "original",
         None,
         open_timeout=far_places.timeout(arguments),
@@ -70,7 +71,7 @@ def _entities(arguments: Mapping[str, Any]) -> dict[str, str]:
     return labels({name: value for name, value in found.items() if isinstance(value, str)})
 
 
-def _live(arguments: Mapping[str, Any]) -> Live:
+def _live(arguments: Mapping[str, Any], path: str) -> Live:
     series, idle = arguments.get("series"), arguments.get("idle_timeout")
     if series is not None and not (isinstance(series, list) and all(isinstance(number, int) for number in series)):
         raise UsageFault("expected numbers of series")
@@ -82,7 +83,15 @@ def _live(arguments: Mapping[str, Any]) -> Live:
         float(idle) if isinstance(idle, int | float) and math.isfinite(idle) else None,
         poll if isinstance(poll, bool) else None,
         frozenset(series) if series is not None else None,
+        since=None if arguments.get("existing") is not False else _since(arguments.get("since"), path),
     )
+
+
+def _since(told: object, path: str) -> int:
+    """Return after which moment files are new: now, or, after a keeper was killed, when that one began."""
+    from rtbids.watch.directory import latest_change
+
+    return told if isinstance(told, int) and not isinstance(told, bool) else latest_change(Path(path))
 
 
 def _files(request: Request) -> Iterator[Unit]:

@@ -63,7 +63,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Live:
-    """How a live source is taken; see the options of the same names."""
+    """How a live source is taken; see the options of the same names, and `rtbids.watch.directory.instances` for `since`."""
 
     pattern: str = "*"
     existing: bool = True
@@ -72,6 +72,7 @@ class Live:
     poll: bool | None = None
     series: frozenset[int] | None = None
     network: Network = Network()
+    since: int | None = None
 
 
 @dataclass(frozen=True)

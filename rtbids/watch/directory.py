@@ -41,6 +41,7 @@ def instances(
     *,
     pattern: str = "*",
     existing: bool = True,
+    since: int | None = None,
     wait: bool = True,
     idle_timeout: float | None = None,
     poll: bool | None = None,
@@ -60,6 +61,8 @@ def instances(
         Of file names (``*.dcm``). Hidden names and ``.tmp``, ``.part``, ``.partial`` are waited for until they are renamed.
     existing
         Whether to take the files that are there at the start.
+    since
+        Where they are left, those of them that changed later are taken all the same: see `latest_change`.
     wait
         Whether to wait for more; else the end comes after those that are there.
     idle_timeout
@@ -96,7 +99,7 @@ def instances(
     stop = stop or Wakeup()
     with closing(changes_of(Path(root), poll) if wait else Looking("once")) as changes:
         watch = _Watch(root, changes, intake, stop, clock)
-        present = watch.present(existing)
+        present = watch.present(existing, since)
         if on_mode is not None:
             on_mode(changes.mode if wait else "what is there, once")
         if wait and existing and pattern != "*" and watch.passed_over and not present:
@@ -113,6 +116,12 @@ def instances(
         raise BadData(f"{folder}: expected DICOM images, found none among {among}")
     if existing and not wait:
         raise _nothing_there(folder, pattern, watch.passed_over)
+
+
+def latest_change(folder: Path) -> int:
+    """Return when a file in `folder` or below changed last, by the clock of its disk (ns); 0 where there is none."""
+    found = walk(os.path.realpath(folder), lambda path: None, lambda path, error: None)
+    return max((look.changed for _, look in found if look is not None), default=0)
 
 
 def _unpaced(instance: Instance) -> Instance:
@@ -148,16 +157,18 @@ class _Watch:
         self._active = clock.now()
         self.passed_over = 0  # files that were there and whose names are not wanted
 
-    def present(self, existing: bool) -> list[str]:
+    def present(self, existing: bool, since: int | None = None) -> list[str]:
         """List what is there and shall be taken; from here on whatever comes is new."""
         there = list(self._walk(self._root))
         files = [(path, look) for path, look in there if self._intake.wants(path)]
         self.passed_over = len(there) - len(files)
         if existing:
             return [path for path, _ in files]
+        new = [path for path, look in files if since is not None and look is not None and look.changed > since]
         for _, look in files:
-            self._intake.ignore(look)
-        return []
+            if since is None or look is None or look.changed <= since:
+                self._intake.ignore(look)
+        return new
 
     def taken(self, paths: list[str]) -> Iterator[Instance]:
         """Hand out files that were there before, in the order of acquisition and at no pace; a stop leaves the rest."""

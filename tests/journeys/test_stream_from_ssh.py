@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from far_side import FarSide, count, expected, export, far_side, finished, until, voxels
 
 from rtbids.deidentify.mapping import Key
+from rtbids.errors import StreamBroken
 from rtbids.stream import wire
 
 
@@ -78,6 +81,35 @@ def test_a_keeper_that_is_killed_begins_anew_and_no_volume_comes_twice(side, fil
     code, err = finished(process)
     assert code == 130, err
     assert np.array_equal(voxels(study), expected())
+
+
+@pytest.mark.slow
+def test_a_keeper_that_is_killed_leaves_no_gap_in_what_is_new(side, files, watched, tmp_path):
+    tar, new = tmp_path / "files.tar", files[3:40]
+    export(files[:3], watched)
+    process = side.start("watch", side.place(watched), "--new-only", "--to", tar, *side.options)
+    until(lambda: b"de-identified" in os.read(process.stderr.fileno(), 4096), process)  # said once it is watched there
+    export(new[:10], watched)
+    until(lambda: len(names(tar)) == 10, process)
+    (keeper,) = [one for one in side.keepers() if one["told"]["place"] == str(watched)]
+    os.kill(keeper["pid"], signal.SIGKILL)
+    export(new[10:], watched)
+    until(lambda: len(names(tar)) >= len(new), process)
+    os.kill(process.pid, signal.SIGINT)
+    assert finished(process)[0] == 130
+    with tar.open("rb", buffering=0) as file:
+        found = [pydicom.dcmread(io.BytesIO(member.content)) for member in wire.members(file)]
+    wanted = [pydicom.dcmread(path).InstanceNumber for path in new]
+    assert [one.InstanceNumber for one in found] == wanted
+
+
+def names(tar: Path) -> list[str]:
+    """Return the members of a tar that grows."""
+    found = []
+    with suppress(StreamBroken, OSError), tar.open("rb", buffering=0) as file:
+        for member in wire.members(file):
+            found.append(member.name)
+    return found
 
 
 def test_files_are_watched_there_and_come_without_what_identifies(side, files, tmp_path):

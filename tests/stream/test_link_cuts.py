@@ -153,6 +153,7 @@ def test_a_far_side_that_was_lost_begins_anew_with_all_that_was_not_safe() -> No
         send(road.keeper.link(), numbered(3))
         assert take(near, 3) == numbered(3)
         wait_for(near, lambda: near.state.safe == 2)
+        near.begin_anew_with(since=7)
         road.keeper.lose()
         road.cut()
         anew = road.keeper.link()
@@ -161,6 +162,7 @@ def test_a_far_side_that_was_lost_begins_anew_with_all_that_was_not_safe() -> No
         assert take(near, 1) == numbered(1, 3)
         assert near.state.renewed == 1
         assert [(hello.taken, hello.origin) for hello in road.keeper.hellos] == [(0, 0), (3, 2)]
+        assert [hello.arguments for hello in road.keeper.hellos] == [{}, {"since": 7}]
 
 
 def test_the_first_attempt_that_fails_is_told_at_once_where_one_waits_for_it() -> None:

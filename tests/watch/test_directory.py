@@ -19,7 +19,7 @@ from rtbids.convert.dicom import Instance
 from rtbids.errors import BadData, InputMissing, NothingMatched
 from rtbids.replay.scanner import Arrival, MosaicSeries, Phantom, dicoms, scan
 from rtbids.wakeup import Wakeup
-from rtbids.watch.directory import instances
+from rtbids.watch.directory import instances, latest_change
 
 pytestmark = pytest.mark.alone
 
@@ -210,6 +210,18 @@ def test_new_only_leaves_existing_files_alone_under_any_name(watch: Callable[...
     intake = watch(existing=False)
     (folder / "old.dcm").rename(folder / "renamed.dcm")
     (folder / "new.dcm").write_bytes(RUN[1])
+    assert intake.came(1) == [2]
+    intake.stop()
+    assert intake.numbers == [2]
+
+
+def test_new_only_takes_what_changed_since_a_moment(watch: Callable[..., Intake], folder: Path) -> None:
+    (folder / "old.dcm").write_bytes(RUN[0])
+    since, new = latest_change(folder), folder / "new.dcm"
+    new.write_bytes(RUN[1])
+    while new.stat().st_ctime_ns <= since:  # a disk's clock may tick by milliseconds
+        new.write_bytes(RUN[1])
+    intake = watch(existing=False, since=since)
     assert intake.came(1) == [2]
     intake.stop()
     assert intake.numbers == [2]

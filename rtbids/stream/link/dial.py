@@ -78,6 +78,7 @@ class Dialling(Rounds):
         with shared.changed:
             arrivals = shared.arrivals
             hello = replace(self._hello, taken=arrivals.taken, origin=shared.spool.oldest, inbox=arrivals.inbox())
+            hello = replace(hello, arguments={**hello.arguments, **shared.anew})
         connection.say(protocol.HELLO, hello.content())
         members = connection.members()
         if (first := next(members, None)) is None:

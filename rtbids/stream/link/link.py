@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from rtbids.errors import ConnectionLost
 from rtbids.stream import wire
@@ -80,6 +81,11 @@ class Link:
         with shared.changed:
             shared.outgoing.warnings.append(text)
             shared.due.notify_all()
+
+    def begin_anew_with(self, **arguments: Any) -> None:
+        """Have a far side that knows nothing of this session any more begin it with these arguments as well."""
+        with self._shared.changed:
+            self._shared.anew = arguments
 
     def settle(self, number: int) -> None:
         """Let the other side forget its members up to and with `number`: they are safe here."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rtbids.clock import Clock
 from rtbids.errors import ConnectionLost
@@ -50,6 +51,7 @@ class Shared:
         self.error: BaseException | None = None  # what ended it
         self.since = clock.now()
         self.cuts = self.renewed = self.attempts = 0
+        self.anew: Mapping[str, Any] = {}  # arguments for a far side that begins anew
         self.problem = ""
         self.far_version = ""
         self.throughput: float | None = None
