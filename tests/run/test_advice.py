@@ -39,6 +39,11 @@ BUSY = "import time\n\ndef feedback(volume, run):\n    end = time.time() + 1.5\n
         (replace(LAG, resources=replace(CALM, swapped=5e7)), "memory", ["short of memory"]),
         (replace(LAG, unwritten=40), "disk", ["40 volumes", "local disk"]),
         (replace(LAG, resources=Resources(2.0)), "unknown", ["--deadline"]),
+        (
+            replace(LAG, usual=0.01, resources=replace(CALM, scripts={"mine": 0.02})),
+            "late",
+            ["0.01 s", "too late", "--deadline"],
+        ),
         (replace(LAG, link=FAR, held_up=14), "link", ["connection to cloud is too slow", "fewer voxels", "longer --deadline"]),
         (replace(LAG, link=FAR, usual_crossing=1.2), "link", ["connection to cloud", "faster connection"]),
         (replace(LAG, link=FAR, usual_crossing=0.2), "script", ["do less in feedback()"]),

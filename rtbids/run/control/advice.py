@@ -15,11 +15,12 @@ OFTEN = 0.5  # of them missed: that is no slip
 SELDOM = 0.25  # fewer, and what was said is over
 FULL = 0.85  # of one core: what runs in one process and waits for nothing
 IDLE = 0.5
+QUICK = 0.5  # of the deadline
 CROWDED = 1.25  # threads that want to run, for each core
 SHORT = 0.05  # of the memory
 SWAPS = 10e6  # bytes a second
 BEHIND = 8  # volumes that wait for the disk
-Cause: TypeAlias = Literal["link", "memory", "disk", "script", "load", "waiting", "unknown"]
+Cause: TypeAlias = Literal["link", "memory", "disk", "script", "load", "waiting", "late", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Lag:
         return self.missed < SELDOM * max(1, self.had_due)
 
     @property
+    def is_quick(self) -> bool:
+        """Whether the script takes so little of the deadline that what misses it has come too late."""
+        return self.usual is not None and self.deadline is not None and self.usual < QUICK * self.deadline
+
+    @property
     def used(self) -> float | None:
         """Cores that the script's process keeps busy."""
         return self.resources.scripts.get(self.experiment)
@@ -88,6 +94,8 @@ def cause(lag: Lag) -> Cause:
         return "script"
     if there.load is not None and there.load > CROWDED * there.cores:
         return "load"
+    if lag.is_quick:
+        return "late"
     if used is None:
         return "unknown"
     return "waiting" if used < IDLE else "script"
@@ -140,6 +148,13 @@ def _waiting(lag: Lag) -> str:
     )
 
 
+def _late(lag: Lag) -> str:
+    return (
+        f"the script takes {lag.usual:.3g} s, and volumes come here too late for that; see what holds them up (the scanner's "
+        "export, a slow connection: scan fewer voxels), or give it a longer --deadline"
+    )
+
+
 def _unknown(lag: Lag) -> str:
     return f"{_less(lag)}, or give it a longer --deadline"
 
@@ -151,6 +166,7 @@ _SENTENCES = {
     "script": _script,
     "load": _load,
     "waiting": _waiting,
+    "late": _late,
     "unknown": _unknown,
 }
 
