@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from run.sessions import FAR, Lines, SmallDisk, lane, lines, session, volume
@@ -81,29 +79,6 @@ def test_with_disk_for_it_nothing_is_lost_and_nothing_stays_there(tmp_path, capl
     assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
     assert list((tmp_path / "spool").iterdir()) == []
     assert caplog.text == ""
-
-
-@pytest.mark.parametrize("disk", [0, 5])
-def test_where_nothing_is_to_be_dropped_the_source_is_held(tmp_path, disk):
-    gate = str(tmp_path / "gate")
-    os.mkfifo(gate)
-
-    def make(*needed: Any) -> ExperimentProcess:
-        made.append(ExperimentProcess(*needed, room=Room(10 * ONE, disk * 4096, tmp_path / "spool", "block")))
-        return made[-1]
-
-    made: list[ExperimentProcess] = []
-    held = lane(tmp_path / "mine", SLOW_TO_BEGIN.format(gate=gate), kept := Lines())
-    held._make_host = make
-    running = session([held])
-    loop = threading.Thread(target=running.run, args=(Inbox(volume(index) for index in range(MANY)),))
-    loop.start()
-    while not made[0].is_full:
-        select.select([], [], [], 0.01)
-    assert made[0].backlog == 11 + disk
-    open(gate, "w").close()
-    loop.join(60)
-    assert [(row["value"], row["status"]) for row in kept.rows] == [(index, "ok") for index in range(MANY)]
 
 
 def test_a_disk_that_refuses_counts_as_full(tmp_path, caplog):

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from run.far_lanes import ANSWERS
-from run.sessions import volume
+from run.sessions import session, volume
 
 from rtbids.clock import ManualClock
 from rtbids.errors import ConnectionLost, ExperimentFault
@@ -22,7 +23,8 @@ from rtbids.run.process.channel import Channel
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Mapped, Reply, Stage
 from rtbids.run.process.patience import LOADING
-from rtbids.run.process.shared import kept
+from rtbids.run.process.shared import Shared, kept
+from rtbids.run.process.waiting import ROOM, Room
 from rtbids.run.recipe import recipe
 from rtbids.stream.link import State
 
@@ -80,12 +82,15 @@ def there() -> There:
 
 @pytest.fixture
 def process(tmp_path: Path, there: There, clock: ManualClock) -> Iterator[ExperimentProcess]:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "experiment.py").write_text(ANSWERS)
-    read = recipe.read(str(tmp_path / "one"))
-    made = ExperimentProcess(read, lambda *one: False, lambda *one: None, launcher=there, clock=clock)
-    with closing(made):
-        yield made
+    with closing(made(tmp_path, there, clock)) as process:
+        yield process
+
+
+def made(folder: Path, there: There, clock: ManualClock, room: Room = ROOM) -> ExperimentProcess:
+    (folder / "one").mkdir()
+    (folder / "one" / "experiment.py").write_text(ANSWERS)
+    read = recipe.read(str(folder / "one"))
+    return ExperimentProcess(read, lambda *one: False, lambda *one: None, launcher=there, clock=clock, room=room)
 
 
 def say(there: There, process: ExperimentProcess, line: Mapping[str, Any], descriptor: int | None = None) -> list[Reply]:
@@ -165,3 +170,22 @@ def test_much_is_coming_as_long_as_there_is_more_than_heartbeats():
     assert flow.latest == NOW + 2 * EVERY
     flow.note(NOW + 2.1 * EVERY, 10**9)  # too soon to tell
     assert flow.latest == NOW + 2 * EVERY
+
+
+@pytest.mark.parametrize("disk", [0, 5])
+def test_where_nothing_is_to_be_dropped_the_source_is_held(tmp_path, there, clock, disk):
+    room = Room(10 * volume(0).data.nbytes, disk * 4096, tmp_path / "spool", "block")
+    running, lane = session([]), SimpleNamespace(outstanding=0)
+    with closing(made(tmp_path, there, clock, room)) as lane.host:
+        running.lanes = [lane]
+        say(there, lane.host, {"say": "ready", "process": 1})
+        for index in range(11 + disk):  # the first of them is with the script
+            assert running._has_room()
+            lane.host.offer(Shared(volume(index)))
+        assert running._has_room()
+        lane.host.offer(Shared(volume(11 + disk)))
+        assert not running._has_room()
+        assert lane.host.backlog == 11 + disk
+        answer = {"say": "answer", "entities": volume(0).entities, "volume": 0, "value": 1, "answered": NOW, "analysed": NOW}
+        say(there, lane.host, answer)
+        assert running._has_room()
