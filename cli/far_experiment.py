@@ -13,6 +13,7 @@ from typing import Any
 
 from rtbids.pipeline import be_quick
 from rtbids.priority import first_in_line
+from rtbids.run.far.output_there import Output
 from rtbids.run.far.scripts import Scripts
 from rtbids.run.far.store import Store, cache
 from rtbids.run.process.launcher import Launcher
@@ -31,8 +32,8 @@ def experiment(link: Link, arguments: Mapping[str, Any]) -> None:
     keeper.tell(place=home)
     takeover.retire("experiment", home, arguments)
     be_quick()
-    with own_folder() as folder, closing(Launcher()) as launcher, first_in_line():
-        Scripts(link, launcher, Store(cache()), folder).serve()
+    with own_folder() as folder, closing(Output()) as output, closing(Launcher(output.end)) as launcher, first_in_line():
+        Scripts(link, launcher, output, Store(cache()), folder).serve()
 
 
 @contextmanager

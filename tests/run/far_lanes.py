@@ -12,6 +12,7 @@ from run.sessions import FAR, Lines, lane
 from stream.link_ends import Keeper, Road, ends, wait_for
 
 from rtbids.errors import RtbidsError
+from rtbids.run.far.output_there import Output
 from rtbids.run.far.scripts import Scripts
 from rtbids.run.far.seats import FarLauncher
 from rtbids.run.far.store import Store
@@ -42,8 +43,8 @@ class FarSide(Keeper):
             threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
     def _serve(self, link: FarLink) -> None:
-        with suppress(RtbidsError), closing(Launcher()) as launcher, link:
-            Scripts(link, launcher, Store(self.folder / "store"), self.folder / "laid out").serve()
+        with suppress(RtbidsError), closing(Output()) as output, closing(Launcher(output.end)) as launcher, link:
+            Scripts(link, launcher, output, Store(self.folder / "store"), self.folder / "laid out").serve()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from stream.link_ends import ends
 from rtbids import nifti
 from rtbids.run.far import members
 from rtbids.run.far.kept import Kept
+from rtbids.run.far.output_there import Output
 from rtbids.run.far.scripts import Scripts
 from rtbids.run.far.store import Store
 from rtbids.run.process import told
@@ -65,8 +66,8 @@ def test_what_a_script_that_has_left_was_given_is_kept_no_longer(tmp_path):
 
 
 def test_a_content_that_came_for_a_process_that_is_no_more_is_there_for_another(tmp_path):
-    with ends() as (link, _), closing(Launcher()) as launcher:
-        scripts = Scripts(link, launcher, Store(tmp_path / "store"), tmp_path / "laid out")
+    with ends() as (link, _), closing(Output()) as output, closing(Launcher(output.end)) as launcher:
+        scripts = Scripts(link, launcher, output, Store(tmp_path / "store"), tmp_path / "laid out")
         name, *parts = members.with_content(1, members.SAY, members.encoded(number=0, content=7), memoryview(b"voxels"))
         scripts._take(Member(name, memoryview(b"".join(parts)), 0.0))
         again = members.said(Member(members.name(2, members.SAY), memoryview(members.encoded(number=1, content=7)), 0.0))

@@ -25,6 +25,7 @@ from rtbids.run.far.aside import Aside
 from rtbids.run.far.contents import Sending, say
 from rtbids.run.far.manifest import Entry
 from rtbids.run.far.members import Said
+from rtbids.run.far.output_here import Output
 from rtbids.run.far.parcel import Packing
 from rtbids.run.far.place_here import Place
 from rtbids.run.far.translating import Translating, as_said_there
@@ -61,6 +62,7 @@ class Bridge(threading.Thread):
         self._translating = Translating()
         self._packing = Packing(stays)
         self._aside = Aside()
+        self._output = Output()
         self._places: dict[int, Place] = {}
         self._orders: deque[tuple[Place, Callable[[], None]]] = deque()
         self._woken = Wakeup()
@@ -86,6 +88,7 @@ class Bridge(threading.Thread):
         self._woken.set()
         self.join(_LEAVING)
         self._aside.close()
+        self._output.close()
         with suppress(RtbidsError, ValueError):
             self._link.finish(_LEAVING if self._link.state.is_up else 0.0)
         self._link.close()
@@ -173,6 +176,9 @@ class Bridge(threading.Thread):
     def _take(self, member: Member) -> None:
         if member.name == members.RESOURCES:
             self.resources = Resources(**members.decoded(member))
+            return
+        if member.name == members.PRINTED:
+            self._output.put(bytes(member.content))
             return
         if (said := members.said(member)) is None:
             return

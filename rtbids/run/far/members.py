@@ -26,6 +26,7 @@ CHANGED = "changed"  # they are not what was announced: number, parcel
 HANGUP = "hangup"  # one end of the channel is closed, either way: number
 FAREWELL = "farewell"  # how a process that was let go has ended: number, code
 RESOURCES = "far/resources.json"  # those of the scripts' machine
+PRINTED = "far/printed.txt"  # what scripts have written on standard error and output
 _NAME = re.compile(r"seat/(\d{1,6})/([a-z-]+)\.(json|bin)")
 _LENGTH = 16
 

@@ -18,6 +18,7 @@ from rtbids.run.far.contents import Coming, copied
 from rtbids.run.far.kept import Kept
 from rtbids.run.far.laying import Laying
 from rtbids.run.far.members import Said
+from rtbids.run.far.output_there import Output
 from rtbids.run.far.place_there import Place
 from rtbids.run.far.store import Store
 from rtbids.run.one_line import short
@@ -39,15 +40,18 @@ class Scripts:
 
     Parameters
     ----------
+    output
+        What the launcher's processes print.
     store
         Has the files of experiments.
     folder
         Where they are laid out for the scripts.
     """
 
-    def __init__(self, link: Link, launcher: Launcher, store: Store, folder: Path) -> None:
+    def __init__(self, link: Link, launcher: Launcher, output: Output, store: Store, folder: Path) -> None:
         self._link = link
         self._launcher = launcher
+        self._output = output
         self._store = store
         self._folder = folder
         self._kept = Kept(folder / "volumes")
@@ -73,6 +77,7 @@ class Scripts:
         self._aside.take_up()
         if not self._take_all():
             return False
+        self._print()  # before what was said after it
         for number, place in list(self._places.items()):
             if place.passage.fileno() in takes:
                 place.passage.flush()
@@ -86,11 +91,15 @@ class Scripts:
         places = list(self._places.values())
         passages = [place.passage for place in places if place.passage.is_open]
         heard = passages if self._link.state.waiting_bytes < MOST_WAITING else []
-        readers = [self._link.fileno(), self._aside.fileno(), *(passage.fileno() for passage in heard)]
+        readers = [self._link.fileno(), self._aside.fileno(), self._output.fileno(), *(passage.fileno() for passage in heard)]
         readers += [place.seat.fileno() for place in places if place.is_let_go]
         writers = [passage.fileno() for passage in passages if passage.is_behind]
         ready, takes, _ = select.select(readers, writers, [], max(0.0, self._next_look - time.monotonic()))
         return ready, takes
+
+    def _print(self) -> None:
+        if printed := self._output.read(has_room=self._link.state.waiting_bytes < MOST_WAITING):
+            self._link.send(members.PRINTED, printed)
 
     def _look(self) -> None:
         """Tell what is used of this machine; old news is not kept for later."""

@@ -23,9 +23,13 @@ ENDING = 0.05  # seconds that a process may take to end after it has closed its 
 
 
 class Launcher:
-    """The run's end of the launcher, which is started here, where nothing is due yet."""
+    """The run's end of the launcher, which is started here, where nothing is due yet.
 
-    def __init__(self) -> None:
+    `output` is a descriptor for what its processes print, by default standard error.
+    """
+
+    def __init__(self, output: int | None = None) -> None:
+        self._output = output
         self._start()
 
     def seat(self) -> Seat:
@@ -50,7 +54,11 @@ class Launcher:
         with theirs:  # a session of its own: what ends the run from the terminal leaves it the time to end the others
             try:
                 self._process = subprocess.Popen(
-                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stderr=self._output,
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise _not_started(error) from error

@@ -5,6 +5,7 @@ A hang or a crash in here stops nothing but the answers. What the script prints 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import resource
@@ -219,6 +220,8 @@ def main(descriptor: int) -> None:
     live_and_die_with_the_launcher()
     _stand_behind_the_run()
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # whoever reads it, a terminal or not
     channel = _own_channel(descriptor)
     with suppress(BrokenPipeError, ConnectionResetError):  # the run has ended, and nobody waits for the answer
         try:
