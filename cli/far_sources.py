@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rtbids.cli import far_ends
+from rtbids.clock import CLOCK
 from rtbids.errors import BadData, StreamBroken, UsageFault
 from rtbids.receipt import abandon, settle
-from rtbids.stream import bidsi, carried, linked
+from rtbids.stream import bidsi, carried, clocks, linked
 from rtbids.stream.link import Link
 from rtbids.stream.standing import Standing
 from rtbids.stream.taken import Taken
@@ -32,24 +33,26 @@ def units(request: Request, *, as_files: bool = False) -> Iterator[Unit]:
 
     Its times are by this machine's clock.
     """
-    link, place = _dialled(request, as_files=as_files)
+    link, place, _ = _dialled(request, as_files=as_files)
     return _units(link, place, request)
 
 
 def items(request: Request) -> Iterator[Item]:
-    """Connect now, and give the volumes that come there."""
-    link, place = _dialled(request, as_files=False)
+    """Connect now, and give the volumes that come there, those of a stream there as if they were received now."""
+    link, place, is_live = _dialled(request, as_files=False)
     members = (member for unit in _units(link, place, request) for member in unit.members())
-    return bidsi.decode(members, place)
+    found = bidsi.decode(members, place)
+    return found if is_live else clocks.on_our_clock(found, CLOCK)
 
 
 def files(request: Request) -> Iterator[Instance]:
     """Connect now, and give the DICOM files that come there."""
-    link, place = _dialled(request, as_files=True)
+    link, place, _ = _dialled(request, as_files=True)
     return _files(_units(link, place, request), request)
 
 
-def _dialled(request: Request, *, as_files: bool) -> tuple[Link, str]:
+def _dialled(request: Request, *, as_files: bool) -> tuple[Link, str, bool]:
+    """Return the link, its place, and whether images become volumes there, which are received by the clock there."""
     place = far_ends.address(request.source)
     if request.wish.key or request.wish.recipe:
         raise UsageFault(f"--key and --recipe are files here, and {place.host} de-identifies by its own", "set them up there")
@@ -57,7 +60,7 @@ def _dialled(request: Request, *, as_files: bool) -> tuple[Link, str]:
     told = far_ends.ready(link, READY)
     link.begin_anew_with(since=told.get("since"))
     request.on_mode(f"there, {told.get('what', 'as it is')}")
-    return link, str(place)
+    return link, str(place), told.get("is_live") is True
 
 
 def _asked(request: Request, *, as_files: bool) -> Mapping[str, Any]:
@@ -119,5 +122,5 @@ def _files(found: Iterator[Unit], request: Request) -> Iterator[Instance]:
             logger.warning("%s", error)
 
 
-def ready(what: str, since: int | None) -> bytes:
-    return json.dumps({"what": what, "since": since}).encode()
+def ready(what: str, since: int | None, *, is_live: bool) -> bytes:
+    return json.dumps({"what": what, "since": since, "is_live": is_live}).encode()

@@ -37,7 +37,8 @@ def give(link: Link, arguments: Mapping[str, Any]) -> None:
             request.stop.set()
 
     be_quick()
-    link.send(far_sources.READY, far_sources.ready(_what(request), request.live.since))
+    is_live = kind_of(str(path)) == "dicom"
+    link.send(far_sources.READY, far_sources.ready(_what(request), request.live.since, is_live=is_live))
     linked.write_link(far_places.told(_until(found, request)), link, on_heard=heard)
 
 

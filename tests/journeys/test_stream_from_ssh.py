@@ -136,6 +136,19 @@ def test_run_answers_what_is_measured_there_within_the_deadline(side, files, wat
     assert all(0 <= line["sent"] - line["received"] < 20 for line in lines)  # both by this machine's clock
 
 
+def test_a_recording_there_is_answered_as_if_it_came_now(side, files, tmp_path):
+    tar = tmp_path / "recorded.tar"
+    assert finished(side.start("convert", files[0].parent, "--no-wait", "--volumes", 5, "--to", tar))[0] == 0
+    recorded = tar.stat().st_mtime
+    (tmp_path / "mine.py").write_text("def feedback(volume, run):\n    return volume.index\n")
+    arguments = ("--feedback", tmp_path / "out.jsonl", "--deadline", 20)
+    code, err = finished(side.start("run", tmp_path / "mine.py", side.place(tar), *arguments, *side.options))
+    assert code == 0, err
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["volume"], line["status"]) for line in lines] == [(number, "ok") for number in range(5)]
+    assert all(line["received"] > recorded for line in lines)
+
+
 def test_convert_takes_it(side, files, tmp_path):
     place = side.place(files[0].parent)
     code, err = finished(side.start("convert", place, "--no-wait", "-o", tmp_path / "study", "--task", "far", *side.options))
