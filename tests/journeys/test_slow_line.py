@@ -15,9 +15,9 @@ from rtbids.replay.phantom import Phantom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-PHANTOM = Phantom(shape=(32, 32, 9), voxel=(6.0, 6.0, 12.0), repetition_time=0.5, volumes=6, block=3)
+PHANTOM = Phantom(shape=(32, 32, 9), voxel=(6.0, 6.0, 12.0), repetition_time=0.5, volumes=10, block=5)
 LINE = slow_line.Line(rate=20e6, delay=0.15)  # longer than a volume is on its way between two commands of one machine
-COMMAND = "exec .local/bin/rtbids run mine.py ssh://me@cloud/data/export --volumes 6 --feedback -"
+COMMAND = "exec .local/bin/rtbids run mine.py ssh://me@cloud/data/export --volumes 10 --feedback -"
 
 
 def test_volumes_are_received_when_the_scanner_has_written_them():
@@ -41,6 +41,6 @@ def test_volumes_are_received_when_the_scanner_has_written_them():
     lines = [json.loads(line) for line in out.splitlines() if '"late"' not in line]
     assert [line["volume"] for line in lines] == list(range(PHANTOM.volumes)), err
     assert "clock" not in err
-    for line, moment in zip(lines, written, strict=True):
-        assert abs(line["received"] - moment) < LINE.delay  # half of there and back: better no clock is known
-        assert line["sent"] - line["received"] > LINE.delay / 2
+    last, moment = lines[-1], written[-1]  # by then there were undisturbed messages to compare the clocks by
+    assert abs(last["received"] - moment) < LINE.delay / 2
+    assert last["sent"] - last["received"] > LINE.delay / 2
