@@ -7,6 +7,8 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import growth
@@ -18,6 +20,7 @@ from rtbids.archive import dataset
 from rtbids.archive.dataset import Archive
 from rtbids.clock import ManualClock
 from rtbids.errors import BadData, CannotWrite, StreamBroken
+from rtbids.receipt import Receipt
 from rtbids.volume import RunEnd
 
 STEM = "sub-01/func/sub-01_task-nf_run-01"
@@ -249,9 +252,19 @@ def test_the_disk_is_written_to_once_a_second_at_the_most(tmp_path, monkeypatch)
         run = archive.begin(growth.volume(0))
         for index in range(1, 21):
             run.append(growth.volume(index))
-            clock.advance(0.25)
+            clock.advance(0.25 if index < 20 else 0.0)
         run.end()
     assert len(synced) == 5 + 1  # at 0, 1, 2, 3 and 4 s, and at the end
+
+
+def test_what_was_appended_last_is_on_the_disk_a_second_later_though_nothing_more_comes(tmp_path):
+    safe = threading.Semaphore(0)
+    with Archive(tmp_path) as archive:
+        run = archive.begin(growth.volume(0))
+        for index in range(1, 3):  # the second soon after the disk was written to for the first
+            receipt = Receipt(safe.release, durable=True)
+            run.append(replace(growth.volume(index), receipts=(receipt,)))
+            assert safe.acquire(timeout=20)
 
 
 @pytest.fixture

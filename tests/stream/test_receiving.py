@@ -7,6 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -18,18 +19,19 @@ from streamed import indices, run_of, same, units_of, volume
 from rtbids.cli import receiving
 from rtbids.errors import RtbidsError
 from rtbids.stream import bidsi, fifo, linked, wire
-from rtbids.stream.link import Link, dial
+from rtbids.stream.far import held
+from rtbids.stream.link import Link, Spool, Terms, dial
 from rtbids.stream.units import Unit
 
 
 class Far:
     """A keeper in this process, and what it brings to a place."""
 
-    def __init__(self, place: Path, **arguments: object) -> None:
+    def __init__(self, place: Path, terms: Terms = AT_ONCE, spool: Spool | None = None, **arguments: object) -> None:
         self.arguments = {"path": str(place), "sender": "me", **arguments}
-        self.keeper = Keeper()
+        self.keeper = Keeper(terms=terms)
         self.road = Road(self.keeper)
-        self.link = dial(self.road.connect, "receive", terms=AT_ONCE)
+        self.link = dial(self.road.connect, "receive", spool=spool, terms=AT_ONCE)
         self.errors: list[RtbidsError] = []
         self._serve()
 
@@ -216,3 +218,16 @@ def test_the_volumes_of_a_tar_are_not_held_in_memory_by_who_goes_on(tmp_path: Pa
     far.finish()
     assert len(alive) > 80
     assert max(alive) - min(alive) < 10
+
+
+def test_of_a_kept_source_that_nobody_reads_the_oldest_volumes_go_and_the_rest_comes_in_order():
+    far = Far(Path("/scanner"), replace(AT_ONCE, most=4), Spool(memory=20_000, when_full="drop"), keep=True)
+    for unit in units_of(60):
+        linked.send(far.link, unit, may_drop=True)
+    thread, found = reading(held.pipe("scanner"))
+    far.finish()
+    thread.join(PATIENCE)
+    came = indices(bidsi.read(io.BytesIO(found[0])))
+    assert came == sorted(came)
+    assert came[-1] == 59
+    assert far.link.state.dropped == 60 - len(came) > 0
