@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import table
 from far_side import FarSide, export, far_side, finished, reading, until
+from journeys.conftest import table
 
 from rtbids.cli import far_addresses, far_feedback, far_places
 from rtbids.deidentify.mapping import Key
