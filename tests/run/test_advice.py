@@ -40,7 +40,7 @@ BUSY = "import time\n\ndef feedback(volume, run):\n    end = time.time() + 1.5\n
         (replace(LAG, unwritten=40), "disk", ["40 volumes", "local disk"]),
         (replace(LAG, resources=Resources(2.0)), "unknown", ["--deadline"]),
         (
-            replace(LAG, usual=0.01, resources=replace(CALM, scripts={"mine": 0.02})),
+            replace(LAG, usual=0.01, resources=replace(CALM, scripts={"mine": 0.02}, load=5.5)),
             "late",
             ["0.01 s", "too late", "--deadline"],
         ),

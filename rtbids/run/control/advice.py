@@ -92,10 +92,10 @@ def cause(lag: Lag) -> Cause:
         return "disk"
     if used is not None and used >= FULL:
         return "script"
-    if there.load is not None and there.load > CROWDED * there.cores:
-        return "load"
     if lag.is_quick:
         return "late"
+    if there.load is not None and there.load > CROWDED * there.cores:
+        return "load"
     if used is None:
         return "unknown"
     return "waiting" if used < IDLE else "script"
