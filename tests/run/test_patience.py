@@ -125,6 +125,14 @@ def test_a_script_that_is_never_loaded_is_given_up_and_so_is_a_connection_that_n
         process.wait_until_loaded()
 
 
+def test_a_script_that_was_loaded_while_another_one_was_waited_for_is_loaded(process, there, clock):
+    there.channel.send({"say": "loading"})
+    there.channel.send({"say": "ready", "process": 1})
+    clock.advance(2 * LOADING)
+    process.wait_until_loaded()
+    assert process.stage is None
+
+
 def test_the_last_words_are_counted_from_the_latest_map_and_not_while_much_is_coming(process, there, clock):
     say(there, process, {"say": "ready", "process": 1})
     process.end(volume(0).entities)

@@ -242,8 +242,11 @@ class ExperimentProcess:
 
     def wait_until_loaded(self) -> None:
         """Return when the script is loaded; raise what keeps it from that."""
-        while (left := self._left_to_load()) > 0:
-            select.select([self], [self] if self.is_behind else [], [], left)
+        while True:
+            left = self._left_to_load()
+            said, _, _ = select.select([self], [self] if self.is_behind else [], [], max(0.0, left))
+            if left <= 0 and not said:  # what it said while another one was waited for counts
+                break
             self.flush()
             for reply in self.replies():
                 if isinstance(reply, Loaded):
