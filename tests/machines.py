@@ -1,6 +1,6 @@
 """Machines in namespaces of their own: network, host name, users, homes and processes. Nothing of them is left afterwards.
 
-What a machine is made of lies in memory, and all that runs there ends with its first process. Only root may make one.
+What a machine is made of lies in memory, and all that runs there ends with whoever made it. Only root may make one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Machine:
         secret = _crypted(PASSWORD)
         hosts = "\n".join(f"{address} {host}" for host, address in ADDRESSES.items())
         kept = dict.fromkeys(str(Path(place).resolve()) for place in (ROOT, sys.prefix, sys.base_prefix))
-        command = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--mount-proc"]
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES, "--fork", "--kill-child", "--mount-proc"]
         command += ["sh", "-c", _SETUP, "sh", name, USER, secret, hosts, *kept]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert self._process.stdout is not None
