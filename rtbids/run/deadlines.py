@@ -46,6 +46,7 @@ class _Waiting:
     due: float | None
     reason: Reason | None = None  # set once it is settled that an alternate goes out
     withheld: bool = False
+    gives_way: bool = False
 
     def lapse(self, was_cut: WasCut) -> None:
         """Settle that it has no answer in time."""
@@ -85,21 +86,31 @@ class Deadlines:
         """When `tick` must be called next."""
         return min((w.due for w in self._waiting.values() if w.due is not None and w.reason is None), default=None)
 
+    @property
+    def latest_due(self) -> float | None:
+        """When the last of the lines that are outstanding is due, as far as they are."""
+        return max((w.due for w in self._waiting.values() if w.due is not None), default=None)
+
     def is_due(self, index: int, now: float) -> bool:
         """Say whether a volume that has no line yet has to have one by `now`."""
         waiting = self._waiting.get(index)
         return waiting is not None and waiting.due is not None and waiting.due <= now
 
-    def arrived(self, index: int, received: float, due: float | None) -> None:
-        """Note that a volume is here: its line is due at `due`; None waits for the answer."""
+    def arrived(self, index: int, received: float, due: float | None, *, gives_way: bool = False) -> None:
+        """Note that a volume is here: its line is due at `due`; None waits for the answer.
+
+        One that `gives_way` did not come at the scanner's pace: its line is due when that of one behind it is that does.
+        """
         self._known = max(self._known, index)
+        if due is not None and not gives_way:
+            self._hurry(index, due)
         if index <= self._left:
             self._missed[index] = _Waiting(received, due)
         elif (expected := self._waiting.get(index)) is not None:
             dues = [moment for moment in (expected.due, due) if moment is not None]
             expected.received, expected.due = received, min(dues, default=None)
         else:
-            self._waiting[index] = _Waiting(received, due)
+            self._waiting[index] = _Waiting(received, due, gives_way=gives_way)
 
     def expect(self, index: int, received: float, due: float) -> None:
         """Note that a volume is here which waits for others before it: no line of theirs may hold up its own."""
@@ -167,6 +178,11 @@ class Deadlines:
         for waiting in self._waiting.values():
             waiting.reason = waiting.reason or reason
         return self._drain(now)
+
+    def _hurry(self, index: int, due: float) -> None:
+        for earlier, waiting in self._waiting.items():
+            if earlier < index and waiting.gives_way and (waiting.due is None or waiting.due > due):
+                waiting.due = due
 
     def _pass_over(self, index: int, now: float) -> list[Line]:
         """Settle the volumes before `index`: the script took a later one, so they will have no answer."""

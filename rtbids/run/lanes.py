@@ -146,10 +146,11 @@ class Lane:
         """Take a volume: it has a due time from here on."""
         part, volume = self._parts[run_key(run.entities)], shared.volume
         received = volume.times.get("received", now)
-        since = received if volume.paced else now  # what does not come at the scanner's pace has waited for us
+        # What does not come at the scanner's pace has waited for us, and has its time after those before it.
+        since = received if volume.paced else max(now, part.deadlines.latest_due or now)
         part.deadline = self._deadline(volume)
         due = None if part.deadline is None else since + part.deadline
-        part.deadlines.arrived(volume.index, received, due)
+        part.deadlines.arrived(volume.index, received, due, gives_way=not volume.paced)
         self.deadline = part.deadline
         if not shared.ask:
             self._send(part, part.withhold(volume.index, now))

@@ -58,6 +58,8 @@ class Session:
         Those that stay open whoever comes or goes; what one experiment alone sends to is closed when it leaves.
     ahead
         Tells of volumes that are here and wait for one before them.
+    is_live
+        Whether the source is watched: what a scanner sends may be behind what was there before, and is not to wait for it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Session:
         destinations: Sequence[Destination] = (),
         hearing: Hearing | None = None,
         ahead: Ahead | None = None,
+        is_live: bool = False,
         on_end: Callable[[Entities], None] = lambda entities: None,
     ) -> None:
         self.lanes = list(lanes)
@@ -82,6 +85,7 @@ class Session:
         self._destinations = destinations
         self._hearing = hearing
         self._ahead = ahead
+        self._is_live = is_live
         self._recorder = Recorder()
         self.runs = OpenRuns(self.lanes, archive, self._recorder, progress, clock, on_end)
         self._stopped_at: float | None = None
@@ -268,7 +272,7 @@ class Session:
             return False  # a script in this process that asks for the run before would wait for it, and we for the script
         if any(lane.host.is_full for lane in self.lanes):
             return False
-        if all(run.paced for run in self.runs):
+        if all(run.paced for run in self.runs) or (self._is_live and not any(lane.host.is_here for lane in self.lanes)):
             return True
         return unwritten < FEW_UNWRITTEN and not any(
             lane.outstanding or lane.host.backlog >= MOST_WAITING for lane in self.lanes

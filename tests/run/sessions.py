@@ -122,8 +122,8 @@ def lane(folder: Path, script: str, kept: Lines, deadline: float | None = FAR) -
     return Lane(replace(read, config=replace(read.config, deadline=deadline)), apart, {"kept": kept}, CLOCK)
 
 
-def session(lanes: list[Lane], archive: SmallDisk | None = None, stop: Wakeup | None = None) -> Session:
-    return Session(lanes, archive, clock=CLOCK, stop=stop or Wakeup(), progress=Progress())
+def session(lanes: list[Lane], archive: SmallDisk | None = None, stop: Wakeup | None = None, **options: bool) -> Session:
+    return Session(lanes, archive, clock=CLOCK, stop=stop or Wakeup(), progress=Progress(), **options)
 
 
 class Loop:

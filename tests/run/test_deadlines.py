@@ -40,6 +40,17 @@ def test_the_alternate_leaves_when_it_is_due_and_the_answer_follows_as_late():
     assert machine.answered(0, 8.0, 1.6) == []
 
 
+@pytest.mark.parametrize("before", [None, 9.0], ids=["no due time", "a later one"])
+def test_what_was_there_before_holds_up_no_line_of_what_comes_now(before):
+    machine = Deadlines()
+    machine.arrived(0, 0.0, before, gives_way=True)
+    machine.arrived(1, 0.5, before, gives_way=True)
+    assert machine.next_due == machine.latest_due == before
+    machine.arrived(2, 1.0, 2.0)
+    assert machine.next_due == machine.latest_due == 2.0
+    assert [line.volume for line in machine.tick(2.0)] == [0, 1, 2]
+
+
 def test_an_answer_that_came_in_time_and_waited_for_the_disk_is_ok_and_says_when_it_left():
     machine = Deadlines()
     arrived(machine, 0)

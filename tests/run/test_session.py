@@ -12,10 +12,11 @@ from dataclasses import replace
 import nibabel
 import numpy as np
 import pytest
-from run.sessions import FAR, UNPACED, Lines, SmallDisk, lines, unpaced, volume
+from run.sessions import FAR, UNPACED, Lines, SmallDisk, lane, lines, session, unpaced, volume
 
 from rtbids.clock import CLOCK
 from rtbids.errors import CannotWrite
+from rtbids.pipeline import Inbox
 from rtbids.run.part import NAMED
 from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Reply
@@ -239,6 +240,26 @@ def test_a_deadline_that_was_asked_for_holds_where_the_source_waits_too(tmp_path
         (1, "alternate"),
         (2, "ok"),
     ]
+
+
+@pytest.mark.parametrize("deadline", [None, 0.5])
+def test_what_comes_now_waits_for_nothing_that_was_there_before(tmp_path, deadline):
+    gate, kept, count = str(tmp_path / "gate"), Lines(), 20
+    os.mkfifo(gate)
+    hangs = f"def start(run):\n    open({gate!r}).close()\n\ndef feedback(volume, run):\n    return volume.index\n"
+
+    def items() -> Iterator[Item]:
+        yield from map(unpaced, range(count))
+        yield volume(count)
+        kept.wait_for("one", count)
+        with open(gate, "w"):
+            pass
+        yield volume(count + 1, received=CLOCK.now() + FAR)
+
+    session([lane(tmp_path / "one", hangs, kept, deadline)], is_live=True).run(Inbox(items()))
+    due = [row["due"] for row in kept.rows if row["volume"] in range(count + 1) and row["status"] == "alternate"]
+    assert len(due) == count + 1
+    assert max(due) == due[-1] == kept.rows[count]["received"] + (deadline or 1.0)
 
 
 def test_without_one_a_source_that_waits_is_answered_however_long_it_takes(tmp_path):
