@@ -91,8 +91,12 @@ def run(order: Order, request: Request) -> Progress:
     places = Destinations(order.destinations, [recipe.name for recipe in found], Opener(request.far))
     progress = Progress()
     logger.addHandler(LatestWarnings(progress))
-    on_screen = threading.Event()
-    with stopping(NOT_WAITED if order.bids_dir else None, on_screen.is_set) as stop, ExitStack() as last, ExitStack() as stack:
+    on_screen, has_begun = threading.Event(), threading.Event()
+    with (
+        stopping(NOT_WAITED if order.bids_dir else None, on_screen.is_set, has_begun.is_set) as stop,
+        ExitStack() as last,
+        ExitStack() as stack,
+    ):
         kind_of(request.source)  # before anything is made: is it there?
         identified = request.withheld.identified
         told = (kept.messages, request.faults)  # reports are closed last: what comes up when the others close is in them
@@ -120,16 +124,17 @@ def run(order: Order, request: Request) -> Progress:
             destinations=list(places.shared.values()),
             hearing=Hearing(listens.inbound) if order.responses else None,
             ahead=(ahead := Ahead()),
+            is_live=request.live.wait and (kind_of(request.source) == "dicom" or endpoints.is_far(request.source)),
             on_end=reports.write if reports else lambda entities: None,
         )
+        has_begun.set()  # until here nothing has come, and a script may take long to be brought to its machine and loaded
         placing = whole_session.placed(archive, order.others, request.entities, stop, request.withheld) if archive else None
         others = stack.enter_context(placing) if placing else None
-        source = str(Path(request.source).resolve()) if Path(request.source).exists() else request.source
         about = {
             "process": os.getpid(),
             "version": __version__,
             "began": CLOCK.now(),
-            "source": source,
+            "source": str(Path(request.source).resolve()) if Path(request.source).exists() else request.source,
             "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None,
         }
         session.control = _control(session, make_host, places, found, used, about)

@@ -18,11 +18,16 @@ _STOPPING = b"\nstopping in order; once more to stop at once\n"
 
 
 @contextmanager
-def stopping(at_once: str | None = None, is_shown: Callable[[], bool] = lambda: False) -> Iterator[Wakeup]:
-    """Give a flag that the first signal sets; a second one raises Stopped where the program is.
+def stopping(
+    at_once: str | None = None,
+    is_shown: Callable[[], bool] = lambda: False,
+    has_begun: Callable[[], bool] = lambda: True,
+) -> Iterator[Wakeup]:
+    """Give a flag that the first signal sets; a second one, or one before the beginning, raises Stopped where the program is.
 
     When the body has ended in order after a signal, Stopped (exit 128 + signal) is raised. `at_once` is what to tell who did
-    not wait; `is_shown` says whether a screen tells of it. Under nohup a terminal that closes ends nothing.
+    not wait; `is_shown` says whether a screen tells of it, `has_begun` whether there is anything that is to end in order. Under
+    nohup a terminal that closes ends nothing.
     """
     stop = Wakeup()
     received: list[tuple[int, float]] = []
@@ -34,10 +39,12 @@ def stopping(at_once: str | None = None, is_shown: Callable[[], bool] = lambda: 
                 return
             raise Stopped(number, at_once)
         received.append((number, now))
+        stop.set()
+        if not has_begun():
+            raise Stopped(number)
         with suppress(OSError):  # the terminal may be gone
             if not is_shown():
                 os.write(2, _STOPPING)  # not through the console: whoever was interrupted may hold its lock
-        stop.set()
 
     with _handled(handle):
         yield stop

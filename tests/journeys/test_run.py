@@ -234,6 +234,18 @@ def test_a_signal_ends_the_run_in_order(small, script, start, tmp_path, number, 
     assert str(report) in err.decode()
 
 
+def test_a_signal_while_a_script_is_loaded_ends_all_at_once(small, script, start, tmp_path):
+    hangs = 'import threading\n\nprint("is imported")\nthreading.Event().wait()\n'
+    process = start("run", script(hangs), small.root, "--bids-dir", tmp_path / "study")
+    while b"is imported" not in (said := process.stderr.readline()):
+        assert said
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode().splitlines() == ["rtbids: stopped by SIGINT"]
+    assert not list(tmp_path.rglob("study/**/*_bold*"))
+
+
 def test_a_mask_that_is_not_there_is_missed_before_the_scan(script, call, tmp_path):
     (tmp_path / "export").mkdir()
     outcome = call("run", script(ROI, "rois:\n  target: nowhere.nii\n"), tmp_path / "export", "--bids-dir", tmp_path / "study")
