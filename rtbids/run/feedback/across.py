@@ -29,6 +29,7 @@ BEGIN, LINE, TOLD = "feedback/begin.json", "feedback/line.json", "feedback/told.
 FILE = "file"
 FRESH = 1.0  # seconds, and the time there and back, after which a line that is live is left out
 ENDING = 60.0  # seconds that the end waits for a connection by which the rest of a file's lines can leave
+_LOOK = 0.1  # seconds: there is no event for a line that is safe there
 _LEAVING = 2.0  # seconds for the far side to know of the end
 logger = logging.getLogger("rtbids")
 
@@ -102,11 +103,13 @@ class Across:
     def _is_done(self) -> bool:
         if self._close_until is None or self._handed:
             return False
-        return not self.deliveries.outstanding or self._clock.now() >= self._close_until
+        state = self._link.state
+        is_all_told = not self.deliveries.outstanding or (state.renewed > 0 and not state.waiting_members)
+        return is_all_told or self._clock.now() >= self._close_until  # who was killed tells no more of what it brought out
 
     def _step(self) -> None:
         until = self._close_until
-        left = None if until is None else max(0.0, until - self._clock.now())
+        left = None if until is None else max(0.0, min(_LOOK, until - self._clock.now()))
         select.select([self._woken.fileno(), self._link.fileno()], [], [], left)
         self._woken.clear()
         while (told := self._told()) is not None:
