@@ -105,7 +105,6 @@ def test_a_file_there_has_every_line_once_and_in_order_through_cuts_and_kills(na
                 road.cut()
     head = "experiment\trun\tvolume\tvalue\tstatus\treason\treceived\tdue\tsent\n" if form is as_tsv else ""
     assert path.read_text() == head + "".join(map(form, sent))
-    assert to.deliveries.delivered >= 60 - 33  # what was killed may not have told of all before it
 
 
 class Kept:
