@@ -16,6 +16,7 @@ from rich.text import Text
 from rtbids.cli import sparkline
 from rtbids.cli.screen_words import alternates, clock, link, link_place, machine, quality, short, size, span
 from rtbids.cli.sparkline import Scale
+from rtbids.plural import counted
 from rtbids.run.one_line import printable
 
 LABEL = 10  # columns
@@ -69,7 +70,7 @@ def _experiments(fields: Fields, width: int) -> Iterator[Row]:
         yield Row(6, Text("─" * width, "dim"))
         title = Text.assemble((each["experiment"], "bold"), "  ", (each["state"], _STATES.get(each["state"], "")))
         if each["restarts"]:
-            title.append(f"  {each['restarts']} restarts", "yellow")
+            title.append(f"  {counted(each['restarts'], 'restart')}", "yellow")
         if each["expects_miss"]:
             title.append("  next expected late", "yellow")
         yield Row(2, title)

@@ -27,7 +27,7 @@ def quality(each: Mapping[str, Any]) -> str:
     if each["tsnr"] is not None:
         words.append(f"tSNR {each['tsnr']:.0f}")
     if words:
-        words.append(f"{each['spikes']} spikes")
+        words.append(counted(each["spikes"], "spike"))
     if each["good_minutes"] is not None:
         words.append(good_data(each["good_minutes"], each["minutes_to_criterion"]))
     return "   ".join(words)
@@ -45,7 +45,7 @@ def link(there: Mapping[str, Any]) -> str:
     """Return ``up   3 waiting (2.00 MB)   2 cuts``."""
     words = ["up" if there["is_up"] else f"cut since {clock(there['since'])}"]
     waiting = f" ({size(there['waiting_bytes'])})" if there["waiting_bytes"] else ""
-    words += [f"{there['waiting_members']} waiting{waiting}", f"{there['cuts']} cuts"]
+    words += [f"{there['waiting_members']} waiting{waiting}", counted(there["cuts"], "cut")]
     words += [f"{there['dropped']} dropped"] if there["dropped"] else []
     return "   ".join(words)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rtbids.plural import counted
 from rtbids.run.one_line import printable
 from rtbids.stream.far import held
 
@@ -31,10 +32,10 @@ def line(source: Mapping[str, Any], now: float) -> str:
         f"{state} for {_span(now - float(source['up_or_down_since'] or now))}",
     ]
     last = f", the last {_span(now - float(source['last_came']))} ago" if source["last_came"] else ""
-    parts.append(f"{source['images'] or 0} images{last}")
+    parts.append(f"{counted(source['images'] or 0, 'image')}{last}")
     if source["round_trip"] is not None and source["is_up"]:
         parts.append(f"round trip {1000 * source['round_trip']:.0f} ms")
-    parts += [f"{source['cuts']} cuts"] if source["cuts"] else []
+    parts += [counted(source["cuts"], "cut")] if source["cuts"] else []
     return printable("  ".join(parts))
 
 

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rtbids.cli import console, screen
-from rtbids.cli.screen_words import span
+from rtbids.cli.screen_words import link, span
 from rtbids.errors import InputMissing, UsageFault
 from rtbids.plural import counted
 from rtbids.run.control import status
@@ -124,6 +124,7 @@ def text(fields: Mapping[str, Any], now: float | None = None) -> str:
         ("source", fields["source"]),
         ("data set", fields["data_set"] or "none"),
         ("volumes", ", ".join(_volumes(fields))),
+        *([("link", f"{fields['link']['place']}   {link(fields['link'])}")] if fields["link"] else []),
         ("since", age),
     ]
     lines = ["  ".join(heading), *(f"  {name:<9} {value}" for name, value in rows)]
@@ -188,6 +189,6 @@ def _quality(each: Mapping[str, Any]) -> Iterator[str]:
     if each["tsnr"] is not None:
         yield f"tSNR {each['tsnr']:.0f}"
     if each["spikes"]:
-        yield f"{each['spikes']} spikes"
+        yield counted(each["spikes"], "spike")
     if each["good_minutes"] is not None:
         yield console.good_data(each["good_minutes"], each["minutes_to_criterion"])

@@ -149,7 +149,9 @@ def test_the_link_to_another_machine_is_drawn_where_there_is_one(pictures):
     assert row(lines, "link").split(maxsplit=1)[1] == "up   3 waiting (2.00 MB)   2 cuts"
     assert any(line.strip() == "ssh://far   round trip 41 ms   its clock +3 ± 20 ms" for line in lines)
     assert any("there: mine  50 %   load 1.5 of 8 cores" in line for line in lines)
-    cut = {**fields, "link": {**fields["link"], "is_up": False, "dropped": 4}}
+    assert "  link      ssh://far   up   3 waiting (2.00 MB)   2 cuts" in statuses.text(fields).splitlines()
+    cut = {**fields, "link": {**fields["link"], "is_up": False, "dropped": 4, "cuts": 1}}
+    assert "   1 cut " in row(drawn(cut), "link")
     assert "cut since" in row(drawn(cut), "link")
     assert row(drawn(cut), "link").endswith("4 dropped")
 

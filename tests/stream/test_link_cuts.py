@@ -116,7 +116,7 @@ def test_cuts_at_random_moments_under_traffic_both_ways_lose_and_double_nothing(
         assert near.state.cuts > 5
 
 
-def test_a_cut_is_told_with_its_reason_and_so_is_the_return() -> None:
+def test_a_cut_is_told_with_its_reason_and_so_is_the_return(caplog: pytest.LogCaptureFixture) -> None:
     told: list[State] = []
     with ends(on_state=told.append) as (near, road):
         near.wait_up(PATIENCE)
@@ -130,6 +130,8 @@ def test_a_cut_is_told_with_its_reason_and_so_is_the_return() -> None:
     assert (told[0].is_up, told[1].is_up, told[1].cuts) == (True, False, 1)
     assert told[1].problem.startswith("the far side: ")  # closed or reset, as the kernel has it
     assert any(word in told[1].problem for word in ("closed", "reset", "Broken pipe"))
+    assert caplog.messages.count(told[1].problem) == 1
+    assert caplog.text.count("connected again") == caplog.text.count("the far side: connected again after ") == 1
 
 
 def test_a_new_connection_replaces_the_one_that_only_seems_alive() -> None:

@@ -47,6 +47,8 @@ def dial(
 
 
 class Dialling(Rounds):
+    _says_return = True
+
     def __init__(self, shared: Shared, on_state: OnState | None, connect: Connect, hello: Hello) -> None:
         super().__init__(shared, on_state)
         self._connect = connect

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,11 +34,14 @@ class Met:
 class Rounds(ABC):
     """How one end comes by its connections, and what it does about their ends."""
 
+    _says_return = False  # one end does
+
     def __init__(self, shared: Shared, on_state: OnState | None) -> None:
         self.shared = shared
         self._on_state = on_state
         self._garbled = 0
         self.was_up = False
+        self._lost_at: float | None = None  # when it was said that there is no connection, monotonic seconds
 
     @abstractmethod
     def meet(self) -> Met | None:
@@ -64,6 +68,9 @@ class Rounds(ABC):
     def _use(self, met: Met) -> None:
         connection, shared = met.connection, self.shared
         taken = shared.arrivals.taken
+        if self._says_return and self._lost_at is not None:
+            logger.warning("%s: connected again after %.1f s", shared.where, time.monotonic() - self._lost_at)
+            self._lost_at = None
         with shared.changed:
             self.was_up = True
             shared.went_up(connection, met.number, met.inbox)
@@ -122,6 +129,7 @@ class Rounds(ABC):
             shared.went_down(why)
             is_over = shared.is_over
         if was_up and not is_over:
+            self._lost_at = time.monotonic()
             logger.warning("%s", why)
         self._tell()
 
