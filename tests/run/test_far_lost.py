@@ -15,10 +15,11 @@ from run.sessions import FAR, Lines, session, volume
 from stream.link_ends import AT_ONCE, wait_for
 
 from rtbids.archive.dataset import Archive
-from rtbids.errors import CannotWrite
+from rtbids.errors import CannotWrite, ConnectionLost
 from rtbids.pipeline import Inbox
 from rtbids.run.console.call import Call, Found
-from rtbids.run.process.host import Host
+from rtbids.run.far.bridge import MOST_LOST
+from rtbids.run.process.host import Faulted, Host
 from rtbids.run.process.shared import Shared
 from rtbids.stream.link import Descriptors
 from rtbids.volume import Item, RunEnd
@@ -138,6 +139,23 @@ class Freezing:
             threading.Event().wait(0.01)
             raise TimeoutError
         return self._inner.reader.readinto(view)
+
+
+def test_a_machine_that_is_lost_again_and_again_while_a_script_is_loaded_is_given_up(tmp_path, far_side):
+    with far_side() as (launcher, road, link):
+        made = far_lane(launcher, tmp_path / "one", "import threading\nthreading.Event().wait()\n", Lines())
+        made.start()
+        with closing(made.host) as host:
+            while not (said := host.replies()):
+                renewed = link.state.renewed
+                assert renewed < 10 * MOST_LOST  # some may come so soon after another that both count once
+                road.keeper.lose()
+                road.cut()
+                wait_for(link, lambda before=renewed: link._shared.renewed > before)
+                select.select([host], [], [], 0.05)
+    assert isinstance(said[0], Faulted)
+    assert isinstance(said[0].error, ConnectionLost)
+    assert "was lost" in str(said[0].error)
 
 
 def test_a_link_that_is_over_for_good_while_a_volume_is_with_a_script(tmp_path, far_side, caplog):

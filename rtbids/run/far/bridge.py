@@ -39,6 +39,7 @@ from rtbids.stream.wire import Member
 from rtbids.wakeup import Wakeup
 
 MOST_WAITING = 32 << 20  # bytes that wait for the link before scripts are told more
+MOST_LOST = 5  # times that the far side may begin anew while one script is brought there and loaded
 SIGN_OF_LIFE = 1 << 20  # bytes of files after which the script's loading counts anew
 _LEAVING = 5.0  # seconds for the other end to know of the end
 logger = logging.getLogger("rtbids")
@@ -273,10 +274,19 @@ class Bridge(threading.Thread):
             if place.is_loaded or not place.passage.is_open:
                 self._send(place, members.END, number=place.passage.number)
                 place.hang_up("the far side was lost and has begun anew", "anew")
-            else:  # nothing is lost that could not be brought there again
-                self._send(place, members.START, number=place.passage.number)
-                if place.announcing is not None:
-                    place.announcing.announce()
+            else:
+                self._bring_again(place)
+
+    def _bring_again(self, place: Place) -> None:
+        """Begin again with a script that was not loaded yet; not for ever, since it may be what its machine is lost by."""
+        place.lost += 1
+        if place.lost > MOST_LOST:
+            why = f"the far side was lost {place.lost} times before the script was loaded"
+            self._give_up(place, ConnectionLost(why, "look there for what ends it: has it too little memory?"))
+            return
+        self._send(place, members.START, number=place.passage.number)
+        if place.announcing is not None:
+            place.announcing.announce()
 
     def _break_off(self, error: RtbidsError) -> None:
         """Go on without the link: nobody there says anything any more."""

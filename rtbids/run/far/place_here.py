@@ -25,12 +25,13 @@ class Place:
         self.passage = Passage()
         self.announcing: Announcing | None = None  # of the files that its script needs, until that is loaded
         self.is_loaded = False
+        self.lost = 0  # how often the far side was before that
         self.sent: tuple[int, float] | None = None  # number of the latest member, and when (POSIX seconds)
 
     def begin(self, number: int, end: socket.socket) -> None:
         """Begin with the next process; `end` is the one of its channel."""
         self.stop_announcing()
-        self.is_loaded = False
+        self.is_loaded, self.lost = False, 0
         self.passage.open(end, number)
 
     def stop_announcing(self) -> None:
