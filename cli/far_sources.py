@@ -57,6 +57,7 @@ def _dialled(request: Request, *, as_files: bool) -> tuple[Link, str, bool]:
     if request.wish.key or request.wish.recipe:
         raise UsageFault(f"--key and --recipe are files here, and {place.host} de-identifies by its own", "set them up there")
     link = far_ends.dial("give", place, request.far, _asked(request, as_files=as_files))
+    request.on_link(link, place.host)
     told = far_ends.ready(link, READY)
     link.begin_anew_with(since=told.get("since"))
     request.on_mode(f"there, {told.get('what', 'as it is')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rtbids.cli.asking import asker
 from rtbids.errors import UsageFault
 from rtbids.run.far.seats import FarLauncher
 from rtbids.run.progress import Linked, Progress
+from rtbids.run.resources import Resources
 from rtbids.stream.link import Link
 from rtbids.stream.ssh.address import Address
 from rtbids.stream.ssh.dial import dial
@@ -59,14 +61,25 @@ def launcher(
 def _show(link: Link, far: FarLauncher, place: str, progress: Progress, over: threading.Event) -> None:
     said: set[str] = set()
     while not over.wait(EVERY):
-        progress.link = linked(link, far, place)
+        progress.link = linked(link, place, far.resources)
         for file in far.copying:
             if file.size >= _LARGE and file.sha256 not in said:
                 said.add(file.sha256)
                 console.say(f"copying {file.name.partition('/')[2]} ({file.size / 1e6:.0f} MB) to {place}")
 
 
-def linked(link: Link, far: FarLauncher, place: str) -> Linked:
+def show_source(progress: Progress, link: Link, place: str) -> None:
+    """Show how the connection to a source stands until it is over."""
+
+    def show() -> None:
+        while not link.is_over:
+            progress.link = linked(link, place)
+            time.sleep(EVERY)
+
+    threading.Thread(target=show, name="connection", daemon=True).start()
+
+
+def linked(link: Link, place: str, resources: Resources | None = None) -> Linked:
     """Return how the connection stands, for the screen and for who asks for the run's status."""
     state = link.state
     return Linked(
@@ -80,5 +93,5 @@ def linked(link: Link, far: FarLauncher, place: str) -> Linked:
         state.round_trip,
         state.offset,
         state.uncertainty,
-        far.resources,
+        resources,
     )

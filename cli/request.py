@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from rtbids.cli.deid_stage import Stage
     from rtbids.convert.session import Others
+    from rtbids.stream.link import Link
     from rtbids.watch import associations
 
 Kind = Literal["dicom", "bids", "stream"]
@@ -97,6 +98,8 @@ class Request:
         De-identifies images on their way, where that was asked for.
     far
         How a source on another machine is reached.
+    on_link
+        Is told of the link to it, and of its host.
     wish
         What was said of de-identification, for that machine to do.
     on_held
@@ -119,6 +122,7 @@ class Request:
     deidentify: Stage | None = None
     on_held: Callable[[Entities, int, float], None] = lambda entities, index, received: None
     far: Far = field(default_factory=Far)
+    on_link: Callable[[Link, str], None] = lambda link, host: None
     wish: Wish = field(default_factory=Wish)
 
 
@@ -140,7 +144,8 @@ def kind_of(source: str) -> Kind:
     path = Path(source)
     if not path.exists():
         lost = f"a link to {os.readlink(path)}, where nothing is" if path.is_symlink() else "no such file or folder"
-        raise InputMissing(f"{source}: {lost}")
+        hint = "if it is the name of a source, none of that name is connected: rtbids status --sources"
+        raise InputMissing(f"{source}: {lost}", hint if held.is_name(source) else None)
     if not (path.is_file() or path.is_dir() or fifo.is_fifo(path)):
         found = "a socket" if path.is_socket() else "a device"
         raise UsageFault(f"{source}: expected a folder, a file or a named pipe, found {found}")

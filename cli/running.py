@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,7 +139,13 @@ def run(order: Order, request: Request) -> Progress:
             "data_set": str(order.bids_dir.resolve()) if order.bids_dir else None,
         }
         session.control = _control(session, make_host, places, found, used, about)
-        request = replace(request, stop=stop, on_mode=console.watching(request.source), others=others)
+        request = replace(
+            request,
+            stop=stop,
+            on_mode=console.watching(request.source),
+            on_link=request.on_link if order.on else partial(on.show_source, progress),
+            others=others,
+        )
         be_quick()
         stack.enter_context(Lookout(session, order.bids_dir))
         has_stdout = any(one.rpartition("=")[2] == "-" for one in order.destinations)

@@ -16,6 +16,7 @@ from rtbids.errors import BadData
 from rtbids.plural import counted
 from rtbids.receipt import abandon
 from rtbids.stream import bidsi, endpoints, folder, wire
+from rtbids.stream.far import held
 from rtbids.volume import Entities, Item
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ logger = logging.getLogger("rtbids")
 
 def items(request: Request) -> Iterator[Item]:
     """Open a stream now, so that its writer can go on, and read it when its items are asked for: nothing may come for long."""
+    if held.found(request.source):
+        request.on_mode("a connected source")
     if Path(request.source).is_dir():
         return of_members(folder.members(Path(request.source)), request.source, request)
     return _decoded(endpoints.open_source(place(request.source), request.open_timeout), _name(request), request)

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from far_side import RTBIDS, FarSide, count, dicoms, expected, export, far_side, finished, until, voxels
 
+from rtbids.cli.request import kind_of
+from rtbids.errors import InputMissing
+
 
 @pytest.fixture(scope="module")
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
@@ -65,3 +68,9 @@ def test_where_no_source_is_connected_that_is_said(tmp_path):
     command = [*RTBIDS, "status", "--sources"]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
     assert done.stdout == b"no source is connected\n"
+
+
+def test_a_name_that_is_neither_a_file_nor_connected_is_said_to_be_so():
+    with pytest.raises(InputMissing) as raised:
+        kind_of("scanner")
+    assert "none of that name is connected: rtbids status --sources" in (raised.value.hint or "")
