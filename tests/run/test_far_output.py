@@ -38,6 +38,17 @@ def feedback(volume, run):
         print("x" * 100)
     return volume.index
 """
+NEVER_ENDS = """
+import time
+
+def feedback(volume, run):
+    return volume.index
+
+def end(run):
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        print("x" * 100)
+"""
 
 
 def test_what_a_script_there_prints_is_on_standard_error_here(tmp_path, far_side, capfd):
@@ -54,6 +65,13 @@ def test_what_a_script_there_prints_is_on_standard_error_here(tmp_path, far_side
 
 def _without_path(line: str) -> str:
     return line.rpartition("/")[2]
+
+
+def test_an_end_that_prints_on_and_on_is_broken_off(tmp_path, far_side, monkeypatch, caplog):
+    monkeypatch.setattr("rtbids.run.process.patience.LAST_WORDS", 1.0)
+    with far_side() as (launcher, _, _):
+        session([far_lane(launcher, tmp_path / "one", NEVER_ENDS, Lines())]).run(Inbox(iter([volume(0)])))
+    assert "end() was broken off" in caplog.text
 
 
 def test_a_script_that_floods_costs_no_answer_and_little_of_the_link(tmp_path, far_side, capfd):

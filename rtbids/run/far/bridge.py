@@ -121,7 +121,6 @@ class Bridge(threading.Thread):
     def _step(self) -> None:
         state = self._link.state
         ready, takes = self._wait(state)
-        self.way.look()
         self._woken.clear()
         while self._orders:
             place, what = self._orders.popleft()
@@ -131,6 +130,7 @@ class Bridge(threading.Thread):
         while self._error is None and (arrived := self._arrived()) is not None:
             self._take(arrived.member)
             self._link.settle(arrived.number)
+        self.way.look()  # what was printed is known by now
         if state.renewed != self._renewed:  # once all is taken in that the one before has said
             self._renewed = state.renewed
             self._begin_anew()
@@ -179,6 +179,7 @@ class Bridge(threading.Thread):
             self.resources = Resources(**members.decoded(member))
             return
         if member.name == members.PRINTED:
+            self.way.printed += len(member.content)
             self._output.put(bytes(member.content))
             return
         if (said := members.said(member)) is None:

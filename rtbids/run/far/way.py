@@ -24,6 +24,7 @@ class Way:
 
     def __init__(self, link: Link) -> None:
         self.is_over = False
+        self.printed = 0  # bytes that have come of what scripts print: whoever prints is not waited for
         self._link = link
         self._coming = Flow()
         self._has_warned = False
@@ -54,7 +55,7 @@ class Way:
 
     def look(self) -> None:
         """Look at what comes; to be called about every second."""
-        self._coming.note(CLOCK.now(), self._link.state.bytes_in)
+        self._coming.note(CLOCK.now(), self._link.state.bytes_in - self.printed)
 
     def translated(self, message: Message) -> Message:
         """Return a script's line with its times by our clock, and without them as long as the other one is not known."""
