@@ -91,10 +91,12 @@ class _SeenStage(Stage):
 
 
 def _elements(instance: Instance) -> dict[str, Any]:
+    """Return the elements that hold something, by their names."""
     from pydicom import dcmread
 
     dataset = dcmread(io.BytesIO(bytes(instance.content)), force=True)
-    return {element.keyword or f"{element.tag} {element.name}": element.value for element in dataset}
+    found = (element for element in dataset if not element.is_empty)
+    return {element.keyword or f"{element.tag} {element.name}": element.value for element in found}
 
 
 @dataclass

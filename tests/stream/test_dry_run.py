@@ -74,6 +74,20 @@ def test_of_bidsi_the_fields_columns_and_texts_are_shown_and_no_key_is_needed(tm
     assert NAME not in shown.replace(f"removed: {NAME}", "")  # but as the name of a column
 
 
+def test_an_element_that_is_empty_is_not_shown_as_kept(images, tmp_path, capsys):
+    name, content = next(iter(images.items()))
+    header = dcmread(DicomBytesIO(content))
+    header.PatientBirthDate = ""
+    header.save_as(tmp_path / name)
+    Key.make(tmp_path / "site.key")
+    stage = deid_stage.stage(deid_stage.Wish(deidentify=True, key=tmp_path / "site.key"))
+    asked = request(tar(tmp_path / "d.tar", {name: (tmp_path / name).read_bytes()}), deidentify=stage)
+    dry_run.show(asked, streaming.Order(("ssh://there/d.tar",)))
+    kept = names(capsys.readouterr().out, "elements of DICOM", "kept")
+    assert "RepetitionTime" in kept
+    assert "PatientBirthDate" not in kept
+
+
 def test_of_files_the_elements_are_shown_where_files_go_and_fields_where_volumes_go(images, tmp_path, capsys):
     key = tmp_path / "site.key"
     Key.make(key)
@@ -82,7 +96,7 @@ def test_of_files_the_elements_are_shown_where_files_go_and_fields_where_volumes
     files, volumes = capsys.readouterr().out.split("would leave for ssh://there/study:")
     (header, *_) = [dcmread(DicomBytesIO(content)) for content in brought(asked).values()]
     assert names(files, "elements of DICOM", "kept", "replaced", "added") == {
-        element.keyword or _tag(element) for element in header
+        element.keyword or _tag(element) for element in header if not element.is_empty
     }
     assert "PatientName" in names(files, "elements of DICOM", "replaced", "removed")
     assert "DICOM files: 3 images" in files
