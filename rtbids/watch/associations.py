@@ -5,6 +5,7 @@ Who may associate, which images are taken in which transfer syntax, and what was
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import socket
@@ -326,4 +327,5 @@ def _bound(application: Any, address: Address, handlers: list[Any], tls: ssl.SSL
     except PermissionError:
         raise CannotWrite(f"cannot listen on {where}: ports below 1024 are the administrator's", "DICOM's is 11112") from None
     except OSError as error:
-        raise CannotWrite(f"cannot listen on {where}: {(error.strerror or str(error)).lower()}") from None
+        hint = "end what listens there (ss -ltnp shows it), or take another port" if error.errno == errno.EADDRINUSE else None
+        raise CannotWrite(f"cannot listen on {where}: {(error.strerror or str(error)).lower()}", hint) from None

@@ -126,6 +126,7 @@ def test_a_busy_port_is_said(capsys):
         assert doctor(f"dicom-scp://{place}", "--json") == 73
     found = facts(capsys)
     assert of(found, "port")["text"] == f"cannot listen on {place}: address already in use"
+    assert "take another port" in of(found, "port")["do"]
     assert found["sentence"] == "It cannot work like this: look at port above."
     assert "feedback" not in found["facts"]
 
