@@ -100,8 +100,8 @@ def says(link: Link) -> list[str]:
     is_missed = not state.is_up and not link.is_over
     found = [f"no connection for {time.time() - state.since:.0f} s ({state.problem})"] if is_missed else []
     found += [f"round trip {1000 * state.round_trip:.0f} ms"] if state.round_trip is not None and state.is_up else []
-    if state.waiting_members:
-        found.append(f"{state.waiting_members} not safe yet ({state.waiting_bytes / 1e6:.1f} MB)")
+    if waiting := state.waiting_members - state.marked:
+        found.append(f"{waiting} not safe yet ({state.waiting_bytes / 1e6:.1f} MB)")
     found += [f"{state.dropped} dropped"] if state.dropped else []
     found += [f"{state.cuts} cut{'s' if state.cuts > 1 else ''}"] if state.cuts else []
     return found

@@ -188,6 +188,9 @@ def test_what_is_on_the_wire_is_not_dropped() -> None:
     spool.on_wire = 3
     assert [spool.drop(), spool.drop(), spool.drop()] == [True, True, False]
     assert [entry.dropped for number in range(4) if (entry := spool.get(number))] == [0, 0, 0, 2]
+    assert spool.marked == 2
+    spool.forget(5)
+    assert (spool.marked, spool.dropped) == (0, 2)
 
 
 def test_a_member_that_may_be_dropped_is_itself_where_nothing_else_may() -> None:

@@ -175,4 +175,5 @@ class Shared:
             throughput=self.throughput,
             compression=self.packer.codec,
             far_version=self.far_version,
+            marked=spool.marked,
         )

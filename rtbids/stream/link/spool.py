@@ -62,6 +62,7 @@ class Spool:
         self.on_wire = 0  # numbers below it were written to some connection
         self.in_memory = 0
         self.dropped = 0
+        self.marked = 0  # of those dropped, that the other side does not know of yet
 
     def begin(self, number: int) -> None:
         """Count from `number` on; only while nothing was put."""
@@ -131,8 +132,7 @@ class Spool:
             if number >= self.on_wire and number in self._entries:
                 self._let_go(self._entries[number])
                 self._entries[number] = _mark(1)
-                self._join(number)
-                self.dropped += 1
+                self._mark_dropped(number)
                 return True
         return False
 
@@ -142,8 +142,7 @@ class Spool:
     def drop_newest(self) -> int:
         """Mark a member that found no room as dropped; return its number."""
         number = self.put(_mark(1))
-        self._join(number)
-        self.dropped += 1
+        self._mark_dropped(number)
         return number
 
     def goes_on_from(self, number: int) -> bool:
@@ -171,10 +170,12 @@ class Spool:
             if number + entry.numbers > safe:
                 return
             del self._entries[number]
+            self.marked -= entry.dropped
             self._let_go(entry)
 
     def close(self) -> None:
         self._entries.clear()
+        self.marked = 0
         if self._disk:
             self._disk.close()
 
@@ -183,6 +184,11 @@ class Spool:
             self.in_memory -= entry.size
         else:
             self.give_back(entry)
+
+    def _mark_dropped(self, number: int) -> None:
+        self._join(number)
+        self.dropped += 1
+        self.marked += 1
 
     def _join(self, number: int) -> None:
         """Make one of a new mark and the one before it, where that is not on the wire yet."""

@@ -42,3 +42,4 @@ class State:
     throughput: float | None  # bytes/s on the way out, as measured when the connection began
     compression: str  # "" or "gzip"
     far_version: str  # of rtbids over there, "" until it is known
+    marked: int = 0  # of those waiting, that were dropped
