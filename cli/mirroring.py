@@ -92,7 +92,8 @@ def mirrored(
     except Exception:
         copier.copy()
         raise
-    copier.copy()
+    if not copier.copy() and copying.moves:  # then nothing is where it was asked for
+        raise CannotWrite(f"the data set is not at {address}{copying.path}", copier.left)
 
 
 class Copier:
@@ -113,8 +114,8 @@ class Copier:
             with suppress(ConnectionLost):  # it has said what was to be known
                 link.finish(_ANSWER)
 
-    def copy(self) -> None:
-        """Copy what is lacking there; where that cannot be, or a signal comes, the next run does it."""
+    def copy(self) -> bool:
+        """Copy what is lacking there; return whether that could be done. Where not, or a signal comes, the next run does it."""
         is_whole = False
         console.say(f"copying the data set to {self._place}")
         try:
@@ -123,10 +124,13 @@ class Copier:
         except Stopped:
             raise
         except (RtbidsError, OSError) as error:
-            logger.warning("the copy at %s is not complete: %s", self._place, error)
+            said = f"the copy at {self._place} is not complete: {error}"
+            console.warn(said, said)
+            return False
         finally:
             if not is_whole:
                 self.say_left()
+        return True
 
     def _connected(self) -> Link:
         """Return a link to the far side, once there is a way there."""
@@ -143,8 +147,12 @@ class Copier:
                     self._say_waits(str(error))
             time.sleep(delay(failures))
 
+    @property
+    def left(self) -> str:
+        return f"the data set is kept here: {self._origin.root}; the next run with this --archive copies what is lacking"
+
     def say_left(self) -> None:
-        console.say(f"the data set is kept here: {self._origin.root}; the next run with this --archive copies what is lacking")
+        console.say(self.left)
 
     def _say_waits(self, problem: str) -> None:
         console.say(f"waiting for a connection to {self._place}, for the copy ({problem}); Ctrl-C gives it up")

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rtbids.cli.mirroring import VERB, Copier, Copying
 from rtbids.cli.run import _copying
 from rtbids.errors import CannotWrite, ConnectionLost, RtbidsError, Stopped
 from rtbids.stream.link import FarLink, dial
+from rtbids.stream.ssh.settings import SshOptions
 from rtbids.volume import RunEnd
 
 LARGE = "sub-01/func/sub-01_task-nf_bold.nii.gz"
@@ -128,6 +130,21 @@ def test_a_link_that_stays_down_is_given_up_and_the_next_run_copies(road, study,
     road.is_blocked.clear()
     copier(road, study, there).copy()
     assert content(there) == content(study)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_copy_that_is_not_made_is_an_error_where_the_data_set_was_wanted_there_alone(
+    road, study, there, monkeypatch, capsys, moves
+):
+    monkeypatch.setattr(mirroring, "PATIENCE", 0.1)
+    direct = partial(dial, road.connect, where="cloud", terms=AT_ONCE)
+    monkeypatch.setattr(mirroring, "dial", lambda place, ssh, verb, arguments, **options: direct(verb, arguments))
+    fails = pytest.raises(CannotWrite, match=r"is not at ssh://cloud") if moves else nullcontext()
+    with fails as raised, mirroring.mirrored("ssh://cloud", SshOptions(), study, Copying(str(there), moves)):
+        road.is_blocked.set()
+    said = capsys.readouterr().err
+    assert said.index("is not complete") < said.index(f"the data set is kept here: {study}")
+    assert raised is None or f"the data set is kept here: {study}" in (raised.value.hint or "")
 
 
 def test_a_copy_is_made_as_soon_as_there_is_a_way_there(road, study, there, capsys):
