@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from rtbids.plural import counted
 from rtbids.run.one_line import short
 from rtbids.run.process.channel import Channel
 from rtbids.run.responses.lines import RateLimit
@@ -35,7 +36,8 @@ class ToTheRun(logging.Handler):
         """Say how many messages were dropped, where some were."""
         dropped, self._dropped = self._dropped, 0
         if dropped:
-            self._send(logging.WARNING, f"{dropped} messages were dropped: there were too many at a time")
+            messages = counted(dropped, "message was", "messages were")
+            self._send(logging.WARNING, f"{messages} dropped: there were too many at a time")
 
     def _send(self, level: int, text: str) -> None:
         try:
