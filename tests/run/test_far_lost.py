@@ -19,7 +19,7 @@ from rtbids.errors import CannotWrite, ConnectionLost
 from rtbids.pipeline import Inbox
 from rtbids.run.console.call import Call, Found
 from rtbids.run.far.bridge import MOST_LOST
-from rtbids.run.process.host import Faulted, Host
+from rtbids.run.process.host import Faulted, Gone, Host
 from rtbids.run.process.shared import Shared
 from rtbids.stream.link import Descriptors
 from rtbids.volume import Item, RunEnd
@@ -139,6 +139,21 @@ class Freezing:
             threading.Event().wait(0.01)
             raise TimeoutError
         return self._inner.reader.readinto(view)
+
+
+def test_a_far_side_that_begins_anew_is_noticed_though_nothing_more_happens(tmp_path, far_side, monkeypatch):
+    for end in ("bridge", "scripts"):
+        monkeypatch.setattr(f"rtbids.run.far.{end}.EVERY", 3600.0)
+    with far_side() as (launcher, road, _):
+        made = far_lane(launcher, tmp_path / "one", STAYS, Lines())
+        made.start()
+        with closing(made.host) as host:
+            host.wait_until_loaded()
+            road.keeper.lose()
+            road.cut()
+            while not (said := host.replies()):
+                assert select.select([host], [], [], 20)[0]
+    assert said == [Gone("the far side was lost and has begun anew", "anew")]
 
 
 def test_a_machine_that_is_lost_again_and_again_while_a_script_is_loaded_is_given_up(tmp_path, far_side):

@@ -34,7 +34,7 @@ from rtbids.run.one_line import short
 from rtbids.run.process.channel import Message, encoded
 from rtbids.run.process.memory_file import MemoryFile
 from rtbids.run.resources import Resources
-from rtbids.stream.link import Arrived, Link, State
+from rtbids.stream.link import Arrived, Link
 from rtbids.stream.wire import Member
 from rtbids.wakeup import Wakeup
 
@@ -119,8 +119,8 @@ class Bridge(threading.Thread):
         self._woken.set()
 
     def _step(self) -> None:
-        state = self._link.state
-        ready, takes = self._wait(state)
+        ready, takes = self._wait()
+        renewed = self._link.state.renewed
         self._woken.clear()
         while self._orders:
             place, what = self._orders.popleft()
@@ -131,8 +131,8 @@ class Bridge(threading.Thread):
             self._take(arrived.member)
             self._link.settle(arrived.number)
         self.way.look()  # what was printed is known by now
-        if state.renewed != self._renewed:  # once all is taken in that the one before has said
-            self._renewed = state.renewed
+        if renewed != self._renewed:  # once all is taken in that the one before has said
+            self._renewed = renewed
             self._begin_anew()
         for place in list(self._places.values()):
             with self._costing(place):
@@ -159,9 +159,9 @@ class Bridge(threading.Thread):
             place.fail(error if isinstance(error, RtbidsError) else RtbidsError(f"it cannot be brought there ({short(error)})"))
         place.hang_up(f"what was said between the machines could not be passed on ({short(error)})")
 
-    def _wait(self, state: State) -> tuple[list[int], list[int]]:
+    def _wait(self) -> tuple[list[int], list[int]]:
         passages = [place.passage for place in self._places.values() if place.passage.is_open]
-        heard = passages if state.waiting_bytes < MOST_WAITING else []
+        heard = passages if self._link.state.waiting_bytes < MOST_WAITING else []
         own = [self._woken.fileno(), self._aside.fileno(), *([] if self._error else [self._link.fileno()])]
         readers = [*own, *(passage.fileno() for passage in heard)]
         writers = [passage.fileno() for passage in passages if passage.is_behind]
