@@ -85,7 +85,7 @@ class Session:
         self._destinations = destinations
         self._hearing = hearing
         self._ahead = ahead
-        self._is_live = is_live
+        self._is_live, self._is_archived = is_live, archive is not None
         self._recorder = Recorder()
         self.runs = OpenRuns(self.lanes, archive, self._recorder, progress, clock, on_end)
         self._stopped_at: float | None = None
@@ -272,11 +272,12 @@ class Session:
             return False  # a script in this process that asks for the run before would wait for it, and we for the script
         if any(lane.host.is_full for lane in self.lanes):
             return False
-        if all(run.paced for run in self.runs) or (self._is_live and not any(lane.host.is_here for lane in self.lanes)):
+        if all(run.paced for run in self.runs):
             return True
-        return unwritten < FEW_UNWRITTEN and not any(
-            lane.outstanding or lane.host.backlog >= MOST_WAITING for lane in self.lanes
-        )
+        is_behind = any(lane.host.backlog >= MOST_WAITING for lane in self.lanes)
+        if self._is_live and not any(lane.host.is_here for lane in self.lanes):
+            return self._is_archived or not is_behind  # what is archived nowhere and was there before is not to be dropped
+        return unwritten < FEW_UNWRITTEN and not is_behind and not any(lane.outstanding for lane in self.lanes)
 
     def _next_moment(self) -> float | None:
         hurry = self.stop.is_set()
