@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rtbids import __version__, private
-from rtbids.errors import ConnectionLost
+from rtbids.cli import far_places
+from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.stream.link import Link
 from rtbids.stream.wire import Buffer
 
@@ -36,12 +37,31 @@ def probe(link: Link, arguments: Mapping[str, Any]) -> None:
     ``probe/take`` is answered by nothing, ``probe/give`` by as many bytes as it says, all else by itself.
     """
     with suppress(ConnectionLost):  # who only looked, and was stopped at it, is told nothing of that
-        link.send("probe.json", json.dumps(machine()).encode())
+        link.send("probe.json", json.dumps({**machine(), **_place(arguments)}).encode())
         for arrived in link.members():
             if not arrived.dropped:
                 link.send(arrived.member.name, _answer(arrived.member.name, arrived.member.content))
             link.settle(arrived.number)
         link.finish(_ENDING)
+
+
+def _place(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Say of the place that is asked after, where there is one, what can be done with it."""
+    if arguments.get("path") in (None, "", "/"):
+        return {}
+    try:
+        path = far_places.path(arguments)
+    except UsageFault as error:
+        return {"place": {"path": str(arguments["path"])[:200], "refused": str(error)}}
+    nearest = next(one for one in (path, *path.parents) if os.path.exists(one))
+    return {
+        "place": {
+            "path": str(path),
+            "is_there": nearest == path,
+            "is_readable": os.access(path, os.R_OK),
+            "is_writable": os.access(nearest, os.W_OK),
+        }
+    }
 
 
 def _answer(name: str, content: memoryview) -> Buffer:

@@ -113,6 +113,9 @@ def test_a_clock_that_nobody_keeps_is_looked_at(is_kept, mark):
         ({"machine": {**SAID, "free": {"/": 10**9}}}, "far side"),
         ({"crossing": replace(QUICK, median=1.5)}, "link"),
         ({"offset": -3.0}, "far clock"),
+        ({"machine": {**SAID, "place": {"path": "/x", "is_there": False, "is_writable": True}}}, "far place"),
+        ({"machine": {**SAID, "place": {"path": "/x", "is_there": True, "is_readable": True}}}, "far place"),
+        ({"machine": {**SAID, "place": {"path": "/x", "refused": "/x is not allowed here"}}}, "far place"),
     ],
 )
 def test_a_far_side_that_may_be_late_is_looked_at(change, name):

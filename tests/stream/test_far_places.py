@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbids.cli import far, far_places
+from rtbids.cli import far, far_places, far_verbs
 from rtbids.errors import UsageFault
 
 
@@ -82,3 +82,13 @@ def test_the_side_that_has_the_images_can_say_that_nothing_identifying_leaves(as
     with pytest.raises(UsageFault, match="does not leave here"):
         far_places.check_leaving(asked)
     far_places.check_leaving({"deidentify": True, "identified": False})
+
+
+def test_of_a_place_that_is_asked_after_it_is_said_whether_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.delenv("RTBIDS_FAR_WITHIN", raising=False)
+    said = far_verbs._place({"path": f"{tmp_path}/study/x"})["place"]
+    assert (said["is_there"], said["is_writable"]) == (False, True)
+    assert far_verbs._place({"path": str(tmp_path)})["place"]["is_there"]
+    assert far_verbs._place({"path": ""}) == far_verbs._place({}) == {}
+    monkeypatch.setenv("RTBIDS_FAR_WITHIN", f'["{tmp_path}"]')
+    assert "is not allowed here" in far_verbs._place({"path": "/etc"})["place"]["refused"]

@@ -11,8 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from rtbids.errors import ConnectionLost
-from rtbids.run.doctor.row import Cost, Row, look, ok
+from rtbids.errors import ConnectionLost, UsageFault
+from rtbids.run.doctor.row import Cost, Row, cannot, look, ok
 from rtbids.run.doctor.spread import Spread, amount, span, spread
 from rtbids.stream.link import NEAR, Link
 from rtbids.stream.link.state import Arrived
@@ -75,7 +75,9 @@ def measure(address: Address, options: SshOptions, volumes: Sequence[Volume], as
     """Connect and try; raise what stands in the way."""
     known_by = _known_by(address, options)
     begun = time.perf_counter()
-    with closing(dial(address, options, "probe", ask=ask, terms=replace(NEAR, patience=ANSWER))) as link:
+    with closing(
+        dial(address, options, "probe", {"path": address.path}, ask=ask, terms=replace(NEAR, patience=ANSWER))
+    ) as link:
         machine = json.loads(bytes(_next(link).member.content))
         connected = time.perf_counter() - begun
         trip = _over_and_over(link, TRIPS, lambda number: (ECHO, b"echo"))
@@ -157,7 +159,7 @@ def _next(link: Link) -> Arrived:
 
 
 def judge(found: FarSide, repetition_time: float) -> tuple[Row, ...]:
-    return (_connection(found), _machine(found.machine), _way(found, repetition_time), *_clock(found))
+    return (_connection(found), _machine(found.machine), *_place(found.machine), _way(found, repetition_time), *_clock(found))
 
 
 def _connection(found: FarSide) -> Row:
@@ -182,6 +184,22 @@ def _machine(said: Mapping[str, Any]) -> Row:
     if free is not None and free < ENOUGH_SPACE:
         return look("far side", text, "a long session may not fit", "make room there")
     return ok("far side", text)
+
+
+def _place(said: Mapping[str, Any]) -> tuple[Row, ...]:
+    """Judge the place that was asked after, a SOURCE or a DEST."""
+    if not isinstance(place := said.get("place"), Mapping):
+        return ()
+    if "refused" in place:
+        return (cannot("far place", str(place["refused"]), code=UsageFault.exit_code),)
+    path = place.get("path")
+    if not place.get("is_there"):
+        why = "a DEST is made there, a SOURCE has to be there" if place.get("is_writable") else "nothing can be made there"
+        return (look("far place", f"{path}: nothing is there", why, "look at its spelling"),)
+    can = [word for word in ("readable", "writable") if place.get(f"is_{word}")]
+    if len(can) < 2:
+        return (look("far place", f"{path}: {' and '.join(can) or 'neither readable nor writable'}", "it may not do"),)
+    return (ok("far place", f"{path}: readable and writable"),)
 
 
 def _way(found: FarSide, repetition_time: float) -> Row:
