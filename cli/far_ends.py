@@ -85,7 +85,8 @@ def _first_word(link: Link, name: str, timeout: float) -> Mapping[str, Any]:
     while (arrived := link.take()) is None:
         left = until - time.monotonic()
         if left <= 0:
-            raise ConnectionLost(f"{link.where}: not ready after {timeout:g} s")
+            why = link.state.problem or "what was started there has not answered: try it by hand, ssh HOST rtbids far --verbs"
+            raise ConnectionLost(f"{link.where}: not ready after {timeout:g} s", why)
         select.select([link], [], [], min(left, 1.0))
     link.settle(arrived.number)
     if arrived.member.name != name:
@@ -99,9 +100,9 @@ def says(link: Link) -> list[str]:
     state = link.state
     is_missed = not state.is_up and not link.is_over
     found = [f"no connection for {time.time() - state.since:.0f} s ({state.problem})"] if is_missed else []
-    found += [f"round trip {1000 * state.round_trip:.0f} ms"] if state.round_trip is not None and state.is_up else []
     if waiting := state.waiting_members - state.marked:
         found.append(f"{waiting} not safe yet ({state.waiting_bytes / 1e6:.1f} MB)")
     found += [f"{state.dropped} dropped"] if state.dropped else []
     found += [f"{state.cuts} cut{'s' if state.cuts > 1 else ''}"] if state.cuts else []
+    found += [f"round trip {1000 * state.round_trip:.0f} ms"] if state.round_trip is not None and state.is_up else []
     return found

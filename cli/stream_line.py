@@ -62,7 +62,7 @@ def _show_live(branches: Sequence[Branch], over: threading.Event) -> None:
     rates = Rates(branches)
     with Live(console=console.stderr, auto_refresh=False, transient=True) as view:
         while not over.wait(LOOK):
-            view.update(Text("\n".join(rates.lines()), no_wrap=True, overflow="ellipsis"), refresh=True)
+            view.update(Text("\n".join(rates.lines())), refresh=True)
 
 
 def _show_plain(branches: Sequence[Branch], over: threading.Event) -> None:

@@ -16,6 +16,7 @@ from rtbids.stream.units import Unit
 
 FILE = "file/"  # of a stream of DICOM files
 BIDSI = "bids/"
+_NOBODY = "nobody takes them there; what its source still has goes when the stream is started again"
 
 
 def send(link: Link, unit: Unit, *, may_drop: bool = False) -> int:
@@ -141,9 +142,11 @@ def _finish(link: Link, patience: float | None) -> None:
     while True:
         try:
             link.finish(patience)
-        except ConnectionLost:
-            if link.is_over or link.state.safe <= safe:
+        except ConnectionLost as error:
+            if link.is_over:
                 raise
+            if link.state.safe <= safe:
+                raise ConnectionLost(str(error), error.hint or _NOBODY) from None
             safe = link.state.safe
         else:
             return

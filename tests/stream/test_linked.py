@@ -51,6 +51,7 @@ def test_what_is_wrong_with_a_source_is_told_at_the_other_side_only_where_it_may
 def test_where_nothing_more_becomes_safe_a_kept_source_is_left():
     with ends() as (near, road):
         near.wait_up(PATIENCE)
-        with pytest.raises(ConnectionLost, match=r"members are not known to be safe there after 0\.2 s"):
+        with pytest.raises(ConnectionLost, match=r"members are not known to be safe there after 0\.2 s") as raised:
             linked.write_link(iter(units_of(3)), near, patience=0.2)
+        assert "nobody takes them there" in raised.value.hint
         take(road.keeper.link(), 2)
