@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from link_ends import AT_ONCE, PATIENCE, ends, take, wait_for
 
-from rtbids.errors import UsageFault
+from rtbids.errors import ConnectionLost, UsageFault
 from rtbids.stream.link import Spool, Transport, dial
 from rtbids.stream.link.disk import GRAIN, Disk, Extents
 from rtbids.stream.link.spool import IN_MEMORY, entry_of
@@ -201,6 +201,8 @@ def test_a_member_that_may_be_dropped_is_itself_where_nothing_else_may() -> None
         members, found = road.keeper.link().members(), []
         while not found or found[-1].number < 3:
             found.append(next(members))
+        with pytest.raises(ConnectionLost, match="1 members are not known to be safe there"):
+            near.finish(0.01)
     assert found[0].member.name == "kept"
     assert sum(arrived.dropped for arrived in found) == 3
 

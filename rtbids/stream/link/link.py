@@ -112,7 +112,8 @@ class Link:
                 return
             if shared.error is not None:
                 raise shared.error
-        what = f"{waiting} members are not known to be safe there" if waiting else "it may not know of the end"
+        unsafe = waiting - shared.spool.marked
+        what = f"{unsafe} members are not known to be safe there" if unsafe else "it may not know of the end"
         raise ConnectionLost(f"{shared.where}: {what} after {timeout or 0:g} s", shared.problem or None)
 
     def close(self, error: BaseException | None = None) -> None:
