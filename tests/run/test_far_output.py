@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 from contextlib import closing
 
@@ -80,7 +81,10 @@ def test_a_script_that_floods_costs_no_answer_and_little_of_the_link(tmp_path, f
         session([far_lane(launcher, tmp_path / "one", FLOODS, kept)]).run(Inbox(iter([volume(0), volume(1)])))
         assert link.state.bytes_in < 2e6  # of 20 MB
     assert rows(kept) == [(0, "ok", 0), (1, "ok", 1)]
-    assert "x" * 100 in capfd.readouterr().err
+    shown, *counts = re.split(r"\n\[(\d+) bytes of .*\]\n", capfd.readouterr().err)
+    assert "x" * 100 in shown
+    told = len(shown) + sum(map(len, counts[1::2])) + sum(map(int, counts[::2]))
+    assert told == 2 * 100_000 * 101  # all of it is shown or counted
 
 
 def test_after_too_much_at_once_half_of_it_must_be_back():

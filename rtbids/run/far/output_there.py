@@ -54,9 +54,14 @@ class Output:
         except BlockingIOError:
             return b""
         allowed = self._allowance.take(len(content), self._clock()) if has_room else 0
-        said = left_out(self._left_out) if allowed else b""
-        self._left_out = (0 if allowed else self._left_out) + len(content) - allowed
+        said = self.rest() if allowed else b""
+        self._left_out += len(content) - allowed
         return said + content[:allowed]
+
+    def rest(self) -> bytes:
+        """Return what is to be said of what was left out since that was said."""
+        count, self._left_out = self._left_out, 0
+        return left_out(count)
 
     def close(self) -> None:
         os.close(self._ours)

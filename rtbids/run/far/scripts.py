@@ -222,6 +222,8 @@ class Scripts:
                 place.process, place.is_loaded = process, True
             case {"say": "ended", "entities": dict() as entities}:
                 self._kept.ended(seat, entities)
+                if rest := self._output.rest():  # perhaps nothing is printed any more that it would be said with
+                    self._link.send(members.PRINTED, rest)
 
     def _tell_farewell(self, seat: int, place: Place) -> None:
         ended = place.seat.farewell()
