@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from rtbids.clock import Clock
 from rtbids.errors import BadData, RtbidsError
-from rtbids.run.deadlines import Line, Reason
+from rtbids.run.deadlines import Line, Reason, WasCut
 from rtbids.run.feedback import feedback
 from rtbids.run.feedback.deliveries import Confirming, Delivery
 from rtbids.run.feedback.feedback import Destination
@@ -85,6 +85,7 @@ class Lane:
         self.has_joined = True
         self.deadline: float | None = None
         self.on_begun: Callable[[RtbidsError | None], None] = lambda error: None
+        self.came_cut: WasCut = lambda since: False  # of the connection to the source
         self._make_host = make_host
         self._open_runs: Callable[[], Iterable[OpenRun]] = tuple
         self._clock = clock
@@ -268,7 +269,7 @@ class Lane:
             policy,
             analysed=analysed,
             at_console=host.at_console,
-            was_cut=host.was_cut,
+            was_cut=lambda since: host.was_cut(since) or self.came_cut(since),
             connection=host.connection,
         )
 

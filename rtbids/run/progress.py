@@ -136,6 +136,10 @@ class Linked:
     uncertainty: float | None = None
     resources: Resources | None = None
 
+    def was_cut(self, since: float) -> bool:
+        """Say whether what left one side at `since`, POSIX seconds, may have come late for want of the connection."""
+        return self.cuts > 0 and (not self.is_up or self.since > since)
+
 
 @dataclass
 class Progress:

@@ -101,9 +101,14 @@ class Session:
 
     def add(self, lane: Lane) -> None:
         """Take one more experiment in: it has a line for each volume from the next on, once its script is loaded."""
+        lane.came_cut = self._came_cut
         lane.start_late(lambda: self.runs)
         self.lanes.append(lane)
         self._order()
+
+    def _came_cut(self, since: float) -> bool:
+        link = self.progress.link
+        return link is not None and link.was_cut(since)
 
     def stop_lane(self, lane: Lane) -> None:
         """Let an experiment leave: it has no more lines, and another leads."""
@@ -132,6 +137,7 @@ class Session:
         begun = []
         try:
             for lane in self.lanes:
+                lane.came_cut = self._came_cut
                 lane.start()
                 begun.append(lane)
             for lane in self.lanes:
