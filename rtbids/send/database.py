@@ -165,9 +165,7 @@ class SqliteDatabase:
         except FileNotFoundError:
             there = False
         if not there:
-            raise CannotWrite(
-                f"the outbox {self.path.parent} was removed or replaced while in use", "put it back, or start again"
-            )
+            raise _gone(self.path)
 
 
 class _SqliteTransaction:
@@ -203,6 +201,8 @@ def _meaning(path: Path, error: sqlite3.DatabaseError) -> Exception:
         return NoSpace(f"no space left for the outbox {path}", "free some space; nothing is lost")
     if code == sqlite3.SQLITE_IOERR and _takes_nothing(path.parent):  # as it calls a quota, and a log's index without room
         return NoSpace(f"no space left for the outbox {path}", "free some space, or have the quota raised; nothing is lost")
+    if code == sqlite3.SQLITE_IOERR and not path.exists():
+        return _gone(path)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return CannotWrite(f"the outbox {path} has been locked by another program for {BUSY:.0f} s", "end that program")
     if code == sqlite3.SQLITE_READONLY:
@@ -212,6 +212,10 @@ def _meaning(path: Path, error: sqlite3.DatabaseError) -> Exception:
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return error
     return CannotWrite(f"cannot use the outbox {path}: {error}", "see whether its disk is there and whole")
+
+
+def _gone(path: Path) -> CannotWrite:
+    return CannotWrite(f"the outbox {path.parent} was removed or replaced while in use", "put it back, or start again")
 
 
 def _takes_nothing(folder: Path) -> bool:

@@ -37,7 +37,14 @@ def on_our_clock(units: Units, link: Link, timeout: float = KNOWN) -> Units:
             continue
         if is_known is None and not (is_known := wait_for_clock(link, timeout)):
             logger.warning("%s: its clock is not known: the times of what comes are by that clock", link.where)
-        yield _carried(unit, link.state.offset or 0.0) if is_known else unit
+        yield _carried(unit, _difference(link)) if is_known else unit
+
+
+def _difference(link: Link) -> float:
+    """Return how far the other clock is ahead, seconds; 0 where that may be the way there and back."""
+    state = link.state
+    offset = state.offset or 0.0
+    return offset if abs(offset) > (state.uncertainty or 0.0) else 0.0
 
 
 def _carried(unit: Unit, offset: float) -> Unit:

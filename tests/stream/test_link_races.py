@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import pytest
 from link_ends import AT_ONCE, PATIENCE, Keeper, ends, numbered, pair, send, take, wait_for
 
 from rtbids.errors import BadData, ConnectionLost
-from rtbids.stream.link import Hello, Spool, Transport, dial, hear, protocol, serve
+from rtbids.stream.link import Descriptors, Hello, Spool, Transport, dial, hear, protocol, serve
 from rtbids.stream.link.connection import Connection
 from rtbids.stream.link.disk import Disk
 
@@ -276,3 +276,36 @@ def test_members_end_with_the_error_that_the_link_is_closed_with_even_where_the_
         wait_for(far, lambda: far.is_over)
         with pytest.raises(BadData, match="stopped"):
             list(far.members())
+
+
+class Held:
+    """A transport whose first write waits for the test."""
+
+    def __init__(self, inner: Descriptors) -> None:
+        self.is_writing, self.may_go_on = threading.Event(), threading.Event()
+        self.reader, self.writer, self.close = inner.reader, cast(BinaryIO, self), inner.close
+        self._inner = inner.writer
+
+    def write(self, view: memoryview) -> int:
+        self.is_writing.set()
+        assert self.may_go_on.wait(PATIENCE)
+        return self._inner.write(view)
+
+
+def test_who_is_being_answered_while_the_link_is_closed_hears_why_on_that_connection() -> None:
+    held: list[Held] = []
+
+    def shape(near: Descriptors, far: Descriptors) -> tuple[Transport, Transport]:
+        held.append(Held(far))
+        return near, held[-1]
+
+    with ends(shape=shape) as (near, road):
+        far = road.keeper.link()
+        assert held[0].is_writing.wait(PATIENCE)
+        closing, _ = in_background(lambda: far.close(BadData("stopped")))
+        wait_for(far, lambda: far._shared.outgoing.is_closing)
+        held[0].may_go_on.set()
+        with pytest.raises(BadData, match="stopped"):
+            list(near.members())
+        closing.join(PATIENCE)
+    assert len(held) == 1

@@ -171,8 +171,10 @@ class Link:
 
     def _has_left(self) -> bool:
         """Whether nothing more can be said on the connection that there is, and no other one is awaited."""
-        connection = self._shared.connection
-        return not self._shared.is_complete and (connection is None or connection.has_left or connection.problem is not None)
+        shared, connection = self._shared, self._shared.connection
+        if connection is None:
+            return not shared.is_complete and not shared.is_answering
+        return not shared.is_complete and (connection.has_left or connection.problem is not None)
 
     def _leave(self) -> None:
         self._shared.cut("closed here")

@@ -91,6 +91,7 @@ class Serving(Rounds):
             (transport, hello), self._offer = self._offer, None
             connection = Connection(transport, shared.where, shared.terms)
             shared.open(connection)
+            shared.is_answering = True
         try:
             return self._answer(connection, hello)
         except OutOfStep as error:

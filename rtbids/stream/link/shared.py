@@ -45,6 +45,7 @@ class Shared:
         self.exchanges = Exchanges()
         self.connection: Connection | None = None  # on which both have said hello
         self.opened: Connection | None = None  # on which hello may still be said
+        self.is_answering = False  # a hello: the connection is not in use yet, and not lost
         self.knows_end = False  # the other side knows that we have nothing more
         self.was_left = False  # the other side has closed its link, for good
         self.is_over = False
@@ -132,13 +133,14 @@ class Shared:
 
     def went_up(self, connection: Connection, number: int, inbox: Inbox) -> None:
         """Begin to use a connection, on which member `number` is the first of ours; `inbox` is the other side's."""
-        self.connection = connection
+        self.connection, self.is_answering = connection, False
         self.outgoing.connect(number, inbox, connection.probe)
         self.since, self.problem, self.attempts = self.clock.now(), "", 0
         self.wake()
 
     def went_down(self, why: str) -> None:
         """Count a connection that was lost, or one that could not be made."""
+        self.is_answering = False
         if self.connection is not None:
             self._bytes_in += self.connection.bytes_in
             self._bytes_out += self.connection.bytes_out
