@@ -20,6 +20,7 @@ from rtbids.replay.phantom import Phantom
 
 PHANTOM = Phantom(shape=(32, 32, 9), voxel=(6.0, 6.0, 12.0), repetition_time=0.5, volumes=200, block=4)
 MOMENTS = 20
+LOOK = 4  # the validator takes as long as the run: what one kill left is still there after the next ones
 SCRIPT = "def feedback(volume, run):\n    return float(volume.data.mean())\n"
 
 
@@ -57,7 +58,8 @@ def test_a_run_killed_at_any_moment_keeps_what_was_acknowledged(export, script, 
         name = lines[0]["run"]
         assert name == f"sub-01_task-kill_run-{moment + 1:02d}"
         acknowledged[name] = sum(line["status"] == "ok" for line in lines)
-        assert errors(study) == []
+        if moment % LOOK == 0:
+            assert errors(study) == []
     assert killed > MOMENTS // 2
     assert len(set(acknowledged.values())) > 5, "the moments were all alike: this test would show nothing"
     again = call("run", experiment, export, "--no-wait", "--task", "kill", "--bids-dir", study)
