@@ -16,7 +16,6 @@ from rtbids.pipeline import be_quick
 from rtbids.run.feedback import far_end, sockets
 from rtbids.run.feedback.across import Across
 from rtbids.stream import endpoints
-from rtbids.stream.carried import wait_for_clock
 from rtbids.stream.far import keeper
 from rtbids.stream.far.takeover import retire
 from rtbids.stream.link import Link
@@ -39,7 +38,7 @@ class Opener:
         link = far_ends.dial(VERB, place, self._far, asked)
         try:
             told = far_ends.ready(link, READY, timeout + far_ends.READY)
-            wait_for_clock(link)
+            link.wait_for_clock()
             kind = str(told.get("kind"))
             if kind == "tcp":
                 say(f"feedback at {told.get('name')} on {place.host}")

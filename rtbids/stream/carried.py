@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import select
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,27 +13,17 @@ from rtbids.stream.link import Link
 from rtbids.stream.units import Unit, fields
 from rtbids.stream.wire import Piece
 
-KNOWN = 3.0  # seconds for the other clock to be known
-_LOOK = 0.01  # there is no event for that
 logger = logging.getLogger("rtbids")
 
 
-def wait_for_clock(link: Link, timeout: float = KNOWN) -> bool:
-    """Return once it is known how far the other clock is from ours; say whether it is."""
-    until = time.monotonic() + timeout
-    while (is_unknown := link.state.offset is None) and not link.is_over and time.monotonic() < until:
-        select.select([], [], [], _LOOK)
-    return not is_unknown
-
-
-def on_our_clock(units: Units, link: Link, timeout: float = KNOWN) -> Units:
+def on_our_clock(units: Units, link: Link) -> Units:
     """Carry the times of volumes and files over; where the other clock is not known by the first, all stay as they are."""
     is_known: bool | None = None
     for unit in units:
         if unit is None or not unit.is_image:
             yield unit
             continue
-        if is_known is None and not (is_known := wait_for_clock(link, timeout)):
+        if is_known is None and not (is_known := link.wait_for_clock()):
             logger.warning("%s: its clock is not known: the times of what comes are by that clock", link.where)
         yield _carried(unit, _difference(link)) if is_known else unit
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -23,7 +22,7 @@ from rtbids.cli import mirroring
 from rtbids.cli.mirroring import VERB, Copier, Copying
 from rtbids.cli.run import _copying
 from rtbids.errors import CannotWrite, ConnectionLost, RtbidsError, Stopped
-from rtbids.stream.link import FarLink, dial
+from rtbids.stream.link import FarLink, Hello, dial
 from rtbids.stream.ssh.settings import SshOptions
 from rtbids.volume import RunEnd
 
@@ -34,22 +33,9 @@ NAMES = {LARGE, "dataset_description.json", "participants.tsv", ".bidsignore"}
 class FarSide(Keeper):
     """A far side that takes the files of each session."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._served: list[FarLink] = []
-
-    def take(self, transport: Any) -> None:
-        super().take(transport)
-        with self._there:
-            fresh = [link for link in self._links.values() if link not in self._served]
-            self._served += fresh
-            arguments = self.hellos[-1].arguments if fresh else {}
-        for link in fresh:
-            threading.Thread(target=self._serve, args=(link, arguments), daemon=True).start()
-
-    def _serve(self, link: FarLink, arguments: Any) -> None:
+    def serve(self, link: FarLink, hello: Hello) -> None:
         try:
-            mirroring.copy(link, arguments)
+            mirroring.copy(link, hello.arguments)
             link.close()
         except RtbidsError as error:
             link.close(error)

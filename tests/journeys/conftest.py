@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from far_side import FarSide
     from sending import Node, Pacs
 
 RTBIDS = [sys.executable, "-m", "rtbids"]
@@ -184,3 +185,16 @@ def watched(tmp_path: Path) -> Path:
     """The folder that files are exported to."""
     (tmp_path / "export").mkdir()
     return tmp_path / "export"
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
+    """Another machine behind a real sshd, with a site's key of its own."""
+    from far_side import far_side
+
+    from rtbids.deidentify.mapping import Key
+
+    folder = tmp_path_factory.mktemp("s")
+    Key.make(folder / "far.key")
+    with far_side(folder, {"RTBIDS_SITE_KEY": str(folder / "far.key")}) as made:
+        yield made

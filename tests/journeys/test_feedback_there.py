@@ -7,26 +7,16 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from far_side import FarSide, export, far_side, finished, reading, until
+from far_side import export, finished, reading, until
 from journeys.conftest import table
 
 from rtbids.cli import far_addresses, far_feedback, far_places
-from rtbids.deidentify.mapping import Key
 from rtbids.errors import RtbidsError, UsageFault
 
 MEAN = "def feedback(volume, run):\n    return float(volume.data.mean())\n"
-
-
-@pytest.fixture(scope="module")
-def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
-    folder = tmp_path_factory.mktemp("s")
-    Key.make(folder / "far.key")
-    with far_side(folder, {"RTBIDS_SITE_KEY": str(folder / "far.key")}) as side:
-        yield side
 
 
 def test_a_file_and_a_port_there_have_what_a_file_here_has(side, small, script, tmp_path):

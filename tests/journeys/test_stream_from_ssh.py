@@ -6,26 +6,16 @@ import io
 import json
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from far_side import FarSide, count, expected, export, far_side, finished, until, voxels
+from far_side import FarSide, count, expected, export, finished, until, voxels
 
-from rtbids.deidentify.mapping import Key
 from rtbids.errors import StreamBroken
 from rtbids.stream import wire
-
-
-@pytest.fixture(scope="module")
-def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
-    folder = tmp_path_factory.mktemp("s")
-    Key.make(folder / "far.key")
-    with far_side(folder, {"RTBIDS_SITE_KEY": str(folder / "far.key")}) as side:
-        yield side
 
 
 def test_a_folder_there_becomes_a_data_set_and_a_stream_here(side, files, tmp_path):

@@ -6,20 +6,13 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from far_side import RTBIDS, FarSide, count, dicoms, expected, export, far_side, finished, until, voxels
+from far_side import RTBIDS, FarSide, count, dicoms, expected, export, finished, until, voxels
 
 from rtbids.cli.request import kind_of
 from rtbids.errors import InputMissing
-
-
-@pytest.fixture(scope="module")
-def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
-    with far_side(tmp_path_factory.mktemp("s")) as side:
-        yield side
 
 
 def there(side: FarSide, *arguments: object) -> subprocess.CompletedProcess[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,18 +12,12 @@ import numpy as np
 import pydicom
 import pytest
 import sshd
-from far_side import FarSide, count, expected, export, far_side, finished, reading, until, voxels
+from far_side import FarSide, count, expected, export, finished, reading, until, voxels
 from pydicom.filebase import DicomBytesIO
 
 from rtbids.errors import StreamBroken
 from rtbids.stream import bidsi, wire
 from rtbids.volume import volumes as volumes_of
-
-
-@pytest.fixture(scope="module")
-def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
-    with far_side(tmp_path_factory.mktemp("s")) as side:
-        yield side
 
 
 def interrupted(process) -> tuple[int, str]:

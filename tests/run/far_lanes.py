@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from rtbids.run.process.experiment_process import ExperimentProcess
 from rtbids.run.process.host import Host, IsOverdue, Recall
 from rtbids.run.process.launcher import Launcher
 from rtbids.run.recipe.recipe import Recipe
-from rtbids.stream.link import FarLink, Link
+from rtbids.stream.link import FarLink, Hello, Link
 
 ANSWERS = "def feedback(volume, run):\n    return volume.index + float(volume.data.mean())\n"
 
@@ -32,17 +31,8 @@ class FarSide(Keeper):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        self._served: list[FarLink] = []
 
-    def take(self, transport: Any) -> None:
-        super().take(transport)
-        with self._there:
-            fresh = [link for link in self._links.values() if link not in self._served]
-            self._served += fresh
-        for link in fresh:
-            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
-
-    def _serve(self, link: FarLink) -> None:
+    def serve(self, link: FarLink, hello: Hello) -> None:
         with suppress(RtbidsError), closing(Output()) as output, closing(Launcher(output.end)) as launcher, link:
             Scripts(link, launcher, output, Store(self.folder / "store"), self.folder / "laid out").serve()
 

@@ -48,7 +48,12 @@ def pair() -> tuple[Descriptors, Descriptors]:
 
 
 class Keeper:
-    """The far side: one link a session, which every connection of that session is attached to."""
+    """The far side: one link a session, which every connection of that session is attached to.
+
+    A subclass may `serve` each session, in a thread of its own.
+    """
+
+    serve: Callable[[FarLink, Hello], None] | None = None
 
     def __init__(self, spool: Callable[[], Spool] = Spool, terms: Terms = AT_ONCE, **options: Any) -> None:
         self._spool = spool
@@ -67,6 +72,8 @@ class Keeper:
                 if hello.session not in self._links:
                     self._links[hello.session] = serve(hello, spool=self._spool(), **self._options)
                     self._there.notify_all()
+                    if self.serve is not None:
+                        threading.Thread(target=self.serve, args=(self._links[hello.session], hello), daemon=True).start()
                 self._links[hello.session].attach(transport, hello)
 
     def link(self) -> FarLink:

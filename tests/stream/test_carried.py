@@ -10,6 +10,7 @@ from streamed import units_of
 
 from rtbids.clock import CLOCK
 from rtbids.stream import carried, linked
+from rtbids.stream.link import Link
 from rtbids.stream.units import Unit, fields
 from rtbids.stream.wire import Piece
 
@@ -26,7 +27,7 @@ class Ahead:
         raise AssertionError("nobody waits by it")
 
 
-def came(units: list[Unit], **options: object) -> list[Unit]:
+def came(units: list[Unit]) -> list[Unit]:
     """Send units from a machine whose clock is ahead, and return what comes of them."""
     with ends(clock=Ahead(), keeper=Keeper()) as (near, road):
         near.wait_up(PATIENCE)
@@ -34,7 +35,7 @@ def came(units: list[Unit], **options: object) -> list[Unit]:
         sender.start()
         far = road.keeper.link()
         found = []
-        for unit in carried.on_our_clock(linked.arriving(far, "there"), far, **options):
+        for unit in carried.on_our_clock(linked.arriving(far, "there"), far):
             if unit is not None:
                 found.append(unit)
                 for receipt in unit.receipts:
@@ -70,7 +71,7 @@ def test_times_of_volumes_and_files_are_carried_over_and_nothing_else_changes():
 
 
 def test_where_the_other_clock_is_not_known_that_is_said_and_times_do_not_jump(caplog, monkeypatch):
-    monkeypatch.setattr(carried, "wait_for_clock", lambda link, timeout: False)
+    monkeypatch.setattr(Link, "wait_for_clock", lambda link: False)
     moment = CLOCK.now() + AHEAD
     found = came([stamped(unit, moment) for unit in units_of(3) if unit.index is not None])
     assert [fields(unit.pieces[0])["times"]["received"] for unit in found] == [moment] * 3

@@ -97,6 +97,7 @@ class Hearing:
                 sent, came, echoed = (protocol.moment(said, key, member.name, self._where) for key in ("echo", "came", "sent"))
                 if self._shared.outgoing.is_answered(sent):
                     self._shared.exchanges.count(exchange(sent, came, echoed, now))
+                    self._shared.changed.notify_all()
                 return
             self._connection.demand_next(protocol.whole(said, "next", member.name, self._where))
             self._shared.outgoing.echo(protocol.moment(said, "sent", member.name, self._where), now)

@@ -160,6 +160,13 @@ class Link:
                 raise shared.error
             raise ConnectionLost(shared.problem or f"{shared.where}: no connection after {timeout:g} s")
 
+    def wait_for_clock(self, timeout: float = 3.0) -> bool:
+        """Wait until it is known how far the other clock is from ours, or the link is over; say whether it is."""
+        shared = self._shared
+        with shared.changed:
+            shared.changed.wait_for(lambda: shared.exchanges.best is not None or shared.is_over, timeout)
+            return shared.exchanges.best is not None
+
     def __enter__(self) -> Link:
         return self
 
